@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `syncam` command. Every verb is a module of `syncam_engine.commands`, imported when asked for.
+
+A command module has `configure(parser)` and `run(args) -> int`; `HELP` texts stand here, so that
+`syncam --help` imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from syncam_engine import __version__
+from syncam_engine.link.errors import SynCamError
+
+COMMANDS = {
+    "serve": "start the engine: the server process and its worker",
+    "generate": "generate one clip for every camera of a rig file",
+    "status": "what a running engine is doing",
+    "keys": "make, trust, list and revoke the keys of remote engines and clients",
+    "render": "render training rigs with Blender, without a screen",
+    "data": "prepare training data: latents, filters, packing",
+    "train": "train the multi-view modules, or the preview model's own parts",
+    "evaluate": "measure camera accuracy, synchronisation and picture quality",
+    "checkpoint": "convert, inspect and check model files",
+    "package": "build the Blender extension and the Unreal plugin",
+    "bench": "measure speeds, as ratios within one run",
+    "soak": "break the engine on purpose and report what held",
+}
+
+
+def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; only the `wanted` verb's own options are loaded."""
+    parser = argparse.ArgumentParser(
+        prog="syncam", description="Synchronised generated video for every camera of a 3-D scene."
+    )
+    parser.add_argument("--version", action="version", version=f"syncam {__version__}")
+    verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == wanted:
+            module = importlib.import_module(f"syncam_engine.commands.{name}")
+            module.configure(verb)
+            verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors that a person can mend are one sentence on stderr, exit status 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    args = build_parser(wanted).parse_args(arguments)
+    try:
+        return args.run(args)
+    except SynCamError as error:
+        print(f"syncam: {error}", file=sys.stderr)
+        if error.fix:
+            print(f"  fix: {error.fix}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("syncam: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: nothing more to say, and no traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
