@@ -16,13 +16,17 @@ BENCHES = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=BENCHES, help="; ".join(f"{k}: {v}" for k, v in BENCHES.items()))
+    parser.add_argument(
+        "name", choices=BENCHES, help="; ".join(f"{k}: {v}" for k, v in BENCHES.items())
+    )
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the benchmark")
 
 
 def run(args: argparse.Namespace) -> int:
     module = importlib.import_module(f"syncam_engine.bench.{args.name}")
-    parser = argparse.ArgumentParser(prog=f"syncam bench {args.name}", description=BENCHES[args.name])
+    parser = argparse.ArgumentParser(
+        prog=f"syncam bench {args.name}", description=BENCHES[args.name]
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     module.configure(parser)
     return module.run(parser.parse_args(args.options))

@@ -55,12 +55,16 @@ class Camera:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise SynCamError(
-                "camera.name", f"A camera's name is {self.name!r}; it must be a text.", value=self.name
+                "camera.name",
+                f"A camera's name is {self.name!r}; it must be a text.",
+                value=self.name,
             )
         for field in ("width_px", "height_px"):
             value = getattr(self, field)
             if not isinstance(value, int) or not 1 <= value <= 16384:
-                raise self._error("size", f"has {field} {value!r}", value, "a whole number from 1 to 16384")
+                raise self._error(
+                    "size", f"has {field} {value!r}", value, "a whole number from 1 to 16384"
+                )
         if not 0.0 < self.near_m < self.far_m < math.inf:
             raise self._error(
                 "clip",
@@ -83,7 +87,9 @@ class Camera:
         for k in range(len(self.c2w_cv_m) if _is_stack(self.c2w_cv_m) else 1):
             self._check_pose(self.c2w_cv_m_at(k), k)
 
-    def _error(self, code: str, said: str, value: Any, right: str, fix: str | None = None) -> SynCamError:
+    def _error(
+        self, code: str, said: str, value: Any, right: str, fix: str | None = None
+    ) -> SynCamError:
         sentence = f"Camera {self.name!r} {said}; it must be {right}."
         return SynCamError(f"camera.{code}", sentence, value=value, nearest=None, fix=fix)
 

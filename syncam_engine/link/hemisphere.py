@@ -60,7 +60,9 @@ def sample_hemisphere_cameras(
         ("azimuth_deg", azimuth_deg, -360.0),
     ):
         if not floor <= low <= high:
-            raise ValueError(f"{label} must be (low, high) with {floor:g} <= low <= high, got {low, high}")
+            raise ValueError(
+                f"{label} must be (low, high) with {floor:g} <= low <= high, got {low, high}"
+            )
     return [
         Camera(
             name=name.format(number),
@@ -68,7 +70,10 @@ def sample_hemisphere_cameras(
             height_px=height_px,
             K=K,
             c2w_cv_m=hemisphere_pose_c2w_cv_m(
-                center_m, rng.uniform(*radius_m), rng.uniform(*azimuth_deg), rng.uniform(*elevation_deg)
+                center_m,
+                rng.uniform(*radius_m),
+                rng.uniform(*azimuth_deg),
+                rng.uniform(*elevation_deg),
             ),
         )
         for number in range(1, count + 1)

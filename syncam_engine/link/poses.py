@@ -15,6 +15,9 @@ Vector3 = tuple[float, float, float]
 Matrix3 = tuple[tuple[float, float, float], ...]
 Matrix4 = tuple[tuple[float, float, float, float], ...]
 
+# Two axes at angle t give 2 sin(t)^2: below this they are within 3 degrees of parallel.
+PARALLEL_DETERMINANT = 0.0055
+
 IDENTITY4: Matrix4 = (
     (1.0, 0.0, 0.0, 0.0),
     (0.0, 1.0, 0.0, 0.0),
@@ -171,7 +174,7 @@ def nearest_point_to_axes_m(poses: Sequence[Matrix4]) -> Vector3 | None:
             for j in range(3):
                 a[i][j] += row[j]
     det = determinant3(a)
-    if det < 1e-3 * len(poses) ** 3 * 0.1:
+    if det < PARALLEL_DETERMINANT:
         return None
     solution = []
     for column in range(3):

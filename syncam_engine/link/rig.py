@@ -66,8 +66,10 @@ class Rig:
         fps = Fraction(self.fps)
         if not 0 < fps <= 1000:
             raise SynCamError(
-                "rig.fps", f"The rig has {float(fps):g} frames a second; it must be 0 to 1000.",
-                value=float(fps), nearest=15,
+                "rig.fps",
+                f"The rig has {float(fps):g} frames a second; it must be 0 to 1000.",
+                value=float(fps),
+                nearest=15,
             )
         object.__setattr__(self, "fps", fps)
 
@@ -115,7 +117,9 @@ class Rig:
                 )
         anchor = self.anchor_camera.name
         cameras = tuple(by_name[name] for name in wanted)
-        return replace(self, cameras=cameras, anchor=wanted.index(anchor) if anchor in wanted else 0)
+        return replace(
+            self, cameras=cameras, anchor=wanted.index(anchor) if anchor in wanted else 0
+        )
 
     def at_frames(self, frames: Iterable[int]) -> Rig:
         """Return the rig with poses at these frames only; static cameras stay as they are.
