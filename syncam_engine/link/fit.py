@@ -2,8 +2,8 @@
 """Fitting a camera's picture into the model's one size.
 
 `crop` keeps the model's whole picture and loses the edges of the camera's; `letterbox` keeps the
-camera's whole picture and adds bars. Either way pixels stay square in the scene's sense, `K` is
-adjusted, and `plate` says which part of the model's picture the camera's own frame is, so that a
+camera's whole picture and adds bars. Either way the model's pixels are square in the scene (a
+camera with another pixel aspect is stretched to it), `K` is adjusted, and `plate` says which part of the model's picture the camera's own frame is, so that a
 host shows that part and no more.
 """
 
@@ -50,16 +50,18 @@ def fit_camera(
             value=rule,
             nearest="crop",
         )
-    ratios = (width_px / camera.width_px, height_px / camera.height_px)
-    scale = max(ratios) if rule == "crop" else min(ratios)
+    pixel_aspect = camera.K_at(0)[0][0] / camera.K_at(0)[1][1]
+    ratios = (width_px / camera.width_px, height_px / (camera.height_px * pixel_aspect))
+    scale_x = max(ratios) if rule == "crop" else min(ratios)
+    scale_y = scale_x * pixel_aspect
     # The camera's picture, scaled, lies centred over the model's: negative offsets are cropped.
-    scaled = (camera.width_px * scale, camera.height_px * scale)
+    scaled = (camera.width_px * scale_x, camera.height_px * scale_y)
     offset = ((width_px - scaled[0]) / 2.0, (height_px - scaled[1]) / 2.0)
 
     def fitted(K: Matrix3) -> Matrix3:
         return (
-            (K[0][0] * scale, K[0][1] * scale, K[0][2] * scale + offset[0]),
-            (0.0, K[1][1] * scale, K[1][2] * scale + offset[1]),
+            (K[0][0] * scale_x, K[0][1] * scale_x, K[0][2] * scale_x + offset[0]),
+            (0.0, K[1][1] * scale_y, K[1][2] * scale_y + offset[1]),
             K[2],
         )
 

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from syncam_engine.link import poses
+from syncam_engine.link.camera import intrinsics_from_lens
+from syncam_engine.link.envelope import Envelope, check_request, check_rig
+from syncam_engine.link.hemisphere import hemisphere_pose_c2w_cv_m
+from syncam_engine.link.rig import Rig
+
+from .conftest import make_camera
+
+ENVELOPE = Envelope(
+    sizes=((160, 96), (320, 192)),
+    frames=(1, 17),
+    fps=(8, 15),
+    views=(1, 3),
+    trained_views=2,
+    hfov_deg=(52.0, 53.0),
+    distance_m=(3.5, 6.0),
+    elevation_deg=(0.0, 45.0),
+    relative_azimuth_deg=60.0,
+    relative_elevation_deg=15.0,
+    roll_deg=5.0,
+    moving_cameras=False,
+    steps=(4, 50),
+    prompt_characters=40,
+    memory_gb=1.5,
+)
+
+
+@dataclass
+class Request:
+    prompt: str = "a dog runs"
+    negative_prompt: str = ""
+    width: int = 160
+    height: int = 96
+    frames: int = 17
+    steps: int = 8
+
+
+def hemisphere_rig(*places, **changes):
+    cameras = tuple(
+        make_camera(
+            f"c{i}",
+            width_px=160,
+            height_px=96,
+            K=intrinsics_from_lens(24, 23.76, 160, 96),
+            c2w_cv_m=hemisphere_pose_c2w_cv_m((0.3, 0.1, 0.9), *place),
+        )
+        for i, place in enumerate(places)
+    )
+    return Rig(cameras=(replace(cameras[0], **changes), *cameras[1:]))
+
+
+def codes(issues):
+    return {(issue.code, issue.camera, issue.kind) for issue in issues}
+
+
+def test_a_request_and_a_rig_inside_have_no_issue():
+    assert check_request(Request(), ENVELOPE) == []
+    assert check_rig(hemisphere_rig((5, 355, 10), (4, 20, 20)), ENVELOPE) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "nearest"),
+    [
+        ({"prompt": "  "}, "prompt.empty", None),
+        ({"prompt": "x" * 41}, "prompt.long", 40),
+        ({"negative_prompt": "x" * 50}, "prompt.long", 40),
+        ({"width": 168}, "size.impossible", [160, 96]),
+        ({"width": 400, "height": 200}, "size.impossible", [320, 192]),
+        ({"frames": 16}, "frames.impossible", 17),
+        ({"steps": 0}, "steps.impossible", 4),
+        ({"steps": 500}, "steps.impossible", 50),
+    ],
+)
+def test_a_request_outside_is_refused_with_the_nearest_value(change, code, nearest):
+    (issue,) = check_request(Request(**change), ENVELOPE)
+    assert (issue.kind, issue.code, issue.nearest) == ("refuse", code, nearest)
+    assert str(issue.to_error()) == issue.sentence
+
+
+@pytest.mark.parametrize(
+    ("places", "changes", "code", "camera"),
+    [
+        (((9, 0, 10), (5, 40, 10)), {}, "camera.distance_untrained", "c0"),
+        (((5, 0, 10), (5, 75, 10)), {}, "camera.azimuth_untrained", "c1"),
+        (((5, 0, 10), (5, 40, 30)), {}, "camera.relative_elevation_untrained", "c1"),
+        (((5, 0, 43), (5, 40, 50)), {}, "camera.elevation_untrained", "c1"),
+        (
+            ((5, 0, 10), (5, 40, 10)),
+            {"K": intrinsics_from_lens(50, 23.76, 160, 96)},
+            "camera.lens_untrained",
+            "c0",
+        ),
+        (
+            ((5, 0, 10), (5, 40, 10)),
+            {
+                "c2w_cv_m": tuple(
+                    hemisphere_pose_c2w_cv_m((0.3, 0.1, 0.9), 5, a, 10) for a in (0, 1)
+                )
+            },
+            "camera.moving_untrained",
+            "c0",
+        ),
+    ],
+)
+def test_an_untrained_camera_is_allowed_and_named(places, changes, code, camera):
+    issues = check_rig(hemisphere_rig(*places, **changes), ENVELOPE)
+    assert codes(issues) == {(code, camera, "warn")}
+    assert repr(camera) in issues[0].sentence
+
+
+def test_a_rolled_camera_is_named():
+    pose = hemisphere_pose_c2w_cv_m((0, 0, 0.9), 5, 30, 10)
+    quarter = poses.rigid([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (0, 0, 0))
+    rig = hemisphere_rig((5, 0, 10), c2w_cv_m=poses.matmul4(pose, quarter))
+    assert codes(check_rig(rig, ENVELOPE)) == {("camera.roll_untrained", "c0", "warn")}
+
+
+def test_view_counts_are_refused_over_the_most_and_warned_over_the_trained():
+    places = [(5, a, 10) for a in (0, 15, 30, 45)]
+    assert codes(check_rig(hemisphere_rig(*places), ENVELOPE)) == {("rig.views", None, "refuse")}
+    assert codes(check_rig(hemisphere_rig(*places[:3]), ENVELOPE)) == {
+        ("rig.views_untrained", None, "warn")
+    }
+
+
+def test_an_envelope_survives_json():
+    import json
+
+    assert Envelope.from_dict(json.loads(json.dumps(ENVELOPE.to_dict()))) == ENVELOPE

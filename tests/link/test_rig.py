@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from syncam_engine.link import poses, rig_json
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.rig import Rig
+
+from .conftest import make_camera
+
+
+def test_relative_poses_put_the_anchor_at_the_identity(rig):
+    relative = rig.relative_c2w_cv_m()
+    np.testing.assert_allclose(relative[1], np.eye(4), atol=1e-12)
+    expected = np.linalg.inv(np.array(rig.cameras[1].c2w_cv_m)) @ np.array(rig.cameras[2].c2w_cv_m)
+    np.testing.assert_allclose(relative[2], expected, atol=1e-12)
+
+
+def test_a_moving_anchor_is_compared_at_the_same_instant():
+    path = tuple(poses.look_at_c2w_cv_m((4 + k, 1, 2), (0, 0, 1)) for k in range(3))
+    other = poses.look_at_c2w_cv_m((0, 5, 1), (0, 0, 1))
+    rig = Rig(cameras=(make_camera(c2w_cv_m=path), make_camera("still", c2w_cv_m=other)))
+    for k in range(3):
+        expected = np.linalg.inv(np.array(path[k])) @ np.array(other)
+        np.testing.assert_allclose(rig.relative_c2w_cv_m(k)[1], expected, atol=1e-12)
+    assert rig.is_moving
+    assert rig.at_frames([0, 2, 7]).cameras[0].c2w_cv_m == (path[0], path[2], path[2])
+
+
+def test_reordering_keeps_who_the_anchor_is(rig):
+    first = rig.with_anchor_first()
+    assert [c.name for c in first.cameras] == ["east", "north", 'süd/3 "x"']
+    assert first.anchor_camera == rig.anchor_camera
+    assert rig.subset(['süd/3 "x"', "east"]).anchor == 1
+    assert rig.subset(["north"]).anchor == 0
+    with pytest.raises(SynCamError, match="'west'"):
+        rig.subset(["west"])
+
+
+def test_a_rig_file_gives_the_same_rig_back(rig, tmp_path):
+    path = rig_json.write_rig(rig, tmp_path / "deep" / "rig.json")
+    assert rig_json.read_rig(path) == rig
+    assert [p.name for p in path.parent.iterdir()] == ["rig.json"]
+    data = json.loads(path.read_text(encoding="utf-8"))
+    assert data["fps"] == [24000, 1001]
+    assert data["anchor"] == "east"
+    moving = Rig(
+        cameras=(make_camera(c2w_cv_m=(rig.cameras[0].c2w_cv_m, rig.cameras[1].c2w_cv_m)),)
+    )
+    assert rig_json.loads(rig_json.dumps(moving)) == moving
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda d: d.update(format="other"), "rig.format"),
+        (lambda d: d.update(version=9), "rig.version"),
+        (lambda d: d.update(cameras=[]), "rig.empty"),
+        (lambda d: d.update(anchor="nobody"), "rig.anchor"),
+        (lambda d: d.update(fps=[1, 0]), "rig.format"),
+        (lambda d: d["cameras"][0].pop("K"), "rig.format"),
+        (lambda d: d["cameras"][0].update(name="east"), "rig.names"),
+        (lambda d: d["cameras"][2]["c2w_cv_m"][1].__setitem__(2, float("nan")), "camera.matrix"),
+        (lambda d: d.update(cameras=7), "rig.format"),
+    ],
+)
+def test_a_bad_rig_file_is_one_sentence_with_the_files_name(rig, tmp_path, change, code):
+    data = json.loads(rig_json.dumps(rig))
+    change(data)
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(SynCamError) as caught:
+        rig_json.read_rig(path)
+    assert caught.value.code == code
+    assert "bad.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100000, "{}", "null", "\x00"])
+def test_text_that_is_no_rig_is_refused(text):
+    with pytest.raises(SynCamError, match="rig"):
+        rig_json.loads(text)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SynCamError, match=r"nowhere\.json"):
+        rig_json.read_rig(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("rule", ["crop", "letterbox"])
+@pytest.mark.parametrize("size", [(160, 96), (64, 200), (322, 194)])
+def test_fitting_moves_every_pixel_as_the_picture_moves(rule, size):
+    camera = make_camera()
+    fitted = fit_camera(camera, *size, rule)
+    point = (0.5, -0.1, 1.2)
+    u, v, depth = camera.project(point)
+    fu, fv, fdepth = fitted.camera.project(point)
+    assert fdepth == depth
+    # The same point, as fractions of the part of the picture that both show.
+    source, plate = fitted.source, fitted.plate
+    in_source = [
+        (u / 161 - source[0]) / (source[2] - source[0]),
+        (v / 97 - source[1]) / (source[3] - source[1]),
+    ]
+    in_plate = [
+        (fu / size[0] - plate[0]) / (plate[2] - plate[0]),
+        (fv / size[1] - plate[1]) / (plate[3] - plate[1]),
+    ]
+    assert in_source == pytest.approx(in_plate)
+    assert fitted.camera.K[0][0] == pytest.approx(fitted.camera.K[1][1])
+    if rule == "crop":
+        assert plate == pytest.approx((0, 0, 1, 1))
+    else:
+        assert source == pytest.approx((0, 0, 1, 1))
+
+
+def test_an_unknown_fit_rule_names_the_known_ones():
+    with pytest.raises(SynCamError, match="crop, letterbox"):
+        fit_camera(make_camera(), 10, 10, "stretch")
+
+
+def test_fps_is_exact_and_bounded(rig):
+    assert rig.fps == Fraction(24000, 1001)
+    with pytest.raises(SynCamError, match="frames a second"):
+        Rig(cameras=rig.cameras, fps=Fraction(0))
+
+
+def test_the_ground_floor_needs_no_heavy_module():
+    """A host's Python has no torch, numpy or bpy: none may be imported, nor even found."""
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'numpy', 'bpy', 'unreal', 'diffusers'): sys.modules[name] = None\n"
+        "import syncam_engine.link, pkgutil, importlib\n"
+        "names = [m.name for m in pkgutil.iter_modules(syncam_engine.link.__path__)]\n"
+        "for name in names: importlib.import_module('syncam_engine.link.' + name)\n"
+        "print(len(names))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) >= 9
