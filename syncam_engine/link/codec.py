@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to frames and back, with every limit checked before anything is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from . import limits
+from .errors import SynCamError
+from .messages import TO_CLIENT, TO_ENGINE, ErrorInfo, Header, Preview, Submit, new_id
+
+_TYPE_NAMES = {cls: name for table in (TO_ENGINE, TO_CLIENT) for name, cls in table.items()}
+_DECODERS: dict[type[Struct], msgspec.msgpack.Decoder] = {}
+_HEADER_DECODER = msgspec.msgpack.Decoder(Header)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Message(NamedTuple):
+    header: Header
+    body: Any
+    buffers: list[bytes]
+
+
+def encode(
+    body: Struct,
+    *,
+    message_id: str = "",
+    parent: str = "",
+    job: str = "",
+    buffers: Sequence[bytes | memoryview] = (),
+) -> list[Any]:
+    """Return the frames of a message. A `Preview`'s pixels move into a buffer of their own."""
+    if isinstance(body, Preview) and body.rgb8:
+        buffers = [body.rgb8]
+        body = msgspec.structs.replace(body, rgb8=b"")
+    header = Header(
+        v=limits.PROTOCOL,
+        id=message_id or new_id(),
+        type=_TYPE_NAMES[type(body)],
+        parent=parent,
+        job=job,
+    )
+    return [_ENCODER.encode(header), _ENCODER.encode(body), *buffers]
+
+
+def decode_header(frames: Sequence[bytes]) -> Header:
+    """Read the header alone, in any protocol version; raises `SynCamError` "message.*"."""
+    if not frames:
+        raise SynCamError("message.empty", "The message has no frames.")
+    if len(frames[0]) > limits.MAX_HEADER_BYTES:
+        raise SynCamError(
+            "message.too_large",
+            f"The header has {len(frames[0])} bytes, more than {limits.MAX_HEADER_BYTES}.",
+            value=len(frames[0]),
+            nearest=limits.MAX_HEADER_BYTES,
+        )
+    return _decode(_HEADER_DECODER, frames[0], "header")
+
+
+def decode(frames: Sequence[bytes], table: dict[str, type[Struct]]) -> Message:
+    """Check and read a message; `table` is `TO_ENGINE` or `TO_CLIENT`, what this side may hear.
+
+    Raises `SynCamError`: "protocol.version" for another version, "message.unknown" for a type that
+    this side does not know, "message.too_large", "message.invalid".
+    """
+    header = decode_header(frames)
+    if header.v != limits.PROTOCOL:
+        raise SynCamError(
+            "protocol.version",
+            f"The message speaks protocol {header.v}; this side speaks {limits.PROTOCOL}.",
+            value=header.v,
+            nearest=limits.PROTOCOL,
+            fix="Install the same SynCam version for the host's plug-in and the engine.",
+        )
+    if header.type not in table:
+        raise SynCamError(
+            "message.unknown", f'There is no message type "{header.type}".', value=header.type
+        )
+    if len(frames) < 2:
+        raise SynCamError("message.invalid", f'The "{header.type}" message has no body.')
+    buffers = list(frames[2:])
+    largest = max((len(buffer) for buffer in buffers), default=0)
+    for what, got, most in (
+        ("bytes in the body", len(frames[1]), limits.MAX_BODY_BYTES),
+        ("buffers", len(buffers), limits.MAX_BUFFERS),
+        ("bytes in a buffer", largest, limits.CHUNK_BYTES),
+    ):
+        if got > most:
+            raise SynCamError(
+                "message.too_large",
+                f'The "{header.type}" message has {got} {what}, more than {most}.',
+                value=got,
+                nearest=most,
+            )
+    cls = table[header.type]
+    if cls not in _DECODERS:
+        _DECODERS[cls] = msgspec.msgpack.Decoder(cls)
+    body = _decode(_DECODERS[cls], frames[1], f'"{header.type}" message')
+    if isinstance(body, Submit):
+        _check_depth(body.request.rig, limits.MAX_DEPTH)
+    if isinstance(body, Preview):
+        pixels = bytes(buffers[0]) if buffers else b""
+        if len(pixels) != body.width * body.height * 3:
+            raise SynCamError("message.invalid", "The preview's pixels do not fit its size.")
+        body = msgspec.structs.replace(body, rgb8=pixels)
+    return Message(header, body, buffers)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder, data: bytes, what: str) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError) as error:
+        raise SynCamError("message.invalid", f"The {what} is not valid: {error}.") from error
+    except RecursionError as error:
+        raise SynCamError(
+            "message.too_deep",
+            f"The {what} nests deeper than {limits.MAX_DEPTH} levels.",
+            nearest=limits.MAX_DEPTH,
+        ) from error
+
+
+def _check_depth(value: Any, most: int) -> None:
+    """Free-form data (a rig) has no struct that bounds its nesting, so it is walked."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise SynCamError("message.too_deep", f"The rig nests deeper than {most} levels.", nearest=most)
+
+
+def error_info(error: SynCamError) -> ErrorInfo:
+    """Turn an error into what goes on the wire; values that it cannot carry become text."""
+    info = ErrorInfo(**error.to_dict())
+    try:
+        _ENCODER.encode(info)
+    except (TypeError, ValueError, OverflowError):
+        info.value = None if info.value is None else repr(info.value)[:200]
+        info.nearest = None if info.nearest is None else repr(info.nearest)[:200]
+    return info

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hard limits of the wire. They are part of the protocol (docs/protocol.md).
+
+A message beyond them is refused before it is understood. They are wide: what a model can do is in
+its envelope (`link.envelope`), which is narrower and answers with the nearest valid value.
+"""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+"""Version of the wire. Both sides must have the same; `hello` is answered in any version."""
+
+MIB = 1024 * 1024
+
+MAX_HEADER_BYTES = 1024
+MAX_BODY_BYTES = 2 * MIB
+MAX_BUFFERS = 4
+CHUNK_BYTES = MIB
+"""Bytes in one chunk of an upload or a fetch; also the largest buffer."""
+MAX_DEPTH = 12
+"""Nesting of maps and lists in a body."""
+MAX_FRAME_BYTES = 2 * MIB + 1024
+"""What the socket itself takes for one frame (ZMQ_MAXMSGSIZE): it drops the peer beyond it."""
+
+MAX_ID_CHARS = 64
+ID_PATTERN = r"^[A-Za-z0-9_-]{8,64}\Z"
+"""Job and client ids. They name folders and rows, so nothing else is let through."""
+DIGEST_PATTERN = r"^[0-9a-f]{64}\Z"
+MAX_NAME_CHARS = 200
+MAX_PROMPT_CHARS = 4000
+MAX_VIEWS = 32
+MAX_FRAMES = 1001
+MAX_SIDE_PX = 8192
+MAX_STEPS = 1000
+MAX_INPUTS = MAX_VIEWS
+MAX_SYNC_JOBS = 256
+
+HIGH_WATER_SEND = 32
+"""Messages that wait for one slow reader; more are dropped, and `sync` makes up for them."""
+HIGH_WATER_RECEIVE = 16
+CREDIT_CHUNKS = 8
+"""Chunks a client may have asked for and not yet received."""
+
+MAX_JOBS_PER_CLIENT = 64
+"""Jobs of one client that wait or run."""
+MAX_DISK_BYTES_PER_CLIENT = 20 * 1024 * MIB
+MAX_UPLOAD_BYTES = 2 * 1024 * MIB
+
+SYNC_INTERVAL_S = 1.0
+RESEND_AFTER_S = 5.0
+SILENCE_S = 8.0
+"""An engine that says nothing for so long, although asked, is lost."""
