@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cameras of a scene may stand together in a sample: the paper's progressive angles.
+
+The relative angle of two views is the wrapped difference of their azimuths, 0 to 180 degrees, where
+a camera's azimuth is that of its viewing direction (for cameras that look at one centre this is
+the difference of their places around it, and it needs no centre).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from syncam_engine.data.scene import Scene
+
+AngleRule = Literal["anchor", "pairwise"]
+ANGLES_FILE = "angles.json"
+
+
+def azimuths_deg(scene: Scene) -> np.ndarray:
+    """Azimuth of each camera's viewing direction at frame 0, degrees in [0, 360), shape (C,)."""
+    forward_C3 = scene.c2w_cv_m_CT44[:, 0, :3, 2]
+    return np.degrees(np.arctan2(forward_C3[:, 1], forward_C3[:, 0])) % 360.0
+
+
+def relative_angles_deg(azimuth_deg_C: np.ndarray) -> np.ndarray:
+    """Wrapped differences between all cameras, (C, C), 0 to 180: 359 and 1 are 2 apart."""
+    difference = np.abs(azimuth_deg_C[:, None] - azimuth_deg_C[None, :]) % 360.0
+    return np.minimum(difference, 360.0 - difference)
+
+
+def eligible_sets(
+    relative_deg_CC: np.ndarray,
+    degrees: tuple[float, float],
+    views: int,
+    rule: AngleRule = "anchor",
+    limit: int = 2000,
+) -> list[tuple[int, ...]]:
+    """Camera sets of `views` cameras, anchor first, whose angles lie in `degrees`.
+
+    `anchor`: every other view lies in the range from the anchor. `pairwise`: every two views lie
+    in the range; four views cannot all be 60 to 120 degrees apart, so the list may be empty.
+    Above `limit` an even, seeded choice is kept.
+    """
+    low, high = degrees
+    count = len(relative_deg_CC)
+    within = (relative_deg_CC >= low - 1e-6) & (relative_deg_CC <= high + 1e-6)
+    share = max(1, limit // max(1, count))
+    found: list[tuple[int, ...]] = []
+    for anchor in range(count):
+        others = [c for c in range(count) if c != anchor and within[anchor, c]]
+        rests = _cliques(others, views - 1, within if rule == "pairwise" else None)
+        if len(rests) > share:
+            picks = np.random.default_rng(anchor).choice(len(rests), share, replace=False)
+            rests = [rests[i] for i in sorted(picks)]
+        found.extend((anchor, *rest) for rest in rests)
+    return found
+
+
+def _cliques(
+    candidates: list[int], size: int, within: np.ndarray | None
+) -> list[tuple[int, ...]]:
+    """All sets of `size` candidates, in order; with `within`, all pairs must be true in it."""
+    if size == 0:
+        return [()]
+    found = []
+    for i, first in enumerate(candidates):
+        rest = candidates[i + 1 :]
+        if within is not None:
+            rest = [c for c in rest if within[first, c]]
+        found.extend((first, *tail) for tail in _cliques(rest, size - 1, within))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AngleTable:
+    """The eligible sets of every scene for one range, precomputed."""
+
+    degrees: tuple[float, float]
+    views: int
+    rule: AngleRule
+    sets: dict[str, list[tuple[int, ...]]]
+    """Scene key -> camera sets; scenes that cannot meet the range are left out."""
+    without: tuple[str, ...]
+    """Keys of multi-view scenes that cannot meet the range."""
+
+    def name(self) -> str:
+        low, high = self.degrees
+        return f"{self.rule}-{self.views}-{low:g}-{high:g}"
+
+
+def angle_table(
+    scenes: Sequence[Scene], degrees: tuple[float, float], views: int, rule: AngleRule = "anchor"
+) -> AngleTable:
+    """Precompute the eligible sets of every multi-view scene."""
+    sets: dict[str, list[tuple[int, ...]]] = {}
+    without: list[str] = []
+    for scene in scenes:
+        if scene.kind != "multiview":
+            continue
+        found = eligible_sets(relative_angles_deg(azimuths_deg(scene)), degrees, views, rule)
+        if found:
+            sets[scene.key] = found
+        else:
+            without.append(scene.key)
+    return AngleTable(
+        degrees=degrees, views=views, rule=rule, sets=sets, without=tuple(without)
+    )
+
+
+def cached_angle_table(
+    folder: Path,
+    scenes: Sequence[Scene],
+    degrees: tuple[float, float],
+    views: int,
+    rule: AngleRule = "anchor",
+) -> AngleTable:
+    """Like `angle_table`, kept in `angles.json` beside the data and reused while it fits."""
+    path = Path(folder) / ANGLES_FILE
+    keys = [scene.key for scene in scenes if scene.kind == "multiview"]
+    document: dict = {"format": "syncam-angles", "version": 1, "tables": {}}
+    if path.is_file():
+        read = json.loads(path.read_text("utf-8"))
+        if read.get("format") == "syncam-angles" and read.get("version") == 1:
+            document = read
+    name = AngleTable(degrees=degrees, views=views, rule=rule, sets={}, without=()).name()
+    entry = document["tables"].get(name)
+    if entry and sorted([*entry["sets"], *entry["without"]]) == sorted(keys):
+        sets = {key: [tuple(s) for s in value] for key, value in entry["sets"].items()}
+        return AngleTable(
+            degrees=degrees, views=views, rule=rule, sets=sets, without=tuple(entry["without"])
+        )
+    table = angle_table(scenes, degrees, views, rule)
+    document["tables"][name] = {"sets": table.sets, "without": list(table.without)}
+    if os.access(folder, os.W_OK):
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(document), "utf-8")
+        partial.replace(path)
+    return table

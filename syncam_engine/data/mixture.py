@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of training data as a pure function: (seed, step, micro-batch, process) -> samples.
+
+Nothing is remembered between batches, so a run resumes exactly from its step number alone, with
+any number of reader processes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from syncam_engine.data.angles import AngleRule, AngleTable, angle_table, cached_angle_table
+from syncam_engine.data.draw import cameras_of, draw_views, fit_pictures
+from syncam_engine.data.scene import BrokenFile, LatentSource, Sample, Scene, SceneSource
+from syncam_engine.link.errors import SynCamError
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+"""Broken files met in one draw before the data is called unusable."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchRequest:
+    """What a batch must look like."""
+
+    views: int
+    frames: int
+    """T pictures of a clip batch; a stills batch has one."""
+    stills: float
+    """Probability that the batch is of stills."""
+    batch: int
+    stills_batch: int
+    degrees: tuple[float, float] = (0.0, 180.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pool:
+    """The scenes of one source that can serve one kind of request."""
+
+    source: SceneSource | LatentSource
+    scenes: tuple[int, ...]
+    table: AngleTable | None
+
+
+class Mixture:
+    """Draws batches from weighted sources.
+
+    Raises `SynCamError` ("data.empty") when no scene of any source can serve a request, naming
+    why; scenes that fall short are counted in `notes`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[SceneSource | LatentSource, float]],
+        *,
+        seed: int,
+        width_px: int,
+        height_px: int,
+        angle_rule: AngleRule = "anchor",
+        apart: int = 100,
+    ) -> None:
+        if not sources:
+            raise SynCamError("data.empty", "The training config has no data source.")
+        self.sources = list(sources)
+        self.seed = seed
+        self.width_px, self.height_px = width_px, height_px
+        self.angle_rule: AngleRule = angle_rule
+        self.apart = apart
+        self.notes: list[str] = []
+        self._pools: dict[tuple, list[tuple[_Pool, float]]] = {}
+
+    def batch(
+        self, request: BatchRequest, *, step: int, micro: int = 0, rank: int = 0
+    ) -> list[Sample]:
+        """The samples of one micro-batch; all have the same shapes.
+
+        Source and kind follow from (seed, step, micro) alone: every process of a step gets the same.
+        """
+        shared = np.random.Generator(np.random.Philox(key=[self.seed, 1], counter=[step, micro, 0, 0]))
+        own = np.random.Generator(
+            np.random.Philox(key=[self.seed, 2], counter=[step, micro, rank, 0])
+        )
+        is_still = shared.random() < request.stills
+        pools = self._pools_for(request, 1 if is_still else request.frames)
+        if not pools:
+            is_still = not is_still
+            pools = self._pools_for(request, 1 if is_still else request.frames)
+        if not pools:
+            raise SynCamError(
+                "data.empty",
+                f"No scene has {request.views} views {request.degrees[0]:g} to "
+                f"{request.degrees[1]:g} degrees apart ({self.angle_rule} rule) with "
+                f"{request.frames} pictures. " + " ".join(self.notes),
+                fix="Widen the angles, ask for fewer views, or add data",
+            )
+        weights = np.array([weight for _, weight in pools])
+        pool = pools[int(shared.choice(len(pools), p=weights / weights.sum()))][0]
+        frames = 1 if is_still else request.frames
+        count = request.stills_batch if is_still else request.batch
+        return [self._sample(pool, own, request.views, frames) for _ in range(count)]
+
+    def _sample(self, pool: _Pool, rng: np.random.Generator, views: int, frames: int) -> Sample:
+        for _ in range(ATTEMPTS):
+            index = pool.scenes[int(rng.integers(len(pool.scenes)))]
+            scene = pool.source.scenes[index]
+            try:
+                return self._read(pool, index, scene, rng, views, frames)
+            except BrokenFile as error:
+                if error.path not in pool.source.broken.reasons:
+                    log.warning("skipped %s", error)
+                pool.source.broken.add(error)
+        raise SynCamError(
+            "data.broken",
+            f"Source {pool.source.name}: {ATTEMPTS} scenes in a row cannot be read; "
+            + pool.source.broken.report(),
+        )
+
+    def _read(
+        self,
+        pool: _Pool,
+        index: int,
+        scene: Scene,
+        rng: np.random.Generator,
+        views: int,
+        frames: int,
+    ) -> Sample:
+        encoded = hasattr(pool.source, "read_latents")
+        sets = pool.table.sets[scene.key] if pool.table and scene.kind == "multiview" else None
+        draw = draw_views(
+            scene,
+            rng,
+            views=views,
+            frames=frames,
+            sets=sets,
+            whole_clip=encoded,
+            apart=self.apart,
+        )
+        K, c2w = cameras_of(scene, draw)
+        latents = pictures = None
+        width, height = scene.width_px, scene.height_px
+        if encoded:
+            latents = pool.source.read_latents(index, draw.cameras, draw.latent_frames)
+        else:
+            span = range(draw.start, draw.start + draw.frames)
+            pictures = pool.source.read_pictures(index, draw.cameras, span)
+            pictures, K = fit_pictures(pictures, K, self.width_px, self.height_px)
+            width, height = self.width_px, self.height_px
+        return Sample(
+            source=pool.source.name,
+            key=scene.key,
+            caption=draw.caption,
+            K_VF33=K,
+            c2w_cv_m_VF44=c2w,
+            width_px=width,
+            height_px=height,
+            pictures_VTHW3=pictures,
+            latents_VZFhw=latents,
+        )
+
+    def _pools_for(self, request: BatchRequest, frames: int) -> list[tuple[_Pool, float]]:
+        key = (request.views, frames, request.degrees)
+        if key not in self._pools:
+            pools = [(self._pool(s, request, frames), w) for s, w in self.sources if w > 0]
+            self._pools[key] = [(pool, w) for pool, w in pools if pool.scenes]
+        return self._pools[key]
+
+    def _pool(
+        self, source: SceneSource | LatentSource, request: BatchRequest, frames: int
+    ) -> _Pool:
+        table = None
+        multiview = any(scene.kind == "multiview" for scene in source.scenes)
+        if multiview and request.views > 1:
+            arguments = (source.scenes, request.degrees, request.views, self.angle_rule)
+            folder = getattr(source, "folder", None)
+            table = (
+                cached_angle_table(Path(folder), *arguments) if folder else angle_table(*arguments)
+            )
+            if table.without:
+                self.notes.append(
+                    f"{len(table.without)} scenes of {source.name} cannot give {request.views} "
+                    f"views within {request.degrees[0]:g} to {request.degrees[1]:g} degrees."
+                )
+        scenes = tuple(
+            i
+            for i, scene in enumerate(source.scenes)
+            if scene.frames >= frames and self._can_serve(scene, request.views, table)
+        )
+        return _Pool(source=source, scenes=scenes, table=table)
+
+    def _can_serve(self, scene: Scene, views: int, table: AngleTable | None) -> bool:
+        if scene.kind == "static":
+            return True
+        if scene.kind == "moving":
+            order = np.sort(np.asarray(scene.order or range(scene.cameras)))
+            windows = np.searchsorted(order, order + self.apart, side="right") - np.arange(len(order))
+            return bool(windows.max(initial=0) >= views)
+        return scene.key in table.sets if table else scene.cameras >= views

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every source of training data gives: scenes, and samples drawn from them.
+
+Shapes: C cameras of a scene, V views of a sample, T pictures, F latent frames, H, W pixels,
+Z latent channels, h, w latent cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+SceneKind = Literal["multiview", "moving", "static"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """One scene's cameras and captions; its pictures stay on disk.
+
+    `multiview`: C cameras that saw the same moments. `moving`: one camera's pictures, each taken
+    as a camera of its own with one picture (`order` holds their frame numbers). `static`: one
+    camera that does not move; its pose is not known and does not matter.
+    """
+
+    key: str
+    """Unique within the source; named in every message about the scene."""
+    kind: SceneKind
+    captions: tuple[str, ...]
+    K_CT33: np.ndarray
+    """Intrinsics in pixels of `width_px` x `height_px`; T = 1 when they do not change."""
+    c2w_cv_m_CT44: np.ndarray
+    """Camera to world, OpenCV axes, metres, Z up; T = 1 when the camera stands still."""
+    width_px: int
+    height_px: int
+    frames: int
+    """Pictures of each camera."""
+    fps: float = 15.0
+    order: tuple[int, ...] = ()
+    """Frame numbers of a `moving` scene's pictures."""
+
+    def __post_init__(self) -> None:
+        if not self.captions:
+            raise ValueError(f"scene {self.key} has no caption")
+        if self.K_CT33.shape[0] != self.c2w_cv_m_CT44.shape[0]:
+            raise ValueError(
+                f"scene {self.key} has {self.K_CT33.shape[0]} intrinsics for "
+                f"{self.c2w_cv_m_CT44.shape[0]} poses"
+            )
+        if not (np.isfinite(self.K_CT33).all() and np.isfinite(self.c2w_cv_m_CT44).all()):
+            raise ValueError(f"scene {self.key} has a camera that is not finite")
+        if (self.K_CT33[..., 0, 0] <= 0).any() or (self.K_CT33[..., 1, 1] <= 0).any():
+            raise ValueError(f"scene {self.key} has a camera without a focal length")
+
+    @property
+    def cameras(self) -> int:
+        return self.K_CT33.shape[0]
+
+    def K_at(self, camera: int, frame: int) -> np.ndarray:
+        steps = self.K_CT33.shape[1]
+        return self.K_CT33[camera, min(frame, steps - 1)]
+
+    def c2w_cv_m_at(self, camera: int, frame: int) -> np.ndarray:
+        steps = self.c2w_cv_m_CT44.shape[1]
+        return self.c2w_cv_m_CT44[camera, min(frame, steps - 1)]
+
+
+class SceneSource(Protocol):
+    """A reader. Scenes are listed at construction; pictures or latents are read on demand."""
+
+    name: str
+    scenes: Sequence[Scene]
+    broken: BrokenFiles
+
+    def read_pictures(
+        self, scene: int, cameras: Sequence[int], frames: Sequence[int]
+    ) -> np.ndarray:
+        """Pictures uint8 VTHW3 of these cameras at these frames; raises `BrokenFile`."""
+        ...
+
+
+class LatentSource(Protocol):
+    """A source whose clips were encoded before (`syncam data latents`)."""
+
+    name: str
+    scenes: Sequence[Scene]
+    broken: BrokenFiles
+
+    def read_latents(
+        self, scene: int, cameras: Sequence[int], latent_frames: int
+    ) -> np.ndarray:
+        """Latents float16 VZFhw of these cameras, from their first picture on."""
+        ...
+
+
+class BrokenFile(Exception):
+    """A file that cannot be used; the scene is left out and the file is counted and named."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class BrokenFiles:
+    """The files that were skipped, each with its reason."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, error: BrokenFile) -> None:
+        self.reasons[error.path] = error.reason
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    def report(self, limit: int = 5) -> str:
+        """One line for a person: how many, and the first few by name."""
+        if not self.reasons:
+            return "no broken files"
+        named = [f"{path} ({reason})" for path, reason in list(self.reasons.items())[:limit]]
+        more = len(self.reasons) - len(named)
+        return f"{len(self.reasons)} broken files skipped: " + "; ".join(named) + (
+            f"; and {more} more" if more else ""
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One training sample: `pictures_VTHW3` or `latents_VZFhw`, cameras per latent frame."""
+
+    source: str
+    key: str
+    caption: str
+    K_VF33: np.ndarray
+    c2w_cv_m_VF44: np.ndarray
+    width_px: int
+    height_px: int
+    pictures_VTHW3: np.ndarray | None = None
+    latents_VZFhw: np.ndarray | None = None

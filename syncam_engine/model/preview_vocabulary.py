@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The closed vocabulary of the preview model, readable without torch.
+
+A prompt becomes word ids; words that the model never saw are reported, not guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncam_engine.link.errors import SynCamError
+
+VOCABULARY_FILE = "vocabulary.json"
+PADDING, BEGIN = 0, 1
+FIRST_WORD = 2
+
+# Words that carry nothing for this model: passed over without a report.
+STOP_WORDS = frozenset(
+    "a an the of and is are with in on at to it its his her their there this that by from while as "
+    "one very some".split()
+)
+
+# What people write -> what the captions say. Only entries whose target is in the vocabulary count.
+SYNONYMS = {
+    "human": "person",
+    "pedestrian": "person",
+    "figure": "person",
+    "character": "person",
+    "guy": "man",
+    "lady": "woman",
+    "puppy": "dog",
+    "hound": "dog",
+    "kitten": "cat",
+    "strolling": "walking",
+    "walks": "walking",
+    "strides": "walking",
+    "jogging": "running",
+    "runs": "running",
+    "sprinting": "running",
+    "grey": "gray",
+    "gray": "grey",
+    "crimson": "red",
+    "scarlet": "red",
+    "azure": "blue",
+    "violet": "purple",
+    "golden": "yellow",
+    "square": "plaza",
+    "piazza": "plaza",
+    "courtyard": "plaza",
+    "park": "meadow",
+    "lawn": "grass",
+    "field": "meadow",
+    "road": "street",
+    "dusk": "sunset",
+    "dawn": "sunrise",
+    "twilight": "sunset",
+    "midday": "noon",
+    "cloudy": "overcast",
+    "sunlit": "sunny",
+    "jacket": "coat",
+    "trousers": "pants",
+    "top": "shirt",
+}
+
+
+def split_words(prompt: str) -> list[str]:
+    """Lower-case words of a prompt, punctuation and possessives dropped."""
+    return re.findall(r"[^\W\d_]+", prompt.lower().replace("'s", ""))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vocabulary:
+    """Word list with ids from `FIRST_WORD` up, and the synonyms that lead into it."""
+
+    words: tuple[str, ...]
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    max_tokens: int = 24
+    """Tokens of an encoded prompt, the begin token included."""
+    capacity: int = 256
+    """Rows of the embedding table: words added later take free rows, old ids stay."""
+
+    def __post_init__(self) -> None:
+        if FIRST_WORD + len(self.words) > self.capacity:
+            raise ValueError(
+                f"{len(self.words)} words do not fit a table of {self.capacity} rows"
+            )
+
+    @classmethod
+    def from_captions(
+        cls,
+        captions: Iterable[str],
+        *,
+        max_tokens: int = 24,
+        capacity: int = 256,
+        keep: tuple[str, ...] = (),
+    ) -> Vocabulary:
+        """All words of the captions, most frequent first; `keep` words hold their old ids."""
+        counts = Counter(w for text in captions for w in split_words(text) if w not in STOP_WORDS)
+        fresh = sorted((w for w in counts if w not in keep), key=lambda w: (-counts[w], w))
+        words = (*keep, *fresh)
+        known = set(words)
+        synonyms = {a: b for a, b in SYNONYMS.items() if b in known and a not in known}
+        return cls(words=words, synonyms=synonyms, max_tokens=max_tokens, capacity=capacity)
+
+    def word_or_none(self, word: str) -> str | None:
+        """The vocabulary's word for `word`: itself, a synonym, or its singular."""
+        known = set(self.words)
+        singular = word[:-1] if word.endswith("s") else word
+        candidates = (word, self.synonyms.get(word), singular, self.synonyms.get(singular))
+        return next((w for w in candidates if w in known), None)
+
+    def encode(self, prompt: str) -> list[int]:
+        """Ids of the prompt's known words after the begin token, at most `max_tokens`."""
+        ids = {word: FIRST_WORD + i for i, word in enumerate(self.words)}
+        found = (self.word_or_none(w) for w in split_words(prompt) if w not in STOP_WORDS)
+        return [BEGIN, *(ids[w] for w in found if w is not None)][: self.max_tokens]
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Words of the prompt that the model never saw, in order, each once."""
+        words = (w for w in split_words(prompt) if w not in STOP_WORDS)
+        return list(dict.fromkeys(w for w in words if self.word_or_none(w) is None))
+
+    def is_too_long(self, prompt: str) -> bool:
+        """Whether known words at the prompt's end are cut off."""
+        known = [w for w in split_words(prompt) if w not in STOP_WORDS and self.word_or_none(w)]
+        return 1 + len(known) > self.max_tokens
+
+    def write(self, folder: Path) -> Path:
+        path = Path(folder) / VOCABULARY_FILE
+        document = {
+            "format": "syncam-vocabulary",
+            "version": 1,
+            "max_tokens": self.max_tokens,
+            "capacity": self.capacity,
+            "words": list(self.words),
+            "synonyms": dict(sorted(self.synonyms.items())),
+        }
+        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> Vocabulary:
+        """Raises `SynCamError` when the file is missing or of another kind."""
+        path = Path(folder) / VOCABULARY_FILE
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise SynCamError(
+                "weights.missing", f"The vocabulary {path} cannot be read: {error}", value=str(path)
+            ) from error
+        if document.get("format") != "syncam-vocabulary" or document.get("version") != 1:
+            raise SynCamError(
+                "weights.format", f"{path} is not a SynCam vocabulary, version 1.", value=str(path)
+            )
+        return cls(
+            words=tuple(document["words"]),
+            synonyms=document["synonyms"],
+            max_tokens=document["max_tokens"],
+            capacity=document["capacity"],
+        )

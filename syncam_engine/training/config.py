@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training configuration: typed, checked when made, read from YAML.
+
+Two kinds of training share all but the model: `multiview` (the transformer with its MVS modules)
+and `autoencoder` (the preview's patch autoencoder).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from syncam_engine.link.errors import SynCamError
+
+
+def _fault(field_name: str, value: Any, right: str, nearest: Any = None) -> SynCamError:
+    return SynCamError(
+        "config.value",
+        f"The training config's {field_name} is {value!r}; it must be {right}.",
+        value=value,
+        nearest=nearest,
+    )
+
+
+def _at_least(owner: object, prefix: str, low: float, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value < low:
+            raise _fault(f"{prefix}{name}", value, f"at least {low:g}", low)
+
+
+def _share(owner: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if not 0.0 <= value <= 1.0:
+            raise _fault(f"{prefix}{name}", value, "from 0 to 1", min(1.0, max(0.0, value)))
+
+
+@dataclass(kw_only=True, slots=True)
+class SourceConfig:
+    """One source of scenes."""
+
+    kind: Literal[
+        "latents", "rendered", "syncamvideo", "realestate10k", "nerfstudio", "static-clips"
+    ]
+    """The reader: `latents` for what `syncam data latents` wrote of any of the others."""
+    path: str
+    """Folder of the data; `~` and $VARIABLES are expanded."""
+    weight: float = 1.0
+    """Share of the samples, relative to the other sources."""
+    pictures: str = ""
+    """Folder of the pictures or clips where they lie apart from the cameras (realestate10k)."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "data.sources.", 0.0, "weight")
+
+
+@dataclass(kw_only=True, slots=True)
+class PhaseConfig:
+    """A stretch of training: lasts until `until_step`."""
+
+    until_step: int
+    degrees: tuple[float, float] = (0.0, 180.0)
+    """Relative angle of the views (paper: [0,60], [30,90], [60,120])."""
+    stills: float = 0.0
+    """Share of batches that are stills (one picture a view) instead of clips."""
+    batch: int = 1
+    """Samples of a clip batch, in each process and accumulation step."""
+    stills_batch: int = 0
+    """Samples of a stills batch; 0 means `batch`."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "phases.", 1, "until_step", "batch")
+        _at_least(self, "phases.", 0, "stills_batch")
+        _share(self, "phases.", "stills")
+        low, high = self.degrees
+        if not 0.0 <= low <= high <= 180.0:
+            raise _fault("phases.degrees", self.degrees, "two rising angles from 0 to 180")
+
+    @property
+    def stills_batch_or_batch(self) -> int:
+        return self.stills_batch or self.batch
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    """Where samples come from and what shape they have."""
+
+    sources: list[SourceConfig]
+    views: int = 4
+    frames: int = 17
+    """T pictures of a clip, 4(F-1)+1."""
+    width: int = 160
+    height: int = 96
+    angle_rule: Literal["anchor", "pairwise"] = "anchor"
+    """`anchor`: every view within the phase's angles of the anchor. `pairwise`: of every other."""
+    apart: int = 100
+    """Most frames between the pictures of a moving camera that serve as views."""
+    workers: int = 0
+    """Reader processes."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "data.", 1, "views", "frames", "width", "height", "apart")
+        _at_least(self, "data.", 0, "workers")
+        if not self.sources or not sum(s.weight for s in self.sources) > 0:
+            raise _fault("data.sources", self.sources, "at least one source with a weight above 0")
+        if self.frames % 4 != 1:
+            nearest = 4 * ((self.frames - 1) // 4) + 1
+            raise _fault("data.frames", self.frames, "4(F-1)+1", nearest)
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if value % 16:
+                raise _fault(f"data.{name}", value, "a multiple of 16", max(16, value // 16 * 16))
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """What is trained."""
+
+    preset: str = "preview"
+    """Model preset that gives the transformer's sizes and its camera input."""
+    transformer: dict[str, Any] = field(default_factory=dict)
+    """Sizes that differ from the preset's."""
+    base: str = ""
+    """Folder of base weights to start from; empty starts from noise."""
+    autoencoder: str = ""
+    """Folder of the frozen autoencoder; needed for sheets and for sources without latents."""
+    trainable: Literal["all", "new"] = "all"
+    """`new`: only the MVS modules learn, the base stays frozen (the paper)."""
+
+
+@dataclass(kw_only=True, slots=True)
+class FlowConfig:
+    """Rectified flow: what is predicted and how time is drawn (t = 1 is noise)."""
+
+    prediction: Literal["x0", "velocity"] = "velocity"
+    """What the network's output is; the loss is always on that."""
+    time: Literal["logit-normal", "uniform", "shifted-uniform"] = "uniform"
+    """`shifted-uniform`: uniform over the sampler's steps, shifted by `shift`."""
+    time_mean: float = 0.0
+    time_std: float = 1.0
+    """Mean and deviation of the logit for `logit-normal`."""
+    shift: float = 5.0
+    weight: Literal["none", "inverse-time", "bell"] = "none"
+    """`inverse-time`: 1/max(t, 0.15)^1.5, for x0; `bell`: the released code's weight over t."""
+
+    def __post_init__(self) -> None:
+        if self.time_std <= 0:
+            raise _fault("flow.time_std", self.time_std, "above 0", 1.0)
+        _at_least(self, "flow.", 1e-3, "shift")
+
+
+@dataclass(kw_only=True, slots=True)
+class ConditioningConfig:
+    """How often each condition is given, so that guidance and reference mode mean something."""
+
+    text_dropout: float = 0.1
+    """Share of samples trained with the empty prompt."""
+    reference: float = 0.0
+    """Share of samples whose view 0 is clean (paper, video to multi-view video: 0.9)."""
+
+    def __post_init__(self) -> None:
+        _share(self, "conditioning.", "text_dropout", "reference")
+
+
+@dataclass(kw_only=True, slots=True)
+class AutoencoderConfig:
+    """Sizes and loss of the patch autoencoder (`kind: autoencoder`)."""
+
+    z_channels: int = 24
+    width: int = 128
+    encoder_blocks: int = 3
+    decoder_blocks: int = 5
+    moving_weight: float = 4.0
+    """Weight of pixels that change over the clip, against 1 for those that stand."""
+    latent_noise: float = 0.03
+    """Noise on the latents while training, relative to their scale: a decoder that forgives."""
+    pca_clips: int = 400
+    """Clips whose patches give the linear start."""
+    crops: int = 4
+    """Views read from each scene of a batch."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips", "crops")
+        _at_least(self, "autoencoder.", 0.0, "moving_weight", "latent_noise")
+
+
+@dataclass(kw_only=True, slots=True)
+class OptimConfig:
+    """AdamW."""
+
+    learning_rate: float = 1e-4
+    warmup_steps: int = 0
+    decay: Literal["none", "cosine"] = "none"
+    """`cosine` falls to a tenth at the last step."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    accumulation: int = 1
+    """Micro-batches of a step."""
+    ema_decay: float = 0.0
+    """Highest decay of the averaged weights, 0 for none; rises as (1+n)/(10+n)."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "optim.", 0.0, "warmup_steps", "weight_decay")
+        _at_least(self, "optim.", 1, "accumulation")
+        if not self.learning_rate > 0:
+            raise _fault("optim.learning_rate", self.learning_rate, "above 0", 1e-4)
+        if not self.clip_norm > 0:
+            raise _fault("optim.clip_norm", self.clip_norm, "above 0", 1.0)
+        _share(self, "optim.", "ema_decay")
+
+
+@dataclass(kw_only=True, slots=True)
+class RunConfig:
+    """Where and how the run goes."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    strategy: Literal["single", "ddp"] = "single"
+    """`ddp` needs processes started by `accelerate launch` or `torchrun`."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    gradient_checkpointing: bool = False
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int = 0
+    """A checkpoint every so many steps as well; 0 for none."""
+    keep_checkpoints: int = 2
+    log_steps: int = 20
+    sheet_steps: int = 0
+    """A sheet of samples every so many steps; 0 for none."""
+    sheet_prompts: list[str] = field(default_factory=list)
+    """Prompts of the sheet; empty takes captions of the data."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "run.", 1, "keep_checkpoints", "log_steps")
+        _at_least(self, "run.", 0, "checkpoint_steps", "sheet_steps", "checkpoint_minutes")
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """One training run."""
+
+    name: str
+    """Names the run's folder."""
+    kind: Literal["multiview", "autoencoder"] = "multiview"
+    seed: int = 0
+    """All chance follows from it: data order, noise, dropout, first weights."""
+    data: DataConfig
+    phases: list[PhaseConfig]
+    model: ModelConfig = field(default_factory=ModelConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if not self.name or any(c in self.name for c in "/\\"):
+            raise _fault("name", self.name, "a plain name")
+        steps = [phase.until_step for phase in self.phases]
+        if not steps or sorted(set(steps)) != steps:
+            raise _fault("phases", steps, "at least one phase, with rising until_step")
+
+    @property
+    def steps(self) -> int:
+        """The last step."""
+        return self.phases[-1].until_step
+
+    def phase_at(self, step: int) -> PhaseConfig:
+        """The phase of step number `step` (from 0); the last one holds beyond the end."""
+        return next((p for p in self.phases if step < p.until_step), self.phases[-1])
+
+    def digest(self) -> str:
+        """What must stay the same for a run to go on: not its length, place or reporting."""
+        document = asdict(self)
+        del document["run"]
+        for phase in document["phases"]:
+            del phase["until_step"]
+        for source in document["data"]["sources"]:
+            del source["path"], source["pictures"]
+        del document["data"]["workers"], document["name"]
+        del document["model"]["autoencoder"], document["model"]["base"]
+        text = json.dumps(document, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a YAML config. Raises `SynCamError` that names the field."""
+    try:
+        document = yaml.safe_load(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SynCamError(
+            "config.missing", f"The training config {path} cannot be read: {error.strerror}."
+        ) from error
+    except yaml.YAMLError as error:
+        raise SynCamError("config.yaml", f"{path} is not valid YAML: {error}") from error
+    return config_from_dict(TrainConfig, document, "")
+
+
+def config_from_dict(cls: type, document: Any, where: str) -> Any:
+    """Build a config dataclass from plain data; unknown and missing fields are named."""
+    if not isinstance(document, dict):
+        raise _fault(where.rstrip(".") or "file", document, "a mapping of fields")
+    known = {f.name: f for f in fields(cls)}
+    for name in document:
+        if name not in known:
+            raise SynCamError(
+                "config.field",
+                f"The training config has no field {where}{name}; "
+                f"{cls.__name__} has {', '.join(known)}.",
+                value=name,
+            )
+    hints = get_type_hints(cls)
+    values = {
+        name: _convert(hints[name], value, f"{where}{name}") for name, value in document.items()
+    }
+    try:
+        return cls(**values)
+    except TypeError as error:
+        missing = str(error).split(":")[-1].strip()
+        raise SynCamError(
+            "config.field", f"The training config lacks {where}{missing}.", value=missing
+        ) from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = get_origin(hint)
+    if is_dataclass(hint):
+        return config_from_dict(hint, value, f"{where}.")
+    if origin is list and isinstance(value, list):
+        (item,) = get_args(hint)
+        return [_convert(item, v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if origin is tuple and isinstance(value, list | tuple):
+        items = get_args(hint)
+        if len(items) == len(value):
+            return tuple(_convert(h, v, where) for h, v in zip(items, value, strict=True))
+    if origin is Literal and value in get_args(hint):
+        return value
+    if origin is Literal:
+        raise _fault(where, value, "one of " + ", ".join(map(repr, get_args(hint))))
+    if origin in (Union, UnionType):
+        return value
+    accept: dict[Any, Callable[[Any], bool]] = {
+        int: lambda v: isinstance(v, int) and not isinstance(v, bool),
+        float: lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v == v,
+        str: lambda v: isinstance(v, str),
+        bool: lambda v: isinstance(v, bool),
+    }
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-4 as text.
+        try:
+            value = float(value)
+        except ValueError:
+            raise _fault(where, value, "a number") from None
+    if hint in accept and accept[hint](value):
+        return hint(value)
+    if origin is dict and isinstance(value, dict):
+        return value
+    raise _fault(where, value, f"of type {getattr(hint, '__name__', hint)}")
