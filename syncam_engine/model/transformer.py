@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""diffusers' Wan transformer with an MVS module in every block.
+
+`MultiViewWanTransformer` is a subclass with its own `forward`; the blocks are subclasses too, and
+registered, so that diffusers' caches, offload, fp8 casting, attention backends, QKV fusion,
+compilation, gradient checkpointing and saving work on it as on the plain model.
+
+Shape legend: B scenes (or guidance branches), V views, R = B x V rows, F latent frames, H, W latent
+rows and columns, C channels, N = F x S tokens of a view, S = h x w, D width, L text tokens.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
+from diffusers.models.transformers.transformer_wan import (
+    WanAttnProcessor,
+    WanTransformer3DModel,
+    WanTransformerBlock,
+)
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from syncam_engine.model.mvs import MultiViewSync, ViewExchange, Views
+from syncam_engine.model.presets import TransformerConfig
+
+
+class TextAttnProcessor(WanAttnProcessor):
+    """Cross-attention whose text keys and values may be given, computed once a request."""
+
+    def __call__(
+        self,
+        attn,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        rotary_emb=None,
+        text_kv: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        key, value = text_kv or self.keys_and_values(attn, encoder_hidden_states)
+        query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
+        copies = query.shape[0] // key.shape[0]
+        if copies > 1:  # one text a scene, several views: every view reads the same keys
+            key, value = (repeat(x, "b l h d -> (b v) l h d", v=copies) for x in (key, value))
+            if attention_mask is not None:
+                attention_mask = attention_mask.repeat_interleave(copies, 0)
+        out = _attention(query, key, value, attention_mask, self._attention_backend)
+        return attn.to_out[1](attn.to_out[0](out.flatten(2, 3).type_as(query)))
+
+    @staticmethod
+    def keys_and_values(attn, text_BLD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (key, value), each [B, L, heads, head size]."""
+        if attn.fused_projections:
+            key, value = attn.to_kv(text_BLD).chunk(2, dim=-1)
+        else:
+            key, value = attn.to_k(text_BLD), attn.to_v(text_BLD)
+        return (
+            attn.norm_k(key).unflatten(2, (attn.heads, -1)),
+            value.unflatten(2, (attn.heads, -1)),
+        )
+
+
+def _attention(query, key, value, mask, backend) -> Tensor:
+    from diffusers.models.attention_dispatch import dispatch_attention_fn
+
+    return dispatch_attention_fn(query, key, value, attn_mask=mask, backend=backend)
+
+
+class MultiViewWanBlock(WanTransformerBlock):
+    """Self-attention in each view, MVS across views, cross-attention to the text, feed-forward."""
+
+    def __init__(
+        self,
+        dim: int,
+        ffn_dim: int,
+        num_heads: int,
+        qk_norm: str,
+        cross_attn_norm: bool,
+        eps: float,
+        *,
+        mvs_form: str,
+        camera_numbers: int,
+        index: int,
+    ) -> None:
+        super().__init__(dim, ffn_dim, num_heads, qk_norm, cross_attn_norm, eps)
+        self.index = index
+        self.attn2.set_processor(TextAttnProcessor())
+        self.mvs = MultiViewSync(dim, num_heads, camera_numbers, form=mvs_form, eps=eps)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        temb: Tensor,
+        rotary_emb: tuple[Tensor, Tensor],
+        views: Views,
+    ) -> Tensor:
+        """Return the next hidden states [R, N, D]; text [B, L, D], temb [R, 6, D]."""
+        x = hidden_states
+        shift, scale, gate, c_shift, c_scale, c_gate = (
+            self.scale_shift_table + temb.float()
+        ).chunk(6, dim=1)
+        h = (self.norm1(x.float()) * (1 + scale) + shift).type_as(x)
+        x = (x.float() + self.attn1(h, None, None, rotary_emb) * gate).type_as(x)
+
+        x = self.mvs(x, temb, views, self.index)
+
+        h = self.norm2(x.float()).type_as(x)
+        x = x + self.attn2(
+            h,
+            encoder_hidden_states,
+            views.text_mask_B11L,
+            None,
+            text_kv=self._text_kv(encoder_hidden_states, views),
+        )
+        h = (self.norm3(x.float()) * (1 + c_scale) + c_shift).type_as(x)
+        return (x.float() + self.ffn(h).float() * c_gate).type_as(x)
+
+    def _text_kv(self, text_BLD: Tensor, views: Views) -> tuple[Tensor, Tensor] | None:
+        if not views.keep:
+            return None
+        if self.index not in views.text_kv:
+            views.text_kv[self.index] = TextAttnProcessor.keys_and_values(self.attn2, text_BLD)
+        return views.text_kv[self.index]
+
+
+TransformerBlockRegistry.register(
+    MultiViewWanBlock,
+    TransformerBlockMetadata(return_hidden_states_index=0, return_encoder_hidden_states_index=None),
+)
+
+
+class MultiViewWanTransformer(WanTransformer3DModel):
+    """The network: noisy latents of all views, times, a text and cameras in; prediction out."""
+
+    _no_split_modules = ["MultiViewWanBlock"]  # noqa: RUF012 (diffusers' own attribute)
+    _repeated_blocks = ["MultiViewWanBlock"]  # noqa: RUF012
+    _keep_in_fp32_modules = [  # noqa: RUF012
+        *WanTransformer3DModel._keep_in_fp32_modules,
+        "modulation",
+    ]
+
+    @register_to_config
+    def __init__(
+        self,
+        patch_size: tuple[int, ...] = (1, 2, 2),
+        num_attention_heads: int = 12,
+        attention_head_dim: int = 128,
+        in_channels: int = 16,
+        out_channels: int = 16,
+        text_dim: int = 4096,
+        freq_dim: int = 256,
+        ffn_dim: int = 8960,
+        num_layers: int = 30,
+        cross_attn_norm: bool = True,
+        qk_norm: str = "rms_norm_across_heads",
+        eps: float = 1e-6,
+        rope_max_seq_len: int = 1024,
+        mask_text: bool = False,
+        mvs_form: str = "paper",
+        camera_numbers: int = 12,
+        view_rope: bool = True,
+    ) -> None:
+        super().__init__(
+            patch_size=patch_size,
+            num_attention_heads=num_attention_heads,
+            attention_head_dim=attention_head_dim,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            text_dim=text_dim,
+            freq_dim=freq_dim,
+            ffn_dim=ffn_dim,
+            num_layers=0,  # plain blocks would be built only to be thrown away
+            cross_attn_norm=cross_attn_norm,
+            qk_norm=qk_norm,
+            eps=eps,
+            rope_max_seq_len=rope_max_seq_len,
+        )
+        self.register_to_config(num_layers=num_layers)
+        width = num_attention_heads * attention_head_dim
+        self.blocks = nn.ModuleList(
+            MultiViewWanBlock(
+                width,
+                ffn_dim,
+                num_attention_heads,
+                qk_norm,
+                cross_attn_norm,
+                eps,
+                mvs_form=mvs_form,
+                camera_numbers=camera_numbers,
+                index=index,
+            )
+            for index in range(num_layers)
+        )
+
+    def forward(
+        self,
+        z_BVCFHW: Tensor,
+        t_BV: Tensor,
+        text_tokens_BLD: Tensor,
+        text_mask_BL: Tensor | None,
+        cameras_BVFSR: Tensor,
+        *,
+        allowed_FKK: Tensor | None = None,
+        views: Views | None = None,
+    ) -> Tensor:
+        """Return the prediction [B, V, C, F, H, W] (velocity or clean latents, as it was trained).
+
+        z_BVCFHW: noisy latents; a clean reference view is given clean.
+        t_BV: times in [0, 1000], one a view, or t_B, one a scene.
+        text_tokens_BLD, text_mask_BL: of a text encoder; the mask is used if `mask_text`.
+        cameras_BVFSR: `EncodedCameras.numbers_VFSR` with a batch axis of B or 1.
+        allowed_FKK: the epipolar pattern or None; [F or 1, K, K], or [B, F or 1, K, K].
+        views: what an earlier call of the same request prepared (`prepare_views`).
+        Raises ValueError naming the argument whose shape is wrong.
+        """
+        check_inputs(self.config, z_BVCFHW, t_BV, text_tokens_BLD, text_mask_BL, cameras_BVFSR)
+        batch, view_count, _, frames, rows, columns = z_BVCFHW.shape
+        if views is None:
+            views = self.prepare_views(
+                z_BVCFHW.shape, cameras_BVFSR, text_mask_BL, allowed_FKK=allowed_FKK
+            )
+        x = rearrange(z_BVCFHW, "b v c f h w -> (b v) c f h w")
+        rotary = self.rope(x)
+        x = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()
+
+        t_BV = t_BV if t_BV.ndim == 2 else repeat(t_BV, "b -> b v", v=view_count)
+        temb_RD, timestep_R6D, text, _ = self.condition_embedder(
+            t_BV.flatten().to(x.device), text_tokens_BLD.to(x.dtype)
+        )
+        timestep_R6D = timestep_R6D.unflatten(1, (6, -1))
+
+        for block in self.blocks:
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                x = self._gradient_checkpointing_func(block, x, text, timestep_R6D, rotary, views)
+            else:
+                x = block(x, text, timestep_R6D, rotary, views)
+
+        shift, scale = (self.scale_shift_table + temb_RD.unsqueeze(1)).chunk(2, dim=1)
+        x = (self.norm_out(x.float()) * (1 + scale) + shift).type_as(x)
+        p_t, p_h, p_w = self.config.patch_size
+        return rearrange(
+            self.proj_out(x),
+            "(b v) (f h w) (pt ph pw c) -> b v c (f pt) (h ph) (w pw)",
+            b=batch,
+            f=frames // p_t,
+            h=rows // p_h,
+            w=columns // p_w,
+            pt=p_t,
+            ph=p_h,
+            pw=p_w,
+        )
+
+    def prepare_views(
+        self,
+        shape: tuple[int, ...],
+        cameras_BVFSR: Tensor,
+        text_mask_BL: Tensor | None,
+        *,
+        allowed_FKK: Tensor | None = None,
+        keep: bool = False,
+        exchange: ViewExchange | None = None,
+        all_views: int | None = None,
+        frames_of_rank: slice = slice(None),
+    ) -> Views:
+        """Return what the blocks need beside the tokens, for latents of shape [B, V, C, F, H, W].
+
+        With `keep`, text keys/values and camera terms are computed at the first step and read at
+        the others: pass the result to every `forward` of one request.
+        """
+        batch, view_count, _, frames, rows, columns = shape
+        _, p_h, p_w = self.config.patch_size
+        rotary = self.view_rotary(
+            all_views or view_count, rows // p_h, columns // p_w, cameras_BVFSR.device
+        )
+        mask = None
+        if allowed_FKK is not None:
+            allowed_BFKK = allowed_FKK if allowed_FKK.ndim == 4 else allowed_FKK[None]
+            allowed_BFKK = allowed_BFKK.expand(batch, frames, -1, -1)[:, frames_of_rank]
+            mask = rearrange(allowed_BFKK, "b f q k -> (b f) 1 q k")
+        text_mask = None
+        if self.config.mask_text and text_mask_BL is not None:
+            text_mask = text_mask_BL[:, None, None, :].to(torch.bool)
+        return Views(
+            views=view_count,
+            frames=frames,
+            cameras_BVFSR=cameras_BVFSR,
+            rotary=rotary,
+            mask=mask,
+            text_mask_B11L=text_mask,
+            exchange=exchange,
+            keep=keep,
+        )
+
+    def view_rotary(
+        self, views: int, rows: int, columns: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Return the rotary (cos, sin) of one latent frame's V x S tokens, [1, VS, 1, head size].
+
+        The view's index stands in the frame's place; without `view_rope` every view has index 0.
+        """
+        _, p_h, p_w = self.config.patch_size
+        counted = views if self.config.view_rope else 1
+        grid = torch.empty(1, 1, counted, rows * p_h, columns * p_w, device="meta")
+        cos, sin = (x.to(device) for x in self.rope(grid))
+        if not self.config.view_rope:
+            cos, sin = (x.repeat(1, views, 1, 1) for x in (cos, sin))
+        return cos, sin
+
+    def mvs_parameters(self) -> list[nn.Parameter]:
+        """Return the new parameters, the only ones that train on a pretrained base."""
+        return [p for block in self.blocks for p in block.mvs.parameters()]
+
+    def freeze_base(self) -> None:
+        """Leave only the MVS modules trainable."""
+        self.requires_grad_(False)
+        for parameter in self.mvs_parameters():
+            parameter.requires_grad_(True)
+
+    def start_mvs_from_base(self) -> None:
+        """Start every MVS module as its block's self-attention, with nothing coming out of it."""
+        for block in self.blocks:
+            block.mvs.start_from(block.attn1, block.scale_shift_table)
+
+
+def build_transformer(config: TransformerConfig) -> MultiViewWanTransformer:
+    """Return a fresh network of a preset's sizes: random base, MVS that changes nothing yet."""
+    model = MultiViewWanTransformer(
+        patch_size=config.patch_size,
+        num_attention_heads=config.num_attention_heads,
+        attention_head_dim=config.attention_head_dim,
+        in_channels=config.in_channels,
+        out_channels=config.in_channels,
+        text_dim=config.text_dim,
+        freq_dim=config.freq_dim,
+        ffn_dim=config.ffn_dim,
+        num_layers=config.num_layers,
+        cross_attn_norm=config.cross_attn_norm,
+        eps=config.eps,
+        rope_max_seq_len=config.rope_max_seq_len,
+        mask_text=config.mask_text,
+        mvs_form=config.mvs_form,
+        camera_numbers=config.camera_numbers,
+        view_rope=config.view_rope,
+    )
+    model.start_mvs_from_base()
+    return model
+
+
+def check_inputs(config, z, t, text, text_mask, cameras) -> None:
+    """Raise ValueError naming the first argument of `forward` that does not fit the others."""
+    if z.ndim != 6 or z.shape[2] != config.in_channels:
+        raise ValueError(
+            f"z_BVCFHW has shape {tuple(z.shape)}; it must be [scenes, views, "
+            f"{config.in_channels}, frames, rows, columns]"
+        )
+    batch, views, _, frames, rows, columns = z.shape
+    p_t, p_h, p_w = config.patch_size
+    if frames % p_t or rows % p_h or columns % p_w or 0 in z.shape:
+        raise ValueError(
+            f"z_BVCFHW has {frames} frames of {rows}x{columns}; they must be multiples of "
+            f"{p_t}, {p_h}x{p_w}, and not 0"
+        )
+    if tuple(t.shape) not in ((batch,), (batch, views)):
+        raise ValueError(
+            f"t_BV has shape {tuple(t.shape)}; it must be {(batch,)} or {(batch, views)}"
+        )
+    if text.ndim != 3 or text.shape[0] != batch or text.shape[2] != config.text_dim:
+        raise ValueError(
+            f"text_tokens_BLD has shape {tuple(text.shape)}; it must be "
+            f"[{batch}, tokens, {config.text_dim}]"
+        )
+    if text_mask is not None and tuple(text_mask.shape) != tuple(text.shape[:2]):
+        raise ValueError(
+            f"text_mask_BL has shape {tuple(text_mask.shape)}; it must be {tuple(text.shape[:2])}"
+        )
+    tokens = math.prod((rows // p_h, columns // p_w))
+    expected = [
+        (b, views, frames // p_t, s, config.camera_numbers) for b in (1, batch) for s in (1, tokens)
+    ]
+    if tuple(cameras.shape) not in expected:
+        raise ValueError(
+            f"cameras_BVFSR has shape {tuple(cameras.shape)}; it must be "
+            f"[{batch} or 1, {views}, {frames // p_t}, 1 or {tokens}, {config.camera_numbers}]: "
+            "every view needs a pose for every latent frame"
+        )
