@@ -45,7 +45,7 @@ def keys_dir() -> Path:
 
 
 def new_pair(role: Role, *, replace: bool = False) -> KeyPair:
-    """Make this machine's pair for `role` and write it; an existing one is kept unless `replace`."""
+    """Make and write this machine's pair for `role`; an existing one is kept unless `replace`."""
     path = keys_dir() / f"{role}.key"
     if path.exists() and not replace:
         raise SynCamError(

@@ -27,8 +27,8 @@ the job that it is about ("" for none).
                                      phase, progress, preview + 1 buffer, done, failed: events
 
 Unknown fields are ignored, an unknown type is answered with `error`. Every verb may be sent twice
-with the same effect as once. Limits: `link.limits`; frames to structs and back: `link.codec`; the whole
-in words: docs/protocol.md.
+with the same effect as once. Limits: `link.limits`; frames to structs and back: `link.codec`; all
+of it in words: docs/protocol.md.
 """
 
 from __future__ import annotations

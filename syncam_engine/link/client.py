@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client of the engine, for a Blender timer, an Unreal tick, a test loop and the terminal.
+
+Every call returns at once; what comes of it is told by `poll()`, which never blocks:
+
+    client = EngineClient(client_name="Blender 5.0")      # connects in the background
+    job_id = client.submit(GenerateRequest(rig=rig_json.to_dict(rig), prompt="a red fox"))
+    ...
+    def tick():                                           # as often as the host likes
+        for event in client.poll():
+            match event:
+                case Hello():    ...  # the engine is there (again); client.state says how far
+                case Lost():     ...  # it is gone; the client keeps trying, jobs are not lost
+                case Queued():   ...  # accepted: event.position, event.eta_s, event.warnings
+                case Phase():    ...  # event.phase: load, encode, sample, decode, write
+                case Progress(): ...  # event.step, event.steps, event.eta_s
+                case Preview():  ...  # event.camera, event.width, event.height, event.rgb8
+                case Done():     ...  # event.clips: camera, path (or client.fetch(...)), fps ...
+                case Failed():   ...  # event.error.sentence, .fix; event.cancelled
+    client.cancel(job_id)
+    client.close()
+
+A job's last event is always one `Done` or one `Failed`, and nothing follows it. A client that comes
+back later calls `watch(job_id)` and is told the same. A terminal or a test, which may sleep, calls
+`wait(timeout_s)` in place of `poll()`. A client belongs to the thread that uses it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from .. import __version__
+from . import codec, limits
+from .connection import Connection
+from .endpoint import Endpoint
+from .errors import SynCamError
+from .events import Fetched, FollowedJob, Lost, Reply, WorkerChanged, as_events
+from .messages import (
+    TO_CLIENT,
+    AskJobs,
+    AskStatus,
+    Cancel,
+    Chunk,
+    ClipResult,
+    Done,
+    ErrorInfo,
+    Failed,
+    GenerateRequest,
+    Hello,
+    Pause,
+    Phase,
+    Preview,
+    Progress,
+    Queued,
+    Reorder,
+    Resume,
+    SayHello,
+    Submit,
+    Sync,
+    Synced,
+    UploadState,
+    YieldDevice,
+    new_id,
+)
+from .transfer import Incoming, Outgoing
+
+
+class EngineClient:
+    """One connection to one engine. See the module's docstring.
+
+    `endpoint` None is the local engine of `state_dir` (None: the user's own), whether it runs yet
+    or not. `client_id` names the owner of jobs: keep it to find one's jobs again after a restart.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint | str | None = None,
+        *,
+        state_dir: Path | None = None,
+        client_name: str = "",
+        client_id: str | None = None,
+    ) -> None:
+        self.client_id = client_id or new_id()
+        self.client_name = client_name
+        self.hello: Hello | None = None
+        self.worker = ""
+        self.device = ""
+        self._connection = Connection(endpoint, state_dir)
+        self._state = "connecting"
+        self._jobs: dict[str, FollowedJob] = {}
+        self._pending: dict[str, tuple[Struct, str, float | None]] = {}
+        self._fetches: dict[str, Incoming] = {}
+        self._chunk_calls: dict[str, Incoming | Outgoing] = {}
+        self._events: deque[Any] = deque()
+        self._hello_id = ""
+        self._asked_since_s: float | None = None
+        self._next_sync_s = 0.0
+
+    # ---- calls: each returns at once ----
+
+    @property
+    def state(self) -> str:
+        """connecting, loading, ready, version mismatch, refused, lost or closed."""
+        if self._state != "ready":
+            return self._state
+        return "loading" if self.worker in ("starting", "loading") else "ready"
+
+    @property
+    def address(self) -> str:
+        return self._connection.address
+
+    def submit(self, request: GenerateRequest, clips: Sequence[Path | str | bytes] = ()) -> str:
+        """Send a job and follow it. `clips` are its inputs (previz: one a camera in the rig's
+        order; reference: one), sent by content; without them `request.inputs` stands as it is.
+
+        Raises `SynCamError` "input.*" for a clip that cannot be read.
+        """
+        self._jobs[request.job_id] = FollowedJob(Submit(request=request), clips)
+        return request.job_id
+
+    def watch(self, job_id: str) -> None:
+        """Follow a job that was sent before, by this client or with its `client_id`."""
+        self._jobs.setdefault(job_id, FollowedJob())
+
+    def forget(self, job_id: str) -> None:
+        """Say no more about a job; the engine goes on with it."""
+        self._jobs.pop(job_id, None)
+
+    def cancel(self, job_id: str) -> str:
+        """Stop a job; its `Failed` with `cancelled` follows. Twice is the same as once."""
+        job = self._jobs.get(job_id)
+        if job and not job.acknowledged and job_id not in self._pending:
+            sentence = "The job was cancelled before it was sent."
+            self._tell(
+                Failed(job_id=job_id, error=ErrorInfo(code="job.cancelled", sentence=sentence))
+            )
+        return self._call(Cancel(job_id=job_id), job_id)
+
+    def pause(self, job_id: str) -> str:
+        return self._call(Pause(job_id=job_id), job_id)
+
+    def resume(self, job_id: str) -> str:
+        return self._call(Resume(job_id=job_id), job_id)
+
+    def reorder(self, job_id: str, before: str = "") -> str:
+        """Move one's own waiting job before another of one's own, or to the end."""
+        return self._call(Reorder(job_id=job_id, before=before), job_id)
+
+    def yield_device(self, hold_s: float = 0.0) -> str:
+        """Have the device's memory freed once idle, and no job started for `hold_s` seconds."""
+        return self._call(YieldDevice(hold_s=hold_s))
+
+    def ask_status(self) -> str:
+        return self._call(AskStatus())
+
+    def ask_jobs(self, *, mine: bool = False, limit: int = 100) -> str:
+        return self._call(AskJobs(mine=mine, limit=limit))
+
+    def fetch(self, job_id: str, clip: ClipResult, target: Path | str) -> str:
+        """Bring a remote engine's clip into the file `target`; `Fetched` or `Reply` follows."""
+        incoming = Incoming(job_id, clip, Path(target))
+        self._fetches[incoming.message_id] = incoming
+        return incoming.message_id
+
+    def close(self) -> None:
+        """Leave at once; jobs go on in the engine."""
+        for incoming in self._fetches.values():
+            incoming.abandon()
+        self._connection.close()
+        self._state = "closed"
+
+    # ---- polling ----
+
+    def poll(self, budget_s: float = 0.003) -> list[Any]:
+        """Return what happened since the last call; takes about `budget_s` at most."""
+        if self._state == "closed":
+            return []
+        end_s = time.monotonic() + budget_s
+        self._follow_connection()
+        while (frames := self._connection.receive()) is not None:
+            self._asked_since_s = None
+            self._hear(frames)
+            if time.monotonic() > end_s:
+                break
+        if self._connection.up:
+            self._keep_alive(time.monotonic())
+        if self._state == "ready":
+            self._advance_jobs(end_s)
+            self._advance_fetches()
+            self._send_pending(time.monotonic())
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def wait(self, timeout_s: float) -> list[Any]:
+        """Like `poll()`, but sleep until something happened or `timeout_s` is over."""
+        end_s = time.monotonic() + timeout_s
+        while True:
+            events = self.poll(budget_s=0.05)
+            left_s = end_s - time.monotonic()
+            if events or left_s <= 0 or self._state == "closed":
+                return events
+            busy = any(not job.acknowledged and job.inputs for job in self._jobs.values())
+            self._connection.sleep(min(left_s, 0.005 if busy else 0.25))
+
+    # ---- the connection ----
+
+    def _follow_connection(self) -> None:
+        change = self._connection.follow()
+        if change == "up":
+            self._greet()
+        elif change == "down":
+            self._lose("engine.lost", "The engine stopped or was killed; its jobs are kept.")
+        elif isinstance(change, SynCamError):
+            if self._state != "refused":
+                self._events.append(Lost(error=codec.error_info(change)))
+            self._state = "refused"
+
+    def _greet(self) -> None:
+        self._hello_id = new_id()
+        self._asked_since_s = time.monotonic()
+        hello = SayHello(
+            client_id=self.client_id, client_name=self.client_name, version=__version__
+        )
+        self._connection.send(codec.encode(hello, message_id=self._hello_id))
+
+    def _lose(self, code: str, sentence: str) -> None:
+        self._asked_since_s = None
+        if self._state == "ready":
+            self._events.append(Lost(error=ErrorInfo(code=code, sentence=sentence)))
+        if self._state not in ("version mismatch", "refused"):
+            self._state = "lost" if self.hello else "connecting"
+        self.worker = ""
+
+    def _keep_alive(self, now_s: float) -> None:
+        silent = self._asked_since_s is not None and now_s - self._asked_since_s > limits.SILENCE_S
+        if silent and self._state == "ready":
+            self._lose("engine.silent", f"The engine has not answered for {limits.SILENCE_S:g} s.")
+        if now_s < self._next_sync_s or self._state == "version mismatch":
+            return
+        self._next_sync_s = now_s + limits.SYNC_INTERVAL_S
+        if self._state != "ready":
+            if self._asked_since_s is None or silent:
+                self._greet()
+            return
+        jobs = [job_id for job_id, job in self._jobs.items() if job.acknowledged]
+        if self._connection.send(codec.encode(Sync(jobs=jobs[: limits.MAX_SYNC_JOBS]))):
+            self._asked_since_s = self._asked_since_s or now_s
+
+    # ---- sending ----
+
+    def _call(self, body: Struct, job_id: str = "") -> str:
+        message_id = new_id()
+        self._pending[message_id] = (body, job_id, None)
+        return message_id
+
+    def _send_pending(self, now_s: float) -> None:
+        """Send calls that are new, or that the engine has not answered for long."""
+        for message_id, (body, job_id, sent_s) in list(self._pending.items()):
+            if sent_s is not None and now_s - sent_s < limits.RESEND_AFTER_S:
+                continue
+            frames = codec.encode(body, message_id=message_id, job=job_id)
+            if not self._connection.send(frames):
+                return
+            self._pending[message_id] = (body, job_id, now_s)
+
+    def _advance_jobs(self, end_s: float) -> None:
+        """Bring inputs over and send the jobs whose inputs are there."""
+        for job_id, job in self._jobs.items():
+            if job.acknowledged or job.submission is None or job_id in self._pending:
+                continue
+            for outgoing in job.inputs:
+                self._retry_when_stalled(outgoing)
+                while not outgoing.hash_piece():
+                    if time.monotonic() > end_s:
+                        return
+                while (chunk := outgoing.next_chunk()) is not None:
+                    message_id = new_id()
+                    self._chunk_calls[message_id] = outgoing
+                    self._connection.send(
+                        codec.encode(chunk[0], message_id=message_id, buffers=[chunk[1]])
+                    )
+                    if time.monotonic() > end_s:
+                        return
+            if all(outgoing.complete for outgoing in job.inputs):
+                if job.inputs:
+                    job.submission.request.inputs = [item.digest for item in job.inputs]
+                self._pending[job_id] = (job.submission, job_id, None)
+
+    def _advance_fetches(self) -> None:
+        for incoming in self._fetches.values():
+            self._retry_when_stalled(incoming)
+            while (call := incoming.next_call()) is not None:
+                message_id = new_id()
+                self._chunk_calls[message_id] = incoming
+                self._connection.send(
+                    codec.encode(call, message_id=message_id, job=incoming.job_id)
+                )
+
+    def _retry_when_stalled(self, transfer: Incoming | Outgoing) -> None:
+        """An answer may be dropped at a high-water mark: ask again for what has not come."""
+        if transfer.is_stalled():
+            old = [key for key, item in self._chunk_calls.items() if item is transfer]
+            for message_id in old:
+                del self._chunk_calls[message_id]
+            transfer.restart()
+
+    # ---- hearing ----
+
+    def _hear(self, frames: list[Any]) -> None:
+        try:
+            message = codec.decode(frames, TO_CLIENT)
+        except SynCamError as error:
+            if error.code == "protocol.version" and self._state != "version mismatch":
+                self._state = "version mismatch"
+                self._events.append(Lost(error=codec.error_info(error)))
+            return
+        parent, body = message.header.parent, message.body
+        if isinstance(body, Hello):
+            self._welcome(body)
+        elif isinstance(body, Synced):
+            self._catch_up(body)
+        elif isinstance(body, (Chunk, UploadState)):
+            self._take_chunk(parent, body, message.buffers)
+        elif isinstance(body, ErrorInfo):
+            self._hear_error(parent, message.header.job, body)
+        elif isinstance(body, (Queued, Phase, Progress, Preview, Done, Failed)):
+            self._pending.pop(parent, None)
+            self._tell(body)
+        elif self._pending.pop(parent, None) is not None:
+            self._events.append(Reply(message_id=parent, body=body))
+
+    def _welcome(self, hello: Hello) -> None:
+        fresh = self.hello is None or self.hello.instance != hello.instance
+        self.hello, self.worker, self.device = hello, hello.worker, hello.device
+        if self._state == "ready" and not fresh:
+            return
+        self._state = "ready"
+        self._next_sync_s = 0.0
+        # Whatever was on its way may not have arrived: every verb may be sent twice.
+        self._pending = {key: (body, job, None) for key, (body, job, _) in self._pending.items()}
+        self._chunk_calls.clear()
+        for transfer in [*self._fetches.values(), *self._open_inputs()]:
+            transfer.restart()
+        self._events.append(hello)
+
+    def _open_inputs(self) -> list[Outgoing]:
+        return [item for job in self._jobs.values() for item in job.inputs if not item.complete]
+
+    def _hear_error(self, parent: str, job_id: str, error: ErrorInfo) -> None:
+        if parent == self._hello_id and error.code == "protocol.version":
+            self._state = "version mismatch"
+            self._events.append(Lost(error=error))
+            return
+        transfer = self._chunk_calls.pop(parent, None)
+        call = self._pending.pop(parent, None)
+        if isinstance(transfer, Incoming):
+            self._end_fetch(transfer, error)
+        elif isinstance(transfer, Outgoing):
+            for owner, job in list(self._jobs.items()):
+                if transfer in job.inputs:
+                    self._tell(Failed(job_id=owner, error=error))
+        elif call is not None and isinstance(call[0], Submit):
+            self._tell(Failed(job_id=call[0].request.job_id, error=error))
+        elif call is not None:
+            self._events.append(Reply(message_id=parent, body=error))
+
+    def _take_chunk(self, parent: str, body: Chunk | UploadState, buffers: list) -> None:
+        transfer = self._chunk_calls.pop(parent, None)
+        if isinstance(transfer, Outgoing) and isinstance(body, UploadState):
+            transfer.acknowledge(body)
+        elif isinstance(transfer, Incoming) and isinstance(body, Chunk) and buffers:
+            try:
+                transfer.take(body.offset, buffers[0])
+                if not transfer.complete:
+                    return
+                path = transfer.finish()
+            except OSError as error:
+                sentence = f"{transfer.target} cannot be written: {error.strerror}."
+                self._end_fetch(transfer, ErrorInfo(code="fetch.write", sentence=sentence))
+            except SynCamError as error:
+                self._end_fetch(transfer, codec.error_info(error))
+            else:
+                self._fetches.pop(transfer.message_id, None)
+                self._events.append(
+                    Fetched(
+                        message_id=transfer.message_id,
+                        job_id=transfer.job_id,
+                        clip=transfer.clip,
+                        path=str(path),
+                    )
+                )
+
+    def _end_fetch(self, incoming: Incoming, error: ErrorInfo) -> None:
+        if self._fetches.pop(incoming.message_id, None) is not None:
+            incoming.abandon()
+            self._events.append(Reply(message_id=incoming.message_id, body=error))
+
+    # ---- following jobs ----
+
+    def _catch_up(self, synced: Synced) -> None:
+        """Make up for events that were dropped, or told while this client was away."""
+        if self.hello and synced.instance != self.hello.instance:
+            self._greet()
+        if (synced.worker, synced.device) != (self.worker, self.device):
+            self.worker, self.device = synced.worker, synced.device
+            self._events.append(WorkerChanged(worker=synced.worker, device=synced.device))
+        for info in synced.jobs:
+            for event in as_events(info):
+                self._tell(event)
+        for job_id in synced.unknown:
+            sentence = f"The engine does not know the job {job_id}."
+            self._tell(
+                Failed(job_id=job_id, error=ErrorInfo(code="job.unknown", sentence=sentence))
+            )
+
+    def _tell(self, event: Any) -> None:
+        """Pass on what is news about a job that is followed; nothing follows its last event."""
+        job = self._jobs.get(event.job_id)
+        if job is None:
+            return
+        job.acknowledged = True
+        if isinstance(event, (Done, Failed)):
+            del self._jobs[event.job_id]
+            self._pending.pop(event.job_id, None)
+        elif not job.is_news(event):
+            return
+        self._events.append(event)

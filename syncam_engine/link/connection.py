@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The socket under a client: connects in the background, notices at once when the engine goes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from . import keys, limits
+from .endpoint import Endpoint, local_endpoint, parse_endpoint, user_state_dir
+from .errors import SynCamError
+
+_REFUSED = {
+    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH),
+    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL),
+    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL),
+}
+
+
+class Connection:
+    """A DEALER socket that never blocks. `up` is True while the other side has shaken hands."""
+
+    def __init__(self, endpoint: Endpoint | str | None, state_dir: Path | None) -> None:
+        self._wanted = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
+        self._state_dir = state_dir or user_state_dir()
+        self._endpoint: Endpoint | None = None
+        self._context = zmq.Context(io_threads=1)
+        self._socket: zmq.Socket | None = None
+        self._monitor: zmq.Socket | None = None
+        self._next_look_s = 0.0
+        self.up = False
+        if self._wanted is not None:
+            self._open(self._wanted)
+
+    @property
+    def address(self) -> str:
+        return self._endpoint.address if self._endpoint else ""
+
+    def follow(self) -> Literal["up", "down"] | SynCamError | None:
+        """What became of the connection since the last call: one change at a time, or None."""
+        if not self.up and self._wanted is None:
+            self._look_for_engine()
+        while self._monitor is not None and self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.up = True
+                return "up"
+            if event == zmq.EVENT_DISCONNECTED and self.up:
+                self.up = False
+                return "down"
+            if event in _REFUSED:
+                return SynCamError(
+                    "keys.refused",
+                    f"The engine at {self.address} does not let this client in.",
+                    fix="On the engine's machine: syncam keys trust NAME PUBLIC-KEY",
+                )
+        return None
+
+    def send(self, frames: list[Any]) -> bool:
+        """Send now or not at all; False when there is no connection or it is full."""
+        if self._socket is None or not self.up:
+            return False
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self) -> list[Any] | None:
+        """Return the frames of one message, large ones as views without a copy, or None."""
+        if self._socket is None:
+            return None
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return [frame.bytes if k < 2 else frame.buffer for k, frame in enumerate(frames)]
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for anything to happen on the socket."""
+        poller = zmq.Poller()
+        for socket in (self._socket, self._monitor):
+            if socket is not None:
+                poller.register(socket, zmq.POLLIN)
+        poller.poll(seconds * 1000) if poller.sockets else time.sleep(seconds)
+
+    def close(self) -> None:
+        self._drop_socket()
+        self._context.destroy(linger=0)
+
+    def _look_for_engine(self) -> None:
+        """The local engine's address may change when it starts again (a loopback port does)."""
+        if time.monotonic() < self._next_look_s:
+            return
+        self._next_look_s = time.monotonic() + 0.5
+        endpoint = local_endpoint(self._state_dir)
+        if endpoint is not None and endpoint != self._endpoint:
+            self._drop_socket()
+            self._open(endpoint)
+
+    def _open(self, endpoint: Endpoint) -> None:
+        socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        # With IMMEDIATE nothing is queued for an engine that is not there: a call either reaches
+        # a live connection or is sent again by the client.
+        socket.immediate = 1
+        socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 1000
+        socket.sndhwm = socket.rcvhwm = 256
+        socket.maxmsgsize = limits.MAX_FRAME_BYTES
+        socket.heartbeat_ivl, socket.heartbeat_timeout = 5000, 15000
+        if endpoint.address.startswith("tcp://"):
+            pair = keys.own_pair("client")
+            socket.curve_serverkey = _server_key(endpoint).encode("ascii")
+            socket.curve_publickey = pair.public.encode("ascii")
+            socket.curve_secretkey = pair.secret.encode("ascii")
+        self._monitor = socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_REFUSED)
+        )
+        self._monitor.linger = 0
+        socket.connect(endpoint.address)
+        self._socket, self._endpoint = socket, endpoint
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.disable_monitor()
+            self._socket.close(linger=0)
+        self._socket = self._monitor = None
+        self.up = False
+
+
+def _server_key(endpoint: Endpoint) -> str:
+    """The engine's public key: from the address, or the trusted engine named after its host."""
+    if endpoint.server_key:
+        return endpoint.server_key
+    known = keys.trusted("engine")
+    host = endpoint.address.removeprefix("tcp://").rpartition(":")[0]
+    if host in known:
+        return known[host]
+    if len(known) == 1:
+        return next(iter(known.values()))
+    raise SynCamError(
+        "keys.engine_unknown",
+        f"The public key of the engine at {endpoint.address} is not known here.",
+        value=endpoint.address,
+        fix=f"syncam keys trust --engine {host} PUBLIC-KEY",
+    )
