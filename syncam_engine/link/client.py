@@ -4,7 +4,7 @@
 Every call returns at once; what comes of it is told by `poll()`, which never blocks:
 
     client = EngineClient(client_name="Blender 5.0")      # connects in the background
-    job_id = client.submit(GenerateRequest(rig=rig_json.to_dict(rig), prompt="a red fox"))
+    job_id = client.submit(GenerateRequest(rig=rig_json.rig_to_dict(rig), prompt="a red fox"))
     ...
     def tick():                                           # as often as the host likes
         for event in client.poll():
@@ -58,6 +58,7 @@ from .messages import (
     Preview,
     Progress,
     Queued,
+    Remove,
     Reorder,
     Resume,
     SayHello,
@@ -151,6 +152,10 @@ class EngineClient:
     def reorder(self, job_id: str, before: str = "") -> str:
         """Move one's own waiting job before another of one's own, or to the end."""
         return self._call(Reorder(job_id=job_id, before=before), job_id)
+
+    def remove(self, job_id: str) -> str:
+        """Delete an ended job of one's own, with its clips."""
+        return self._call(Remove(job_id=job_id), job_id)
 
     def yield_device(self, hold_s: float = 0.0) -> str:
         """Have the device's memory freed once idle, and no job started for `hold_s` seconds."""

@@ -18,6 +18,7 @@ the job that it is about ("" for none).
     pause    Pause                   ok       Acknowledged  | error
     resume   Resume                  ok       Acknowledged  | error
     reorder  Reorder                 ok       Acknowledged  | error
+    remove   Remove                  ok       Acknowledged  | error
     yield    YieldDevice             ok       Acknowledged
     status   AskStatus               status   EngineStatus
     jobs     AskJobs                 jobs     JobList
@@ -79,13 +80,16 @@ class GenerateRequest(Struct, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
     variation: Count = 0
     """Another draw for the same seed; 0 is the seed itself."""
-    steps: Annotated[int, Meta(ge=-(2**53), le=2**53)] = 20
-    guidance_scale: float = 5.0
-    width: Annotated[int, Meta(ge=-(2**53), le=2**53)] = 160
-    height: Annotated[int, Meta(ge=-(2**53), le=2**53)] = 96
-    frames: Annotated[int, Meta(ge=-(2**53), le=2**53)] = 17
+    steps: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
+    """None, here and in the next five: the preset's own; the engine fills them in on acceptance."""
+    guidance_scale: float | None = None
+    width: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
+    height: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
+    frames: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
     """Pictures in each clip (T)."""
-    fps: tuple[Annotated[int, Meta(ge=1, le=2**31)], Annotated[int, Meta(ge=1, le=2**31)]] = (8, 1)
+    fps: (
+        tuple[Annotated[int, Meta(ge=1, le=2**31)], Annotated[int, Meta(ge=1, le=2**31)]] | None
+    ) = None
     """Pictures a second, as numerator and denominator."""
     scene_frames: Annotated[list[float], Meta(max_length=limits.MAX_FRAMES)] = msgspec.field(
         default_factory=list
@@ -188,6 +192,12 @@ class Reorder(Struct, kw_only=True):
     before: Annotated[str, Meta(max_length=limits.MAX_ID_CHARS)] = ""
 
 
+class Remove(Struct, kw_only=True):
+    """Delete a job of one's own that has ended, with its clips."""
+
+    job_id: Id
+
+
 class YieldDevice(Struct, kw_only=True):
     """Ask the engine to free the device's memory as soon as no job runs (a render starts), and to
     start no job for `hold_s` seconds or until another `yield` with 0."""
@@ -240,6 +250,8 @@ class PresetInfo(Struct, kw_only=True):
     """False: its weights are not on this machine yet."""
     envelope: dict[str, Any] = msgspec.field(default_factory=dict)
     """`link.envelope.Envelope` as plain data."""
+    defaults: dict[str, Any] = msgspec.field(default_factory=dict)
+    """steps, guidance_scale, negative_prompt, width, height, frames, fps."""
 
 
 class Hello(Struct, kw_only=True):
@@ -415,6 +427,7 @@ TO_ENGINE: dict[str, type[Struct]] = {
     "pause": Pause,
     "resume": Resume,
     "reorder": Reorder,
+    "remove": Remove,
     "yield": YieldDevice,
     "status": AskStatus,
     "jobs": AskJobs,
