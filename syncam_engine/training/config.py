@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -184,11 +184,9 @@ class AutoencoderConfig:
     """Noise on the latents while training, relative to their scale: a decoder that forgives."""
     pca_clips: int = 400
     """Clips whose patches give the linear start."""
-    crops: int = 4
-    """Views read from each scene of a batch."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips", "crops")
+        _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips")
         _at_least(self, "autoencoder.", 0.0, "moving_weight", "latent_noise")
 
 
@@ -277,16 +275,26 @@ class TrainConfig:
         return next((p for p in self.phases if step < p.until_step), self.phases[-1])
 
     def digest(self) -> str:
-        """What must stay the same for a run to go on: not its length, place or reporting."""
-        document = asdict(self)
-        del document["run"]
-        for phase in document["phases"]:
-            del phase["until_step"]
-        for source in document["data"]["sources"]:
-            del source["path"], source["pictures"]
-        del document["data"]["workers"], document["name"]
-        del document["model"]["autoencoder"], document["model"]["base"]
-        text = json.dumps(document, sort_keys=True)
+        """What must stay the same for a run to go on: the model, its seed and its meaning.
+
+        Rates, phases, sources and reporting may change between sessions of a run.
+        """
+        kept = {
+            "kind": self.kind,
+            "seed": self.seed,
+            "size": [self.data.views, self.data.frames, self.data.width, self.data.height],
+            "model": [self.model.preset, self.model.transformer, self.model.trainable],
+            "prediction": self.flow.prediction,
+        }
+        if self.kind == "autoencoder":
+            sizes = self.autoencoder
+            kept["autoencoder"] = [
+                sizes.z_channels,
+                sizes.width,
+                sizes.encoder_blocks,
+                sizes.decoder_blocks,
+            ]
+        text = json.dumps(kept, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The preview's autoencoder as a task of the trainer.
+
+Shapes: N clips (samples x views), T pictures, H, W pixels, P channels of a patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from syncam_engine.data.mixture import BatchRequest, Mixture
+from syncam_engine.data.scene import Sample
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.preview_autoencoder import (
+    PatchAutoencoder,
+    PatchAutoencoderConfig,
+    from_patches,
+    to_patches,
+)
+from syncam_engine.training.config import PhaseConfig, TrainConfig
+
+MOVING_THRESHOLD = 0.06
+"""A pixel moves when it leaves its own mean over the clip by this much, in [-1, 1] units."""
+L1_SHARE = 0.1
+"""Absolute error beside the squared one keeps small edges from washing out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipBatch:
+    """Pictures of one micro-batch."""
+
+    video_NCTHW: Tensor
+    noise_seed: int
+    keys: tuple[str, ...]
+
+    def to(self, device: torch.device) -> ClipBatch:
+        return replace(self, video_NCTHW=self.video_NCTHW.to(device))
+
+
+class AutoencoderModel(nn.Module):
+    """The autoencoder with a forward of its own: noisy round trip of pictures."""
+
+    def __init__(self, autoencoder: PatchAutoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, video_NCTHW: Tensor, noise: float, seed: int) -> Tensor:
+        z = self.autoencoder.encode_patches(to_patches(video_NCTHW))
+        if noise:
+            generator = torch.Generator(device="cpu").manual_seed(seed)
+            spread = torch.randn(z.shape, generator=generator).to(z) / self.autoencoder.latent_scale
+            z = z + noise * spread
+        return from_patches(self.autoencoder.decode_patches(z), video_NCTHW.shape[0])
+
+
+class AutoencoderTask:
+    """Builds the autoencoder (linear start from PCA), makes batches, computes the loss."""
+
+    def __init__(self, config: TrainConfig, mixture: Mixture) -> None:
+        self.config = config
+        self.mixture = mixture
+
+    def build(self) -> AutoencoderModel:
+        torch.manual_seed(self.config.seed)
+        sizes = self.config.autoencoder
+        autoencoder = PatchAutoencoder(
+            PatchAutoencoderConfig(
+                z_channels=sizes.z_channels,
+                width=sizes.width,
+                encoder_blocks=sizes.encoder_blocks,
+                decoder_blocks=sizes.decoder_blocks,
+            )
+        )
+        autoencoder.start_from_pca(self._patches(sizes.pca_clips))
+        set_latent_scale(autoencoder, self._videos(32))
+        return AutoencoderModel(autoencoder)
+
+    def request(self, phase: PhaseConfig) -> BatchRequest:
+        return BatchRequest(
+            views=self.config.data.views,
+            frames=self.config.data.frames,
+            stills=phase.stills,
+            batch=phase.batch,
+            stills_batch=phase.stills_batch_or_batch,
+            degrees=phase.degrees,
+        )
+
+    def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> ClipBatch:
+        videos = [_video(sample) for sample in samples]
+        seed = int(torch.randint(2**31, (), generator=generator))
+        return ClipBatch(
+            video_NCTHW=torch.cat(videos),
+            noise_seed=seed,
+            keys=tuple(f"{sample.source}/{sample.key}" for sample in samples),
+        )
+
+    def loss(self, model: nn.Module, batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
+        """Squared and a little absolute error, more for pixels that move."""
+        video = batch.video_NCTHW
+        sizes = self.config.autoencoder
+        output = model(video, sizes.latent_noise, batch.noise_seed).float()
+        error = (output - video).square()
+        weight = 1.0 + (sizes.moving_weight - 1.0) * moving_pixels(video)
+        both = error + L1_SHARE * (output - video).abs()
+        kind = "clips" if video.shape[2] > 1 else "stills"
+        psnr = float(10.0 * torch.log10(4.0 / error.detach().mean()))
+        return (both * weight).sum() / (weight.sum() * video.shape[1]), {f"psnr_{kind}": psnr}
+
+    def _videos(self, clips: int) -> list[Tensor]:
+        """Some training clips, half of them stills where there are any."""
+        request = self.request(self.config.phases[0])
+        found: list[Tensor] = []
+        for step in range(clips):
+            stills = float(step % 2) if 0.0 < request.stills < 1.0 else request.stills
+            asked = replace(request, batch=1, stills_batch=1, stills=stills)
+            # Micro-batch numbers far above any run's: the training order stays its own.
+            samples = self.mixture.batch(asked, step=step, micro=2**20)
+            found.append(torch.cat([_video(sample) for sample in samples]))
+        return found
+
+    def _patches(self, clips: int) -> Tensor:
+        """Patches for PCA, patches_NP, a random 60 of each clip."""
+        generator = torch.Generator().manual_seed(self.config.seed)
+        chosen = []
+        for video in self._videos(clips):
+            flat = to_patches(video).permute(0, 2, 3, 1).flatten(0, 2)
+            chosen.append(flat[torch.randperm(len(flat), generator=generator)[:60]])
+        return torch.cat(chosen)
+
+
+def moving_pixels(video_NCTHW: Tensor) -> Tensor:
+    """1 where a pixel leaves its mean over the clip, else 0; N1THW."""
+    away = (video_NCTHW - video_NCTHW.mean(dim=2, keepdim=True)).abs().amax(dim=1, keepdim=True)
+    return (away > MOVING_THRESHOLD).float()
+
+
+@torch.no_grad()
+def set_latent_scale(autoencoder: PatchAutoencoder, videos: Sequence[Tensor]) -> float:
+    """Scale the latents to unit deviation over these clips; returns the scale."""
+    z = torch.cat([autoencoder.encode_patches(to_patches(v)).flatten() for v in videos])
+    spread = float(z.std())
+    if not spread > 0:
+        raise SynCamError("data.flat", "The training pictures are all alike; nothing to encode.")
+    autoencoder.latent_scale.fill_(1.0 / spread)
+    return 1.0 / spread
+
+
+def _video(sample: Sample) -> Tensor:
+    if sample.pictures_VTHW3 is None:
+        raise SynCamError(
+            "config.source",
+            f"Source {sample.source} gives latents; an autoencoder trains on pictures.",
+        )
+    pictures = np.ascontiguousarray(sample.pictures_VTHW3)
+    return torch.from_numpy(pictures).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a run: written whole or not at all, so that a kill at any moment loses no state.
+
+RUN/checkpoints/step-00000123/{state.json, model.safetensors, ema.safetensors, optimizer.pt}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from syncam_engine.link.errors import SynCamError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(kw_only=True, slots=True)
+class RunState:
+    """What a run remembers beside its tensors. Data order and noise follow from the step alone."""
+
+    step: int = 0
+    """Steps done."""
+    config_digest: str = ""
+    samples: int = 0
+    """Samples seen, all processes together."""
+    hours: float = 0.0
+    """Wall-clock hours of training over all sessions."""
+    scenes: int = 0
+    """Scenes of the data at the last session."""
+    words: list[str] = field(default_factory=list)
+    """The vocabulary, in id order: words met later are appended."""
+    recent: dict[str, float] = field(default_factory=dict)
+    """Running means of what is logged."""
+
+
+def write_checkpoint(
+    folder: Path,
+    state: RunState,
+    model: dict[str, Tensor],
+    ema: dict[str, Tensor] | None,
+    optimizer: dict[str, Any],
+    keep: int,
+) -> Path:
+    """Write a checkpoint and delete all but the `keep` newest. Returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{state.step:08d}"
+    partial = folder / f".partial-{os.getpid()}"
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir()
+    save_file(_plain(model), partial / "model.safetensors")
+    if ema is not None:
+        save_file(_plain(ema), partial / "ema.safetensors")
+    torch.save(optimizer, partial / "optimizer.pt")
+    document = {"format": "syncam-checkpoint", "version": FORMAT_VERSION, **asdict(state)}
+    (partial / "state.json").write_text(json.dumps(document, indent=1), "utf-8")
+    if target.exists():
+        shutil.rmtree(target)
+    partial.rename(target)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    return sorted(p.parent for p in folder.glob("step-*/state.json"))
+
+
+def latest_or_none(folder: Path) -> Path | None:
+    """The newest complete checkpoint."""
+    found = checkpoints(folder)
+    return found[-1] if found else None
+
+
+def read_state(checkpoint: Path, config_digest: str | None = None) -> RunState:
+    """The state of a checkpoint; with a digest, refuses a checkpoint of another config."""
+    document = json.loads((checkpoint / "state.json").read_text("utf-8"))
+    if document.pop("format", None) != "syncam-checkpoint":
+        raise SynCamError("checkpoint.format", f"{checkpoint} is not a SynCam checkpoint.")
+    if document.pop("version", None) != FORMAT_VERSION:
+        raise SynCamError("checkpoint.version", f"{checkpoint} is of another SynCam version.")
+    state = RunState(**document)
+    if config_digest is not None and state.config_digest != config_digest:
+        raise SynCamError(
+            "checkpoint.config",
+            f"The checkpoint {checkpoint} was made with another config "
+            f"({state.config_digest}, this one is {config_digest}).",
+            value=state.config_digest,
+            nearest=config_digest,
+            fix="Give the run another name, or restore the config's model, data and optim fields",
+        )
+    return state
+
+
+def read_tensors(checkpoint: Path, name: str = "model") -> dict[str, Tensor]:
+    """The tensors of `model` or `ema`."""
+    return load_file(checkpoint / f"{name}.safetensors")
+
+
+def read_optimizer(checkpoint: Path) -> dict[str, Any]:
+    return torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

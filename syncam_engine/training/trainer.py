@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop, the same for every task.
+
+What happens at step k follows from the config, the data and k alone (data order, noise, dropout),
+so a run that is killed and started again goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader, Dataset
+
+from syncam_engine.data.mixture import Mixture
+from syncam_engine.data.scene import Sample
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.training import checkpoint as files
+from syncam_engine.training.averaging import AveragedWeights
+from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.estimate import check_memory, duration, estimate
+
+LR_FLOOR = 0.1
+MEAN_KEEP = 0.98
+"""Share of the old value in the running means that are printed."""
+
+
+class MicroBatches(Dataset):
+    """Item i is micro-batch (step, micro) = divmod(i, accumulation) of this process."""
+
+    def __init__(self, mixture: Mixture, config: TrainConfig, request_at: Callable, rank: int):
+        self.mixture, self.config = mixture, config
+        self.request_at, self.rank = request_at, rank
+
+    def __getitem__(self, index: int) -> list[Sample]:
+        step, micro = divmod(index, self.config.optim.accumulation)
+        request = self.request_at(self.config.phase_at(step))
+        return self.mixture.batch(request, step=step, micro=micro, rank=self.rank)
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainResult:
+    """How a run ended."""
+
+    step: int
+    losses: list[float]
+    """Loss of every step of this session."""
+    checkpoint: Path | None
+
+
+def run_folder(config: TrainConfig) -> Path:
+    """Where a run keeps its checkpoints: under $SYNCAM_TRAINING or ~/.cache/syncam/training."""
+    root = os.environ.get("SYNCAM_TRAINING")
+    base = Path(root) if root else Path.home() / ".cache" / "syncam" / "training"
+    return base / config.name
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """The processes and device that the config asks for; refuses what the machine has not."""
+    run = config.run
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise SynCamError(
+            "strategy.device", "The training config asks for cuda; this machine has no usable GPU."
+        )
+    if run.strategy == "ddp" and world < 2:
+        raise SynCamError(
+            "strategy.processes",
+            "The training config asks for ddp; this run has one process.",
+            fix="Start it with `accelerate launch --num_processes N -m syncam_engine.cli train`",
+        )
+    if run.strategy == "single" and world > 1:
+        raise SynCamError(
+            "strategy.processes",
+            f"The training config asks for a single process; {world} were started.",
+            fix="Set run.strategy to ddp",
+        )
+    return Accelerator(
+        cpu=run.device == "cpu",
+        mixed_precision="bf16" if run.precision == "bf16" else "no",
+    )
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The rate of step `step`: linear warm-up, then level or a cosine down to a tenth."""
+    optim = config.optim
+    rate = optim.learning_rate * min(1.0, (step + 1) / max(1, optim.warmup_steps))
+    if optim.decay == "cosine":
+        done = min(1.0, step / config.steps)
+        rate *= LR_FLOOR + (1.0 - LR_FLOOR) * 0.5 * (1.0 + math.cos(math.pi * done))
+    return rate
+
+
+class Trainer:
+    """One run of one task. `task` has build, request, prepare and loss (see `multiview.py`)."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        task: Any,
+        mixture: Mixture,
+        folder: Path,
+        *,
+        say: Callable[[str], None] = print,
+        on_sheet: Callable[[Any, int, Path], None] | None = None,
+    ) -> None:
+        self.config, self.task, self.mixture = config, task, mixture
+        self.folder, self.say, self.on_sheet = Path(folder), say, on_sheet
+        self.accelerator = make_accelerator(config)
+        self.device = self.accelerator.device
+        self.main = self.accelerator.is_main_process
+        self.state = files.RunState(config_digest=config.digest())
+        self.net = task.build()
+        averaged = config.optim.ema_decay > 0
+        check_memory(self.net, averaged, self.device)
+        self.net.to(self.device)
+        self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None
+        self.optimizer = torch.optim.AdamW(
+            [p for p in self.net.parameters() if p.requires_grad],
+            lr=config.optim.learning_rate,
+            betas=tuple(config.optim.betas),
+            weight_decay=config.optim.weight_decay,
+        )
+        self._resume()
+        self.model = self.accelerator.prepare_model(self.net)
+        self._stopping = False
+
+    def _resume(self) -> None:
+        found = files.latest_or_none(self.folder / "checkpoints")
+        if found is None:
+            return
+        self.state = files.read_state(found, self.config.digest())
+        self.net.load_state_dict(files.read_tensors(found))
+        self.optimizer.load_state_dict(files.read_optimizer(found))
+        if self.averaged:
+            self.averaged.load(files.read_tensors(found, "ema"))
+        self._tell(f"resumed at step {self.state.step} from {found}")
+
+    def train(self, until: int | None = None) -> TrainResult:
+        """Train to step `until` (default: the config's last). Ctrl-C and SIGTERM save first."""
+        last = min(until or self.config.steps, self.config.steps)
+        losses: list[float] = []
+        scenes = sum(len(source.scenes) for source, _ in self.mixture.sources)
+        if self.state.scenes and scenes != self.state.scenes:
+            self._tell(f"the data has {scenes} scenes now, {self.state.scenes} before")
+        self.state.scenes = scenes
+        if hasattr(self.task, "vocabulary"):
+            self.state.words = list(self.task.vocabulary.words)
+        self._tell(self._estimate(last))
+        writer = self._curves()
+        restore = self._catch_signals()
+        saved_at = time.monotonic()
+        try:
+            for step, batches in self._steps(self.state.step, last):
+                started = time.monotonic()
+                loss, logged = self._step(step, batches)
+                losses.append(loss)
+                seconds = time.monotonic() - started
+                self.state.step = step + 1
+                self.state.hours += seconds / 3600.0
+                self._log(writer, step, loss, logged, seconds, last)
+                minutes = (time.monotonic() - saved_at) / 60.0
+                if self._due(step + 1, minutes) or self._stopping or step + 1 == last:
+                    self.save()
+                    saved_at = time.monotonic()
+                sheet = self.config.run.sheet_steps
+                if self.on_sheet and self.main and sheet and (step + 1) % sheet == 0:
+                    self.draw_sheet()
+                if self._stopping:
+                    self._tell(f"stopped at step {step + 1}; the state is saved")
+                    break
+        finally:
+            restore()
+            if writer:
+                writer.close()
+        found = files.latest_or_none(self.folder / "checkpoints")
+        return TrainResult(step=self.state.step, losses=losses, checkpoint=found)
+
+    def save(self) -> None:
+        """Write a checkpoint (the main process alone)."""
+        if self.main:
+            files.write_checkpoint(
+                self.folder / "checkpoints",
+                self.state,
+                self.net.state_dict(),
+                self.averaged.tensors if self.averaged else None,
+                self.optimizer.state_dict(),
+                self.config.run.keep_checkpoints,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def draw_sheet(self) -> None:
+        """A sheet of samples from the averaged weights."""
+        path = self.folder / "sheets" / f"step-{self.state.step:08d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self.averaged.used_by(self.net) if self.averaged else nullcontext():
+            self.net.eval()
+            self.on_sheet(self.net, self.state.step, path)
+            self.net.train()
+
+    def _steps(self, start: int, last: int) -> Iterator[tuple[int, list[list[Sample]]]]:
+        every = self.config.optim.accumulation
+        dataset = MicroBatches(
+            self.mixture, self.config, self.task.request, self.accelerator.process_index
+        )
+        loader = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=range(start * every, last * every),
+            num_workers=self.config.data.workers,
+            collate_fn=_same,
+        )
+        self.net.train()
+        batches: list[list[Sample]] = []
+        step = start
+        for samples in loader:
+            batches.append(samples)
+            if len(batches) == every:
+                yield step, batches
+                step, batches = step + 1, []
+
+    def _step(self, step: int, batches: list[list[Sample]]) -> tuple[float, dict[str, float]]:
+        rate = learning_rate(self.config, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        total, logged, keys = 0.0, {}, []
+        for micro, samples in enumerate(batches):
+            loss, part, names = self._backward(step, micro, samples, len(batches))
+            total += loss / len(batches)
+            logged.update(part)
+            keys.extend(names)
+            self.state.samples += len(samples) * self.accelerator.num_processes
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
+        if not (math.isfinite(total) and math.isfinite(float(norm))):
+            # The weights are still those of the step before: they are the last good state.
+            self.optimizer.zero_grad(set_to_none=True)
+            self.save()
+            raise SynCamError(
+                "training.nan",
+                f"The loss is {total} (gradient norm {float(norm):g}) at step {step}, samples "
+                f"{', '.join(dict.fromkeys(keys))}; the last good state, step {step}, is "
+                f"saved.",
+                value=step,
+                fix="Look at these samples, or lower optim.learning_rate",
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.averaged:
+            self.averaged.update(self.net, step + 1)
+        return total, {**logged, "grad_norm": float(norm), "learning_rate": rate}
+
+    def _backward(
+        self, step: int, micro: int, samples: list[Sample], share: int
+    ) -> tuple[float, dict[str, float], tuple[str, ...]]:
+        batch = self.task.prepare(samples, self._generator(step, micro)).to(self.device)
+        last = micro == share - 1
+        with nullcontext() if last else self.accelerator.no_sync(self.model):
+            with self.accelerator.autocast():
+                loss, logged = self.task.loss(self.model, batch)
+            self.accelerator.backward(loss / share)
+        return float(loss.detach()), logged, batch.keys
+
+    def _generator(self, step: int, micro: int) -> torch.Generator:
+        """Noise, times and dropout of one micro-batch of one process."""
+        rank = self.accelerator.process_index
+        words = np.random.SeedSequence([self.config.seed, 3, step, micro, rank]).generate_state(2)
+        return torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
+
+    def _estimate(self, last: int) -> str:
+        if self.state.step >= last:
+            return f"nothing to do: the run is at step {self.state.step} of {last}"
+        probes = []
+        for phase, first in zip(
+            self.config.phases, [0, *(p.until_step for p in self.config.phases)], strict=False
+        ):
+            steps = min(phase.until_step, last) - max(first, self.state.step)
+            request = self.task.request(phase)
+            for kind, share in ((1.0, phase.stills), (0.0, 1.0 - phase.stills)):
+                asked = replace(request, stills=kind)
+                probes.append((self._probe(asked), round(steps * share) if steps > 0 else 0))
+        self.net.train()
+        found = estimate(self.model, self.averaged is not None, self.device, probes)
+        return found.sentence()
+
+    def _probe(self, request: Any) -> Callable[[], None]:
+        def probe() -> None:
+            samples = self.mixture.batch(
+                request, step=0, micro=2**21, rank=self.accelerator.process_index
+            )
+            batch = self.task.prepare(samples, self._generator(0, 2**21)).to(self.device)
+            with self.accelerator.autocast():
+                loss, _ = self.task.loss(self.model, batch)
+            self.accelerator.backward(loss)
+
+        return probe
+
+    def _log(
+        self,
+        writer: Any,
+        step: int,
+        loss: float,
+        logged: dict[str, float],
+        seconds: float,
+        last: int,
+    ) -> None:
+        recent = self.state.recent
+        for name, value in {"loss": loss, "seconds": seconds, **logged}.items():
+            recent[name] = MEAN_KEEP * recent.get(name, value) + (1.0 - MEAN_KEEP) * value
+        if not self.main or (step + 1) % self.config.run.log_steps:
+            return
+        left = duration(recent["seconds"] * (last - step - 1))
+        shown = "  ".join(
+            f"{k} {v:.4g}" for k, v in recent.items() if k not in ("seconds", "learning_rate")
+        )
+        self._tell(f"step {step + 1}/{last}  {shown}  {recent['seconds']:.2f} s  {left} to go")
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            line = {"step": step + 1, "hours": self.state.hours, **recent}
+            file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")
+        if writer:
+            for name, value in {"loss": loss, **logged}.items():
+                writer.add_scalar(name, value, step + 1)
+
+    def _curves(self) -> Any:
+        if not self.main:
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return SummaryWriter(str(self.folder / "curves"))
+
+    def _due(self, step: int, minutes: float) -> bool:
+        # Only the main process looks at the clock; the others follow its decision.
+        run = self.config.run
+        due = bool(run.checkpoint_steps and step % run.checkpoint_steps == 0) or (
+            run.checkpoint_minutes > 0 and minutes >= run.checkpoint_minutes
+        )
+        if self.accelerator.num_processes == 1:
+            return due
+        flag = torch.tensor([float(due and self.main), float(self._stopping)], device=self.device)
+        flag = self.accelerator.reduce(flag, reduction="sum")
+        self._stopping = bool(flag[1] > 0)
+        return bool(flag[0] > 0)
+
+    def _catch_signals(self) -> Callable[[], None]:
+        def stop(number: int, frame: Any) -> None:
+            self._stopping = True
+
+        kept = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                kept[number] = signal.signal(number, stop)
+            except ValueError:  # Not the main thread: the caller handles signals.
+                return lambda: None
+
+        def restore() -> None:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+        return restore
+
+    def _tell(self, text: str) -> None:
+        if self.main:
+            self.say(text)
+
+
+def _same(samples: list[Sample]) -> list[Sample]:
+    return samples

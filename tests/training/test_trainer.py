@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer end to end on made-up scenes: learns, resumes exactly, refuses what it must."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from syncam_engine.data.mixture import Mixture
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.training.autoencoder import AutoencoderTask
+from syncam_engine.training.checkpoint import checkpoints
+from syncam_engine.training.config import TrainConfig, config_from_dict
+from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.trainer import Trainer, learning_rate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from synthetic import BoxSource
+
+SMALL = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "ffn_dim": 48,
+         "in_channels": 6, "text_dim": 32}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def autoencoder_config(**changes) -> TrainConfig:
+    document = {
+        "name": "test-autoencoder",
+        "kind": "autoencoder",
+        "seed": 5,
+        "data": {"sources": [{"kind": "rendered", "path": "unused"}], "views": 2, "frames": 5,
+                 "width": 64, "height": 32},
+        "phases": [{"until_step": 30, "stills": 0.5, "batch": 2}],
+        "autoencoder": {"z_channels": 6, "width": 16, "encoder_blocks": 1, "decoder_blocks": 1,
+                        "pca_clips": 6},
+        "optim": {"learning_rate": 2e-3, "ema_decay": 0.99},
+        "run": {"device": "cpu", "checkpoint_minutes": 0, "log_steps": 10},
+    }
+    return config_from_dict(TrainConfig, {**document, **changes}, "")
+
+
+def multiview_config(autoencoder: Path, **changes) -> TrainConfig:
+    document = {
+        "name": "test-multiview",
+        "seed": 3,
+        "data": {"sources": [{"kind": "rendered", "path": "unused"}], "views": 3, "frames": 5,
+                 "width": 64, "height": 32},
+        "phases": [{"until_step": 4, "stills": 1.0, "batch": 2},
+                   {"until_step": 8, "stills": 0.4, "batch": 1, "stills_batch": 2}],
+        "model": {"transformer": SMALL, "autoencoder": str(autoencoder)},
+        "flow": {"prediction": "x0", "time": "logit-normal", "time_mean": 0.4,
+                 "weight": "inverse-time"},
+        "conditioning": {"text_dropout": 0.2, "reference": 0.4},
+        "optim": {"learning_rate": 1e-3, "ema_decay": 0.99, "accumulation": 2},
+        "run": {"device": "cpu", "checkpoint_minutes": 0, "log_steps": 2},
+    }
+    return config_from_dict(TrainConfig, {**document, **changes}, "")
+
+
+def mixture_of(config: TrainConfig, source=None) -> Mixture:
+    return Mixture(
+        [(source or BoxSource(), 1.0)],
+        seed=config.seed,
+        width_px=config.data.width,
+        height_px=config.data.height,
+    )
+
+
+@pytest.fixture(scope="module")
+def autoencoder_folder(tmp_path_factory):
+    """An autoencoder trained for 30 steps, and the folder it was saved in."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("autoencoder")
+    config = autoencoder_config()
+    mixture = mixture_of(config)
+    trainer = Trainer(config, AutoencoderTask(config, mixture), mixture, folder, say=lambda s: None)
+    result = trainer.train()
+    assert result.step == 30
+    assert sum(result.losses[-5:]) < sum(result.losses[:5])
+    trainer.net.autoencoder.save(folder)
+    return folder
+
+
+def make_trainer(folder: Path, autoencoder: Path, source=None, said=None, **changes) -> Trainer:
+    config = multiview_config(autoencoder, **changes)
+    mixture = mixture_of(config, source)
+    task = MultiViewTask(config, mixture.sources[0][0].scenes, None)
+    say = said.append if said is not None else lambda s: None
+    return Trainer(config, task, mixture, folder, say=say)
+
+
+def test_a_killed_run_resumes_exactly(tmp_path, autoencoder_folder):
+    whole = make_trainer(tmp_path / "whole", autoencoder_folder)
+    curve = whole.train().losses
+    first = make_trainer(tmp_path / "parts", autoencoder_folder).train(until=3)
+    second = make_trainer(tmp_path / "parts", autoencoder_folder)
+    assert second.state.step == 3
+    rest = second.train()
+    assert first.losses + rest.losses == curve
+    for name, tensor in whole.net.state_dict().items():
+        assert torch.equal(tensor, second.net.state_dict()[name]), name
+    for name, tensor in whole.averaged.tensors.items():
+        assert torch.equal(tensor, second.averaged.tensors[name]), name
+
+
+def test_only_new_parameters_learn(tmp_path, autoencoder_folder):
+    model = {"transformer": SMALL, "autoencoder": str(autoencoder_folder), "trainable": "new"}
+    trainer = make_trainer(tmp_path, autoencoder_folder, model=model)
+    before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
+    trainer.train(until=4)
+    changed = {k for k, v in trainer.net.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all(".mvs." in name for name in changed)
+
+
+def test_a_loss_that_is_not_a_number_stops_and_names_the_sample(tmp_path, autoencoder_folder):
+    trainer = make_trainer(tmp_path, autoencoder_folder)
+    plain = trainer.task.prepare
+
+    def poisoned(samples, generator):
+        batch = plain(samples, generator)
+        if trainer.state.step == 2:
+            batch.z0_BVCFHW[0, 0] = math.nan
+        return batch
+
+    trainer.task.prepare = poisoned
+    with pytest.raises(SynCamError, match=r"step 2, samples boxes/scene-\d+") as caught:
+        trainer.train()
+    assert caught.value.code == "training.nan"
+    found = checkpoints(tmp_path / "checkpoints")
+    assert [p.name for p in found] == ["step-00000002"]
+    resumed = make_trainer(tmp_path, autoencoder_folder)
+    assert all(torch.isfinite(v).all() for v in resumed.net.state_dict().values())
+
+
+def test_checkpoint_of_another_config_is_refused(tmp_path, autoencoder_folder):
+    make_trainer(tmp_path, autoencoder_folder).train(until=2)
+    with pytest.raises(SynCamError, match="another config"):
+        make_trainer(tmp_path, autoencoder_folder, seed=4)
+
+
+def test_a_strategy_that_the_machine_has_not_is_refused(tmp_path, autoencoder_folder):
+    with pytest.raises(SynCamError, match="ddp; this run has one process"):
+        make_trainer(tmp_path, autoencoder_folder, run={"device": "cpu", "strategy": "ddp"})
+
+
+def test_memory_and_time_are_said_first(tmp_path, autoencoder_folder):
+    said = []
+    make_trainer(tmp_path, autoencoder_folder, said=said).train(until=2)
+    assert "M parameters" in said[0]
+    assert "GiB" in said[0]
+    assert said[1].startswith("step 2/2")
+
+
+def test_learning_rate_warms_up_and_falls():
+    config = autoencoder_config(
+        optim={"learning_rate": 1.0, "warmup_steps": 5, "decay": "cosine"},
+        phases=[{"until_step": 100}],
+    )
+    assert learning_rate(config, 0) == pytest.approx(0.2, rel=0.01)
+    assert learning_rate(config, 5) == pytest.approx(1.0, rel=0.02)
+    assert learning_rate(config, 100) == pytest.approx(0.1)
+
+
+def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
+    trainer = make_trainer(
+        tmp_path, autoencoder_folder, conditioning={"reference": 1.0, "text_dropout": 0.0}
+    )
+    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0)
+    samples = trainer.mixture.batch(request, step=0)
+    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(1))
+    assert (batch.t_BV[:, 0] == 0).all()
+    assert (batch.t_BV[:, 1:] > 0).all()
+
+    class Broken(torch.nn.Module):
+        def forward(self, z, t, ids, cameras):
+            output = batch.z0_BVCFHW.clone()
+            output[:, 0] = 77.0
+            return output
+
+    loss, _ = trainer.task.loss(Broken(), batch)
+    assert float(loss) == 0.0
