@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `syncam` command. Every verb is a module of `syncam_engine.commands`, imported when asked for.
+"""The `syncam` command. Every verb is a module of `syncam_engine.commands`.
 
-A command module has `configure(parser)` and `run(args) -> int`; `HELP` texts stand here, so that
-`syncam --help` imports nothing heavy.
+A command module has `configure(parser)` and `run(args) -> int` and is imported when its verb is
+asked for; the help texts stand here, so that `syncam --help` imports nothing heavy.
 """
 
 from __future__ import annotations

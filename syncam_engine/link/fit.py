@@ -3,8 +3,8 @@
 
 `crop` keeps the model's whole picture and loses the edges of the camera's; `letterbox` keeps the
 camera's whole picture and adds bars. Either way the model's pixels are square in the scene (a
-camera with another pixel aspect is stretched to it), `K` is adjusted, and `plate` says which part of the model's picture the camera's own frame is, so that a
-host shows that part and no more.
+camera with another pixel aspect is stretched to it), `K` is adjusted, and `plate` says which part
+of the model's picture the camera's own frame is, so that a host shows that part and no more.
 """
 
 from __future__ import annotations

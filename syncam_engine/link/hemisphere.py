@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras on a hemisphere around a centre, as the training scenes place them (paper, appendix B)."""
+"""Cameras on a hemisphere around a centre, as the training scenes have them (paper, app. B)."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def azimuth_deg(c2w: Matrix4) -> float:
 
 
 def elevation_deg(c2w: Matrix4) -> float:
-    """Return how far the camera looks down, -90 to 90; positive means it stands above its target."""
+    """Return how far the camera looks down, -90 to 90; positive is above its target."""
     return math.degrees(math.asin(max(-1.0, min(1.0, -forward_of(c2w)[2]))))
 
 

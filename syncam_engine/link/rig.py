@@ -105,7 +105,7 @@ class Rig:
         return replace(self, cameras=tuple(self.cameras[i] for i in order), anchor=0)
 
     def subset(self, names: Iterable[str]) -> Rig:
-        """Return the cameras of these names, in that order; the anchor stays if it is among them."""
+        """Return the cameras of these names, in that order; the anchor stays if it is one."""
         by_name = {camera.name: camera for camera in self.cameras}
         wanted = list(names)
         for name in wanted:

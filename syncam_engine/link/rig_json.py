@@ -66,7 +66,8 @@ def rig_from_dict(data: Any) -> Rig:
     if data.get("version") != VERSION:
         raise SynCamError(
             "rig.version",
-            f"The rig file is of version {data.get('version')!r}; this SynCam reads version {VERSION}.",
+            f"The rig file is of version {data.get('version')!r}; "
+            f"this SynCam reads version {VERSION}.",
             value=data.get("version"),
             nearest=VERSION,
             fix="Export the rig again",
@@ -89,7 +90,8 @@ def rig_from_dict(data: Any) -> Rig:
         if cameras and anchor not in names:
             raise SynCamError(
                 "rig.anchor",
-                f"The rig's anchor {anchor!r} is none of its cameras: {', '.join(map(repr, names))}.",
+                f"The rig's anchor {anchor!r} is none of its cameras: "
+                f"{', '.join(map(repr, names))}.",
                 value=anchor,
                 nearest=names[0],
             )
