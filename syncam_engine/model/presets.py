@@ -161,6 +161,24 @@ class Preset:
     def frames(self) -> int:
         return self.envelope.frames[-1]
 
+    def request_defaults(self, mode: str = "text") -> dict[str, Any]:
+        """Return what a request's open fields (None) mean for this preset, by their names.
+
+        With a reference video the guidance scale is s_T of Eq. 7.
+        """
+        reference = mode == "reference"
+        sampling = self.sampling
+        return {
+            "steps": sampling.steps,
+            "guidance_scale": (
+                sampling.reference_text_scale if reference else sampling.guidance_scale
+            ),
+            "width": self.size[0],
+            "height": self.size[1],
+            "frames": self.frames,
+            "fps": (self.fps, 1),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

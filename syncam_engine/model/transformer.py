@@ -278,9 +278,10 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         )
         mask = None
         if allowed_FKK is not None:
-            allowed_BFKK = allowed_FKK if allowed_FKK.ndim == 4 else allowed_FKK[None]
-            allowed_BFKK = allowed_BFKK.expand(batch, frames, -1, -1)[:, frames_of_rank]
-            mask = rearrange(allowed_BFKK, "b f q k -> (b f) 1 q k")
+            mask = allowed_FKK if allowed_FKK.ndim == 4 else allowed_FKK[None]
+            if mask.shape[:2] != (1, 1):  # one pattern for all frames and scenes just broadcasts
+                mask = mask.expand(batch, frames, -1, -1)[:, frames_of_rank]
+            mask = rearrange(mask, "b f q k -> (b f) 1 q k")
         text_mask = None
         if self.config.mask_text and text_mask_BL is not None:
             text_mask = text_mask_BL[:, None, None, :].to(torch.bool)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The velocity of one request: guidance branches, reference view and pairs around the network.
+
+Made once a request; text keys/values, camera embeddings and rotary tables are computed at the
+first step and kept. All branches (and pairs) run as one batch where memory allows, else in parts.
+
+Shape legend: G guidance branches, P pairs (1 where all views are joint), V views, M views of one
+evaluation (V, or 2 in a pair), C channels, F latent frames, H, W, R camera numbers, L text tokens,
+D text width, K = M x S tokens of one latent frame.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from syncam_engine.model.mvs import ViewExchange, Views
+from syncam_engine.model.transformer import MultiViewWanTransformer
+from syncam_engine.sampling.guidance import Guidance
+from syncam_engine.sampling.sampler import add_noise
+from syncam_engine.sampling.schedule import timestep_of
+
+
+@dataclass(kw_only=True)
+class Conditions:
+    """What a request asks of the network, beside the noise."""
+
+    prompt_LD: Tensor
+    negative_LD: Tensor
+    prompt_mask_L: Tensor | None
+    negative_mask_L: Tensor | None
+    cameras_VFSR: Tensor
+    allowed_FKK: Tensor | None = None
+    reference_CFHW: Tensor | None = None
+    """Clean latents of view 0."""
+    reference_noise_CFHW: Tensor | None = None
+    """View 0's own noise: branches without the video see the reference noised (Eq. 1)."""
+
+
+@dataclass(kw_only=True)
+class Method:
+    """How the network is asked."""
+
+    guidance: Guidance
+    prediction: str = "velocity"
+    reference_timestep: str = "shared"
+    pairs: bool = False
+    """Every other view with the anchor alone; the anchor's velocities are averaged."""
+    rows_at_once: int = 64
+    """Views x branches x pairs in one batch at most (a branch's views are never parted)."""
+    round_timestep_to_bf16: bool = False
+
+
+class Denoiser:
+    """Callable (z_VCFHW, noise level) -> guided velocity [V, C, F, H, W], float32."""
+
+    def __init__(
+        self,
+        model: MultiViewWanTransformer,
+        conditions: Conditions,
+        method: Method,
+        *,
+        exchange: ViewExchange | None = None,
+        all_views: int | None = None,
+        frames_of_rank: slice = slice(None),
+    ) -> None:
+        self.model, self.conditions, self.method = model, conditions, method
+        self.exchange, self.frames_of_rank = exchange, frames_of_rank
+        views = conditions.cameras_VFSR.shape[0]
+        self.all_views = all_views or views
+        if method.pairs and exchange is not None:
+            raise ValueError("pairs and view parallelism exclude each other: spread the pairs")
+        joint = not method.pairs or views <= 2
+        self.groups = [list(range(views))] if joint else [[0, i] for i in range(1, views)]
+        evaluations = [
+            (branch, group)
+            for branch in range(len(method.guidance.branches))
+            for group in range(len(self.groups))
+        ]
+        at_once = max(1, method.rows_at_once // len(self.groups[0]))
+        self.batches = [evaluations[i : i + at_once] for i in range(0, len(evaluations), at_once)]
+        self.views: list[Views | None] = [None] * len(self.batches)
+        self._text = [self._batch_text(batch) for batch in self.batches]
+        self._cameras = [self._batch_cameras(batch) for batch in self.batches]
+
+    def __call__(self, z_VCFHW: Tensor, sigma: float) -> Tensor:
+        branches = len(self.method.guidance.branches)
+        v_GVCFHW = z_VCFHW.new_zeros(branches, *z_VCFHW.shape)
+        for index, batch in enumerate(self.batches):
+            v_EMCFHW = self._evaluate(index, batch, z_VCFHW, sigma)
+            for (branch, group), v_MCFHW in zip(batch, v_EMCFHW, strict=True):
+                for view, v_CFHW in zip(self.groups[group], v_MCFHW, strict=True):
+                    # Only the anchor stands in several groups: its velocities are averaged.
+                    share = len(self.groups) if view == 0 else 1
+                    v_GVCFHW[branch, view] += v_CFHW / share
+        return self.method.guidance.combine(v_GVCFHW)
+
+    def _evaluate(self, index: int, batch, z_VCFHW: Tensor, sigma: float) -> Tensor:
+        """Return velocities of one batch of (branch, group), [E, M, C, F, H, W], float32."""
+        timestep = timestep_of(sigma, round_to_bf16=self.method.round_timestep_to_bf16)
+        inputs, times = [], []
+        for branch, group in batch:
+            z_MCFHW = z_VCFHW[self.groups[group]]
+            t_M = z_VCFHW.new_full((len(z_MCFHW),), timestep)
+            if self._has_reference:
+                clean = self.conditions.reference_CFHW
+                noise = self.conditions.reference_noise_CFHW
+                video = self.method.guidance.branches[branch].video
+                first = clean if video else add_noise(clean, noise, sigma)
+                z_MCFHW = torch.cat([first[None], z_MCFHW[1:]])
+                if video and self.method.reference_timestep == "zero":
+                    t_M[0] = 0.0
+            inputs.append(z_MCFHW)
+            times.append(t_M)
+        z_EMCFHW, t_EM = torch.stack(inputs), torch.stack(times)
+        dtype = self.model.patch_embedding.weight.dtype
+        text, mask = self._text[index]
+        cameras, allowed = self._cameras[index]
+        if self.views[index] is None:
+            self.views[index] = self.model.prepare_views(
+                z_EMCFHW.shape,
+                cameras,
+                mask,
+                allowed_FKK=allowed,
+                keep=True,
+                exchange=self.exchange,
+                all_views=self.all_views if len(self.groups) == 1 else None,
+                frames_of_rank=self.frames_of_rank,
+            )
+        context = (
+            self.model.cache_context(f"batch{index}")
+            if self.model.is_cache_enabled
+            else nullcontext()
+        )
+        with context:
+            prediction = self.model(
+                z_EMCFHW.to(dtype), t_EM, text, mask, cameras, views=self.views[index]
+            ).float()
+        if self.method.prediction == "x0":
+            return (z_EMCFHW - prediction) / sigma
+        return prediction
+
+    @property
+    def _has_reference(self) -> bool:
+        # Under view parallelism only the rank of view 0 is given the reference.
+        return self.conditions.reference_CFHW is not None
+
+    def _batch_text(self, batch) -> tuple[Tensor, Tensor | None]:
+        c = self.conditions
+        wanted = [self.method.guidance.branches[branch].text for branch, _ in batch]
+        text = torch.stack([c.prompt_LD if prompt else c.negative_LD for prompt in wanted])
+        if c.prompt_mask_L is None:
+            return text, None
+        masks = [c.prompt_mask_L if prompt else c.negative_mask_L for prompt in wanted]
+        return text, torch.stack(masks)
+
+    def _batch_cameras(self, batch) -> tuple[Tensor, Tensor | None]:
+        cameras, allowed = self.conditions.cameras_VFSR, self.conditions.allowed_FKK
+        if len(self.groups) == 1:
+            return cameras[None], allowed
+        cameras_EMFSR = torch.stack([cameras[self.groups[group]] for _, group in batch])
+        if allowed is None:
+            return cameras_EMFSR, None
+        tokens = allowed.shape[-1] // len(cameras)
+        picked = []
+        for _, group in batch:
+            token = torch.arange(tokens, device=allowed.device)
+            keep = torch.cat([view * tokens + token for view in self.groups[group]])
+            picked.append(allowed[:, keep][:, :, keep])
+        return cameras_EMFSR, torch.stack(picked)

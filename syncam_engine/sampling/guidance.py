@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classifier-free guidance: which branches a step runs, and how their velocities combine.
+
+Text (one scale): v = v(none) + g [v(text) - v(none)].
+Reference video (Eq. 7, two scales): v = v(none, none) + s_V [v(video, none) - v(none, none)]
++ s_T [v(video, text) - v(video, none)].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One evaluation of the network in a step."""
+
+    text: bool
+    """The prompt, or the negative prompt ("none")."""
+    video: bool = False
+    """Whether view 0 is shown clean (the reference)."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """The branches of a step, from least to most conditioned, and the scale of each difference."""
+
+    branches: tuple[Branch, ...]
+    scales: tuple[float, ...]
+    """One fewer than the branches."""
+
+    def combine(self, v_GVCFHW: Tensor) -> Tensor:
+        """Return v_0 + sum of scale_k [v_k+1 - v_k], [V, C, F, H, W]."""
+        guided = v_GVCFHW[0]
+        for k, scale in enumerate(self.scales):
+            guided = guided + scale * (v_GVCFHW[k + 1] - v_GVCFHW[k])
+        return guided
+
+
+def text_guidance(scale: float) -> Guidance:
+    """Return guidance by the prompt; a scale of 1 needs the prompt's branch alone."""
+    _check("guidance_scale", scale)
+    if scale == 1.0:
+        return Guidance((Branch(text=True),), ())
+    return Guidance((Branch(text=False), Branch(text=True)), (scale,))
+
+
+def reference_guidance(text_scale: float = 7.5, video_scale: float = 1.8) -> Guidance:
+    """Return guidance by prompt and reference video (Eq. 7), s_T and s_V."""
+    _check("text_scale", text_scale)
+    _check("video_scale", video_scale)
+    return Guidance(
+        (Branch(text=False), Branch(text=False, video=True), Branch(text=True, video=True)),
+        (video_scale, text_scale),
+    )
+
+
+def _check(name: str, scale: float) -> None:
+    if not 0.0 <= scale <= 100.0:
+        raise ValueError(f"{name} is {scale!r}; it must be 0 to 100")

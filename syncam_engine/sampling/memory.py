@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much memory a request needs, known before it starts, and what would fit instead.
+
+An estimate from the tensors that are alive at the worst moment, checked against measured peaks in
+the tests. No torch here but for asking the device how much is free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.interfaces import SPATIAL_STRIDE, latent_frame_count
+from syncam_engine.model.presets import Preset, TransformerConfig
+
+if TYPE_CHECKING:
+    from syncam_engine.sampling.placement import Placement
+
+GIB = 2**30
+TEXT_ENCODER_BYTES = {"diffusers": 11.4 * GIB, "package": 0.01 * GIB}
+"""UMT5-XXL in bfloat16; the preview's own."""
+AUTOENCODER_BYTES = {"diffusers": 0.25 * GIB, "package": 0.01 * GIB}
+# Live tensors of one block's worst moment, as multiples of the rows' hidden states: the residual in
+# the network's dtype and in float32, the normalised input, q, k, v, rotated copies, the output.
+HIDDEN_COPIES = 6.0
+FLOAT32_COPIES = 3.0
+# Decoding one clip: the widest feature maps at full size, in bytes a pixel and picture held at once
+# (the Wan decoder works in chunks of 4 pictures, keeps a cache of the last 2 of each layer).
+DECODE_BYTES_PER_PIXEL = {"diffusers": 12_000.0, "package": 64.0}
+TILE_PIXELS = 256 * 256
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes on the device: what stays, and the three moments of which the largest counts."""
+
+    transformer: float
+    sampling: float
+    text_encoding: float
+    decoding: float
+
+    @property
+    def peak(self) -> float:
+        """The largest moment; parts that offload moves away are already left out of each."""
+        return max(self.sampling, self.text_encoding, self.decoding)
+
+
+def parameter_count(config: TransformerConfig) -> int:
+    """Return the transformer's parameters, MVS included, by arithmetic."""
+    d, f = config.width, config.ffn_dim
+    attention = 4 * (d * d + d) + 2 * d
+    mvs = attention + (config.camera_numbers * d + d) + (d * d + d)
+    mvs += 3 * d if config.mvs_form == "released" else 0
+    block = 2 * attention + mvs + (d * f + f + f * d + d) + 6 * d
+    block += 2 * d if config.cross_attn_norm else 0
+    patch = config.patch_size[0] * config.patch_size[1] * config.patch_size[2] * config.in_channels
+    condition = (config.freq_dim * d + d) + (d * d + d) + (d * 6 * d + 6 * d)
+    condition += (config.text_dim * d + d) + (d * d + d)
+    return config.num_layers * block + condition + (patch * d + d) + (d * patch + patch) + 2 * d
+
+
+def estimate_memory(
+    preset: Preset,
+    placement: Placement,
+    *,
+    views: int,
+    branches: int,
+    size: tuple[int, int],
+    frames: int,
+) -> MemoryEstimate:
+    """Return the bytes that a request of this shape needs on the device of this placement."""
+    config, kind = preset.transformer, preset.source.kind
+    width_px, height_px = size
+    rows_px = (width_px // SPATIAL_STRIDE) * (height_px // SPATIAL_STRIDE)
+    tokens = latent_frame_count(frames) * rows_px // (config.patch_size[1] * config.patch_size[2])
+    element = 4 if placement.dtype == "float32" else 2
+    stored = 1 if placement.fp8 else element
+    weights = parameter_count(config) * stored
+    if placement.offload == "group":
+        weights = 2 * weights / config.num_layers  # the block at work and the next on its way
+    rows = max(views, min(branches * views, placement.rows_at_once))
+    hidden = rows * tokens * config.width
+    activations = hidden * (HIDDEN_COPIES * element + FLOAT32_COPIES * 4)
+    activations += rows * tokens * config.ffn_dim * element * 2
+    activations += branches * 512 * config.width * 2 * element * config.num_layers
+    if preset.camera.pattern == "epipolar":
+        activations += (views * rows_px // 4) ** 2 * (1 + element)
+    latents = 6 * views * config.in_channels * latent_frame_count(frames) * rows_px * 4
+    picture = min(width_px * height_px, TILE_PIXELS) if placement.tiling else width_px * height_px
+    decode = picture * DECODE_BYTES_PER_PIXEL[kind] + 16.0 * frames * width_px * height_px * 3
+    text, autoencoder = TEXT_ENCODER_BYTES[kind], AUTOENCODER_BYTES[kind]
+    resident = 0.0 if placement.offload != "none" else weights + text + autoencoder
+    return MemoryEstimate(
+        transformer=weights,
+        sampling=max(resident, weights) + activations + latents,
+        text_encoding=max(resident, text),
+        decoding=max(resident, autoencoder) + decode + latents,
+    )
+
+
+def check_memory(
+    preset: Preset,
+    placement: Placement,
+    *,
+    views: int,
+    branches: int,
+    size: tuple[int, int],
+    frames: int,
+    free_bytes: float | None = None,
+) -> MemoryEstimate:
+    """Return the estimate; raise SynCamError ("memory.short") with what would fit if it does not.
+
+    The weights are loaded by now: what they hold counts as available.
+    """
+    shape = {"views": views, "branches": branches, "size": size, "frames": frames}
+    estimate = estimate_memory(preset, placement, **shape)
+    held = estimate.transformer
+    if placement.offload == "none":
+        kind = preset.source.kind
+        held += TEXT_ENCODER_BYTES[kind] + AUTOENCODER_BYTES[kind]
+    else:
+        held = 0.0
+    available = (free_memory(placement.device) if free_bytes is None else free_bytes) + held
+    if estimate.peak <= available:
+        return estimate
+    advice = what_fits(preset, placement, available, **shape)
+    raise SynCamError(
+        "memory.short",
+        f"The request needs about {estimate.peak / GIB:.1f} GiB on {placement.device} and "
+        f"{available / GIB:.1f} GiB are there; {advice['sentence']}.",
+        value={**asdict(estimate), "available": available},
+        nearest=advice["nearest"],
+        fix=advice["fix"],
+    )
+
+
+def what_fits(
+    preset: Preset,
+    placement: Placement,
+    available: float,
+    *,
+    views: int,
+    branches: int,
+    size: tuple[int, int],
+    frames: int,
+) -> dict:
+    """Return the nearest request that fits: first by placement, then size, frames, views."""
+    from dataclasses import replace
+
+    def fits(where: Placement, **changed) -> bool:
+        shape = {"views": views, "branches": branches, "size": size, "frames": frames, **changed}
+        return estimate_memory(preset, where, **shape).peak <= available
+
+    thrifty = replace(placement, rows_at_once=1, tiling=True)
+    offloaded = replace(thrifty, offload="group")
+    for where, text in (
+        (thrifty, "guidance branches one by one and tiled decoding would fit"),
+        (offloaded, "group offload (slower) would fit"),
+    ):
+        if fits(where):
+            changed = {"rows_at_once": 1, "tiling": True, "offload": where.offload}
+            return {"sentence": text, "nearest": changed, "fix": "Use less memory, slower"}
+    where = offloaded
+    for smaller in sorted(preset.envelope.sizes, key=lambda s: -s[0] * s[1]):
+        if smaller[0] * smaller[1] < size[0] * size[1] and fits(where, size=smaller):
+            text = f"{smaller[0]}x{smaller[1]}"
+            return {
+                "sentence": f"{text} with group offload would fit",
+                "nearest": {"size": list(smaller), "offload": "group"},
+                "fix": f"Use {text}",
+            }
+    for fewer in sorted((n for n in preset.envelope.frames if n < frames), reverse=True):
+        if fits(where, frames=fewer):
+            return {
+                "sentence": f"{fewer} frames with group offload would fit",
+                "nearest": {"frames": fewer, "offload": "group"},
+                "fix": f"Use {fewer} frames",
+            }
+    for fewer in range(views - 1, 0, -1):
+        if fits(where, views=fewer):
+            return {
+                "sentence": f"{fewer} views with group offload would fit",
+                "nearest": {"views": fewer, "offload": "group"},
+                "fix": f"Use {fewer} cameras",
+            }
+    return {"sentence": "nothing of this preset would fit", "nearest": None, "fix": None}
+
+
+def free_memory(device: str) -> float:
+    """Return the bytes free on a device, now."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return float(torch.cuda.mem_get_info(torch.device(device))[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return float(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return float("inf")  # a system that does not say: let the request try

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline: a request in, one clip for every camera out.
+
+`load_pipeline` once, `generate` for each request. Nothing of a request stays behind, also when it
+is stopped or fails.
+
+Shape legend: V views, T pictures, C channels, F latent frames, H, W, L text tokens, D text width,
+R camera numbers, S tokens of a latent frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from syncam_engine.link.envelope import check_request, check_rig
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.rig import Rig
+from syncam_engine.link.rig_json import rig_from_dict
+from syncam_engine.model.camera_encoding import encode_rig
+from syncam_engine.model.interfaces import latent_frame_count
+from syncam_engine.model.loading import OnProgress, Parts, load_parts
+from syncam_engine.model.presets import Preset, get_preset
+from syncam_engine.sampling.clips import fit_clip, to_network, to_pictures
+from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
+from syncam_engine.sampling.guidance import Guidance, reference_guidance, text_guidance
+from syncam_engine.sampling.memory import check_memory
+from syncam_engine.sampling.noise import rig_noise
+from syncam_engine.sampling.placement import Placement, apply_placement
+from syncam_engine.sampling.sampler import Cancelled, add_noise, sample
+from syncam_engine.sampling.schedule import make_sigmas, start_at
+
+__all__ = ["Cancelled", "MultiViewPipeline", "Report", "load_pipeline"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a request is. A handler may raise (`Cancelled`) to stop it at this point."""
+
+    phase: Literal["encode", "sample", "decode"]
+    step: int
+    steps: int
+    preview_VHW3: np.ndarray | None = None
+    """uint8, cameras in the rig's order: a cheap look at what is coming."""
+
+
+OnReport = Callable[[Report], None]
+
+
+def load_pipeline(
+    preset_name: str,
+    device: str | None = None,
+    on_progress: OnProgress | None = None,
+    placement: Placement | None = None,
+) -> MultiViewPipeline:
+    """Return the pipeline of a preset on a device ("cpu", "cuda", "cuda:1"; None picks).
+
+    Raises SynCamError ("preset.*", "weights.*", "device.*") with one sentence each.
+    """
+    preset = get_preset(preset_name)
+    placement = placement or Placement.default(preset, device)
+    chosen = torch.device(placement.device)
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise SynCamError(
+            "device.missing",
+            f"The device {device!r} was asked for; this machine has no usable NVIDIA GPU.",
+            value=device,
+            nearest="cpu",
+            fix="Use the CPU",
+        )
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[placement.dtype]
+    # Parts that are moved in and out by offload are loaded in main memory.
+    home = torch.device("cpu") if placement.offload != "none" else chosen
+    parts = load_parts(preset, home, dtype, on_progress)
+    apply_placement(parts, placement)
+    return MultiViewPipeline(preset, parts, placement)
+
+
+class MultiViewPipeline:
+    """A preset's networks, ready for requests."""
+
+    def __init__(self, preset: Preset, parts: Parts, placement: Placement) -> None:
+        self.preset = preset
+        self.parts = parts
+        self.placement = placement
+        self.device = torch.device(placement.device)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the weights: with the request it makes the clips again."""
+        return self.parts.digest
+
+    def generate(
+        self,
+        request: Any,
+        *,
+        start_clips_VTHW3: np.ndarray | list[np.ndarray] | None = None,
+        reference_clip_THW3: np.ndarray | None = None,
+        reference_fps: float | Fraction | None = None,
+        on_report: OnReport | None = None,
+    ) -> np.ndarray:
+        """Return the clips, uint8 [V, T, H, W, 3], cameras in the rig's order.
+
+        `request` has the fields of `link.messages.GenerateRequest`. `start_clips_VTHW3`: mode
+        "previz", each camera's viewport render. `reference_clip_THW3`: mode "reference", the
+        anchor camera's clip, at `reference_fps` (None: the request's own). The same request gives
+        the same bytes on the same device. Raises SynCamError for a request outside the envelope or
+        the memory, ValueError naming an input of a wrong shape, and what `on_report` raises.
+        """
+        say = on_report or (lambda report: None)
+        request = self._filled(request)
+        rig = self._checked_rig(request)
+        frames = latent_frame_count(request.frames)
+        order, rig = _anchor_first(rig)
+        starts, reference = self._inputs(
+            request, order, start_clips_VTHW3, reference_clip_THW3, reference_fps
+        )
+        pairs = self._use_pairs(len(rig.cameras))
+        guidance = self._guidance(request)
+        check_memory(
+            self.preset,
+            self.placement,
+            views=2 if pairs else len(rig.cameras),
+            branches=len(guidance.branches),
+            size=(request.width, request.height),
+            frames=request.frames,
+        )
+
+        say(Report("encode", 0, request.steps))
+        with torch.inference_mode():
+            conditions = self._conditions(request, rig, frames)
+            noise = self._noise(request, rig, frames)
+            sigmas = make_sigmas(request.steps, self.preset.sampling.shift)
+            z_VCFHW = noise
+            if starts is not None:
+                sigmas = start_at(sigmas, float(request.previz_strength))
+                z_VCFHW = add_noise(self._encode(starts), noise, sigmas[0])
+            if reference is not None:
+                conditions.reference_CFHW = self._encode(reference[None])[0]
+                conditions.reference_noise_CFHW = noise[0]
+            denoiser = Denoiser(
+                self.parts.transformer,
+                conditions,
+                Method(
+                    guidance=guidance,
+                    prediction=self.preset.sampling.prediction,
+                    reference_timestep=self.preset.sampling.reference_timestep,
+                    pairs=pairs,
+                    rows_at_once=self.placement.rows_at_once,
+                    round_timestep_to_bf16=self.placement.round_timestep_to_bf16,
+                ),
+            )
+            back = np.argsort(order)
+
+            def on_step(step: int, steps: int, clean_VCFHW: Tensor) -> None:
+                say(Report("sample", step, steps, self._preview(clean_VCFHW)[back]))
+
+            try:
+                z_VCFHW = sample(
+                    denoiser,
+                    z_VCFHW,
+                    sigmas,
+                    reference_CFHW=conditions.reference_CFHW,
+                    on_step=on_step,
+                )
+            finally:
+                self.placement.after_request(self.parts.transformer)
+            clips = []
+            for view, z_CFHW in enumerate(z_VCFHW):
+                say(Report("decode", view, len(z_VCFHW)))
+                clips.append(to_pictures(self.parts.autoencoder.decode(z_CFHW[None]))[0])
+            say(Report("decode", len(z_VCFHW), len(z_VCFHW)))
+        return np.stack(clips)[back]
+
+    def _filled(self, request: Any) -> Any:
+        """Return the request with its open fields (None) as the preset has them."""
+        names = getattr(request, "__struct_fields__", None) or vars(request)
+        values = {name: getattr(request, name) for name in names}
+        for name, default in self.preset.request_defaults(request.mode).items():
+            if values.get(name) is None:
+                values[name] = default
+        return SimpleNamespace(**values)
+
+    def _checked_rig(self, request: Any) -> Rig:
+        """Return the request's rig, fitted to its size; refuse what the preset cannot take."""
+        rig = request.rig if isinstance(request.rig, Rig) else rig_from_dict(request.rig)
+        rig = replace(
+            rig,
+            cameras=tuple(
+                fit_camera(c, request.width, request.height, request.fit_rule).camera
+                for c in rig.cameras
+            ),
+        )
+        envelope = self.preset.envelope
+        for issue in [*check_request(request, envelope), *check_rig(rig, envelope)]:
+            if issue.kind == "refuse":
+                raise issue.to_error()
+        return rig
+
+    def _inputs(self, request, order, start_clips, reference_clip, reference_fps):
+        """Return (start clips in model order or None, reference clip or None), fitted."""
+        size = (request.width, request.height, request.frames)
+        starts = reference = None
+        if request.mode == "previz":
+            if start_clips is None or len(start_clips) != len(order):
+                given = 0 if start_clips is None else len(start_clips)
+                raise ValueError(
+                    f"start_clips_VTHW3 has {given} clips; previz needs one for each of the "
+                    f"{len(order)} cameras"
+                )
+            fitted = [
+                fit_clip(clip, *size, rule=request.fit_rule, name=f"start_clips_VTHW3[{i}]")
+                for i, clip in enumerate(start_clips)
+            ]
+            starts = np.stack([fitted[i] for i in order])
+        if request.mode == "reference":
+            if reference_clip is None:
+                raise ValueError("reference_clip_THW3 is None; mode 'reference' needs a clip")
+            reference = fit_clip(
+                reference_clip,
+                *size,
+                clip_fps=reference_fps,
+                fps=Fraction(*request.fps) if reference_fps is not None else None,
+                rule=request.fit_rule,
+                name="reference_clip_THW3",
+            )
+        if request.mode not in ("text", "previz", "reference"):
+            raise ValueError(
+                f"mode is {request.mode!r}; it must be 'text', 'previz' or 'reference'"
+            )
+        return starts, reference
+
+    def _use_pairs(self, views: int) -> bool:
+        """Return whether more views than were trained together go as pairs with the anchor."""
+        sampling, envelope = self.preset.sampling, self.preset.envelope
+        return sampling.strategy == "anchored_pairs" and views > max(2, envelope.trained_views)
+
+    def _guidance(self, request: Any) -> Guidance:
+        """Return the request's guidance; with a reference its scale is s_T, s_V the preset's."""
+        scale = float(request.guidance_scale)
+        if request.mode != "reference":
+            return text_guidance(scale)
+        return reference_guidance(scale, self.preset.sampling.reference_video_scale)
+
+    def _conditions(self, request: Any, rig: Rig, frames: int) -> Conditions:
+        negative = request.negative_prompt or self.preset.sampling.negative_prompt
+        tokens_BLD, mask_BL = self.parts.text_encoder.encode([negative, request.prompt])
+        encoded = encode_rig(rig, self.preset.camera, frames, request.width, request.height)
+        dtype = self.parts.transformer.patch_embedding.weight.dtype
+        allowed = encoded.allowed_FKK
+        tokens_BLD = tokens_BLD.to(self.device, dtype)
+        mask_BL = mask_BL.to(self.device)
+        return Conditions(
+            negative_LD=tokens_BLD[0],
+            prompt_LD=tokens_BLD[1],
+            negative_mask_L=mask_BL[0],
+            prompt_mask_L=mask_BL[1],
+            cameras_VFSR=torch.from_numpy(encoded.numbers_VFSR).to(self.device),
+            allowed_FKK=None if allowed is None else torch.from_numpy(allowed).to(self.device),
+        )
+
+    def _noise(self, request: Any, rig: Rig, frames: int) -> Tensor:
+        stride = self.parts.autoencoder.spatial_stride
+        shape = (
+            self.parts.autoencoder.z_channels,
+            frames,
+            request.height // stride,
+            request.width // stride,
+        )
+        names = [camera.name for camera in rig.cameras]
+        variation = getattr(request, "variation", 0)
+        return torch.from_numpy(rig_noise(request.seed, variation, names, shape)).to(self.device)
+
+    def _encode(self, clips_VTHW3: np.ndarray) -> Tensor:
+        """Return latents of clips, one clip at a time to keep the peak low."""
+        latents = [
+            self.parts.autoencoder.encode(to_network(clip[None], self.device))
+            for clip in clips_VTHW3
+        ]
+        return torch.cat(latents).float()
+
+    def _preview(self, clean_VCFHW: Tensor) -> np.ndarray:
+        """Return uint8 [V, H, W, 3]: the middle latent frame by the autoencoder's cheap look."""
+        middle = clean_VCFHW[:, :, clean_VCFHW.shape[2] // 2]
+        rgb_VCHW = self.parts.autoencoder.preview(middle)
+        return to_pictures(rgb_VCHW[:, :, None])[:, 0]
+
+
+def _anchor_first(rig: Rig) -> tuple[list[int], Rig]:
+    """Return (rig index of each view, the rig with the anchor as view 0)."""
+    order = [rig.anchor, *(i for i in range(len(rig.cameras)) if i != rig.anchor)]
+    return order, rig.with_anchor_first()
