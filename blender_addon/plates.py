@@ -17,7 +17,7 @@ import bpy
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.fit import fit_camera
 
-from . import compat
+from . import compat, timing
 
 COLLECTION = "SynCam"
 KEY = "syncam_camera"
@@ -35,6 +35,10 @@ class Clip:
     height_px: int
     frame_start: int
     """The scene frame of the clip's first picture."""
+    frame_step: int = 1
+    """Scene frames from one picture to the next."""
+    job_id: str = ""
+    digest: str = ""
     fit_rule: str = "crop"
 
 
@@ -70,6 +74,7 @@ def movie_image(clip: Clip, scene: bpy.types.Scene) -> bpy.types.Image:
         image.filepath = str(clip.path)
         image.reload()
     image.name = f"SynCam {clip.camera}"
+    image["syncam_job"], image["syncam_digest"] = clip.job_id, clip.digest
     make_relative(image)
     compat.set_colorspace(image, compat.unaltered_colorspace(scene))
     return image
@@ -85,13 +90,21 @@ def make_relative(image: bpy.types.Image) -> None:
         return
 
 
-def play(user: bpy.types.ImageUser, clip: Clip) -> None:
-    """Play a clip from its scene frame on, holding its last picture."""
+def play(owner: bpy.types.ID, path: str, clip: Clip) -> None:
+    """Play a clip at its pace from its scene frame on, holding its last picture.
+
+    `path` leads from the owner (a node tree, a camera's data) to the image user.
+    """
+    user = owner.path_resolve(path)
     user.frame_start = clip.frame_start
-    user.frame_duration = clip.frames
-    user.frame_offset = 0
+    user.frame_duration = clip.frames * clip.frame_step
     user.use_cyclic = False
     user.use_auto_refresh = True
+    owner.driver_remove(f"{path}.frame_offset")
+    user.frame_offset = 0
+    expression = timing.offset_expression(clip.frame_start, clip.frame_step, clip.frames)
+    if expression is not None:
+        owner.driver_add(f"{path}.frame_offset").driver.expression = expression
 
 
 def show(
@@ -185,7 +198,7 @@ def _screen(
         tree.links.new(mix.outputs[0], output.inputs["Surface"])
     material[KEY] = clip.camera
     texture.image = image
-    play(texture.image_user, clip)
+    play(tree, 'nodes["SynCam"].image_user', clip)
     emission = tree.nodes.get("SynCam Emission")
     if emission is not None:
         emission.inputs["Strength"].default_value = 2.0**-scene.view_settings.exposure

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A finished job comes home: its files are brought beside the .blend, then into the scene. Uses bpy.
+
+`land` is advanced one step a tick. It waits while a render runs or a tool is in the middle of a
+drag, and leaves a scene alone that the job does not belong to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bpy
+
+from syncam_engine.link.errors import SynCamError
+
+from . import names, results, thumbs
+from .jobs import JobRecord
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+def belongs_here(session: Session, record: JobRecord) -> bool:
+    """Whether the open file is the one that the job was started in."""
+    if record.job_id in session.made_here:
+        return True
+    return bool(record.blend) and _same(record.blend, bpy.data.filepath)
+
+
+def _same(a: str, b: str) -> bool:
+    return bool(a) and bool(b) and os.path.normcase(os.path.abspath(a)) == os.path.normcase(
+        os.path.abspath(b)
+    )
+
+
+def home_folder(record: JobRecord, store_folder: Path) -> Path:
+    """Return where the clips lie: `syncam/` beside the saved .blend, else the add-on's own folder."""
+    if bpy.data.filepath:
+        beside = Path(bpy.data.filepath).parent
+        if os.access(beside, os.W_OK):
+            return beside / "syncam" / record.job_id[:8]
+    return store_folder
+
+
+def is_quiet() -> bool:
+    """Whether the scene may be changed now without disturbing a render or a tool in use."""
+    if any(bpy.app.is_job_running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
+        return False
+    return not any(window.modal_operators for window in bpy.context.window_manager.windows)
+
+
+def land(session: Session, record: JobRecord) -> Iterator[None]:
+    """Bring a job's files, then its clips into its scene, as one undo step."""
+    here = belongs_here(session, record)
+    fallback = session.store.clips_folder(record.job_id)
+    folder = home_folder(record, fallback) if here else fallback
+    yield from bring_files(session, record, folder, fallback)
+    session.store.save(record)
+    if not here:
+        return
+    while not is_quiet():
+        yield
+    scene = bpy.data.scenes.get(record.scene)
+    if scene is None:
+        session.notice = (
+            f"The scene {record.scene!r} is not in the file any more; its clips are in the history."
+        )
+        return
+    notes = results.apply(record, scene, same_session=record.job_id in session.made_here)
+    record.applied = True
+    record.notices += [note for note in notes if note not in record.notices]
+    session.store.save(record)
+    if notes:
+        session.notice = notes[0]
+    thumbs.settle(record)
+    push_undo(f"SynCam: {len(record.clips)} clips")
+
+
+def bring_files(
+    session: Session, record: JobRecord, folder: Path, fallback: Path
+) -> Iterator[None]:
+    """Copy or fetch each clip into `folder`, or `fallback` where that cannot be written.
+
+    Sets "local" of each clip. Raises SynCamError for a clip that cannot be had.
+    """
+    for index, clip in enumerate(record.clips):
+        if clip.get("local") and _is_whole(Path(clip["local"]), clip):
+            continue
+        name = f"{names.file_stem(clip['camera'])}.mp4"
+        source = Path(clip["path"]) if clip.get("path") else None
+        if source is not None and source.is_file():
+            clip["local"] = str(_copied(source, folder / name, fallback / name))
+            yield
+            continue
+        # A remote engine's clip, or one whose file is gone: the engine sends it.
+        while session.client is None or session.client.state not in ("ready", "loading"):
+            yield
+        target = folder / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            target = fallback / name
+        session.fetch(record, index, target)
+        while session.is_fetching(record):
+            yield
+        if not clip.get("local"):
+            raise SynCamError(
+                "fetch.failed",
+                f"The clip of camera {clip['camera']!r} could not be fetched from the engine.",
+                value=clip["camera"],
+                fix="Fetch again from the history",
+            )
+
+
+def _is_whole(path: Path, clip: dict) -> bool:
+    try:
+        return path.stat().st_size == clip["bytes"] or not clip["bytes"]
+    except OSError:
+        return False
+
+
+def _copied(source: Path, wanted: Path, fallback: Path) -> Path:
+    """Copy under a new name or not at all, first to `wanted`, else to `fallback`."""
+    for target in (wanted, fallback):
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, partial)
+            os.replace(partial, target)
+        except OSError:
+            partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
+            if target == fallback:
+                raise
+        else:
+            return target
+    return wanted
+
+
+def push_undo(message: str) -> None:
+    """Make what was just done one undo step. Background mode has no undo stack."""
+    windows = bpy.context.window_manager.windows
+    if bpy.app.background or not windows:
+        return
+    with bpy.context.temp_override(window=windows[0]):
+        bpy.ops.ed.undo_push(message=message)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures in the panel: live previews, camera thumbnails, history. Uses bpy and numpy.
+
+A live picture is an image datablock that stays the same datablock from run to run, and an icon of
+the same pixels for the panel. Pixels go in whole, by `foreach_set`.
+"""
+
+from __future__ import annotations
+
+import bpy
+import bpy.utils.previews
+import numpy as np
+
+from .jobs import JobRecord
+from .plates import KEY
+
+_icons: bpy.utils.previews.ImagePreviewCollection | None = None
+
+
+def live_name(camera: str) -> str:
+    return f"SynCam Live {camera}"
+
+
+def live_image_or_none(camera: str) -> bpy.types.Image | None:
+    for image in bpy.data.images:
+        if image.source == "GENERATED" and image.get(KEY) == camera and image.library is None:
+            return image
+    return None
+
+
+def show_live(camera: str, width: int, height: int, rgb8: bytes) -> bpy.types.Image:
+    """Put a picture (8-bit sRGB, rows from the top) into the camera's live datablock and icon."""
+    rgba = np.empty((height, width, 4), np.float32)
+    pixels = np.frombuffer(rgb8, np.uint8).reshape(height, width, 3)
+    # Blender's rows go from the bottom.
+    np.multiply(pixels[::-1], 1.0 / 255.0, out=rgba[..., :3])
+    rgba[..., 3] = 1.0
+    image = live_image_or_none(camera)
+    if image is None:
+        image = bpy.data.images.new(live_name(camera), width, height, alpha=False)
+        image[KEY] = camera
+    elif tuple(image.size) != (width, height):
+        image.scale(width, height)
+    flat = rgba.ravel()
+    image.pixels.foreach_set(flat)
+    image.update()
+    set_icon(f"live:{camera}", width, height, flat)
+    return image
+
+
+def settle(record: JobRecord) -> None:
+    """Pack the live pictures of a finished job, so that Blender does not ask to save them."""
+    for reference in record.cameras:
+        image = live_image_or_none(reference["name"])
+        if image is not None and image.is_dirty:
+            image.pack()
+
+
+def set_icon(key: str, width: int, height: int, rgba: np.ndarray) -> None:
+    """Give an icon a picture: float RGBA, rows from the bottom, flat."""
+    if _icons is None:
+        return
+    icon = _icons.get(key) or _icons.new(key)
+    if tuple(icon.image_size) != (width, height):
+        icon.image_size = (width, height)
+    icon.image_pixels_float.foreach_set(rgba)
+
+
+def icon_id(key: str) -> int:
+    """Return the icon's number for a layout; 0 when there is none."""
+    icon = _icons.get(key) if _icons is not None else None
+    return icon.icon_id if icon is not None else 0
+
+
+def movie_icon_id(path: str) -> int:
+    """Return an icon of a movie file's first picture, loaded by Blender when first drawn."""
+    if _icons is None:
+        return 0
+    key = f"file:{path}"
+    icon = _icons.get(key)
+    if icon is None:
+        icon = _icons.load(key, path, "MOVIE")
+    return icon.icon_id
+
+
+def clear() -> None:
+    """Forget all icons: another file was opened."""
+    if _icons is not None:
+        _icons.clear()
+
+
+def register() -> None:
+    global _icons
+    _icons = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    global _icons
+    if _icons is not None:
+        bpy.utils.previews.remove(_icons)
+        _icons = None
