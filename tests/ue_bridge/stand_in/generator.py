@@ -299,6 +299,7 @@ def make_method(gen: Generator, owner: str, name: str, text: str) -> Any:
     definition = parse_signature(text)
     where = f"{owner}.{name}"
     static = text.startswith("@classmethod")
+    returns_class = definition.returns is not None and ast.unparse(definition.returns) == "Class"
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not static:
@@ -307,7 +308,8 @@ def make_method(gen: Generator, owner: str, name: str, text: str) -> Any:
         behaviour = gen.behaviours.methods.get((owner, name))
         if behaviour is None:
             raise NotImplementedError(f"the stand-in has no behaviour for {where}")
-        return gen.coerce(definition.returns, behaviour(self, **values), f"{where} ->")
+        result = gen.coerce(definition.returns, behaviour(self, **values), f"{where} ->")
+        return Class(result) if isinstance(result, type) and returns_class else result
 
     call.__name__, call.__qualname__ = name, where
     call.__signature__ = signature_of(gen, definition)

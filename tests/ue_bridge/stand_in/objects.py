@@ -30,6 +30,8 @@ def get_value(self: Any, name: str, type_text: str) -> Any:
     if name not in self._values:
         self._values[name] = gen.default(type_text, name)
     value = self._values[name]
+    if isinstance(value, type):
+        return Class(value)
     return value.copy() if isinstance(value, (StructBase, Array)) else value
 
 

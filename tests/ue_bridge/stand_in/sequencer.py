@@ -155,6 +155,11 @@ def _get_binding_id(self, binding):
     return made
 
 
+@B.method("MovieSceneSequence", "get_portable_binding_id")
+def _get_portable_binding_id(self, destination_sequence, binding):
+    return _get_binding_id(self, binding)
+
+
 @B.method("MovieSceneSequence", "resolve_binding_id")
 def _resolve_binding_id(self, object_binding_id):
     return proxy_of(object_binding_id._binding)
