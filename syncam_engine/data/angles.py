@@ -63,9 +63,7 @@ def eligible_sets(
     return found
 
 
-def _cliques(
-    candidates: list[int], size: int, within: np.ndarray | None
-) -> list[tuple[int, ...]]:
+def _cliques(candidates: list[int], size: int, within: np.ndarray | None) -> list[tuple[int, ...]]:
     """All sets of `size` candidates, in order; with `within`, all pairs must be true in it."""
     if size == 0:
         return [()]
@@ -109,9 +107,7 @@ def angle_table(
             sets[scene.key] = found
         else:
             without.append(scene.key)
-    return AngleTable(
-        degrees=degrees, views=views, rule=rule, sets=sets, without=tuple(without)
-    )
+    return AngleTable(degrees=degrees, views=views, rule=rule, sets=sets, without=tuple(without))
 
 
 def cached_angle_table(

@@ -80,9 +80,11 @@ class Mixture:
     ) -> list[Sample]:
         """The samples of one micro-batch; all have the same shapes.
 
-        Source and kind follow from (seed, step, micro) alone: every process of a step gets the same.
+        Source and kind follow from (seed, step, micro): every process of a step gets the same.
         """
-        shared = np.random.Generator(np.random.Philox(key=[self.seed, 1], counter=[step, micro, 0, 0]))
+        shared = np.random.Generator(
+            np.random.Philox(key=[self.seed, 1], counter=[step, micro, 0, 0])
+        )
         own = np.random.Generator(
             np.random.Philox(key=[self.seed, 2], counter=[step, micro, rank, 0])
         )
@@ -198,6 +200,8 @@ class Mixture:
             return True
         if scene.kind == "moving":
             order = np.sort(np.asarray(scene.order or range(scene.cameras)))
-            windows = np.searchsorted(order, order + self.apart, side="right") - np.arange(len(order))
+            windows = np.searchsorted(order, order + self.apart, side="right") - np.arange(
+                len(order)
+            )
             return bool(windows.max(initial=0) >= views)
         return scene.key in table.sets if table else scene.cameras >= views

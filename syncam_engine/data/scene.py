@@ -88,9 +88,7 @@ class LatentSource(Protocol):
     scenes: Sequence[Scene]
     broken: BrokenFiles
 
-    def read_latents(
-        self, scene: int, cameras: Sequence[int], latent_frames: int
-    ) -> np.ndarray:
+    def read_latents(self, scene: int, cameras: Sequence[int], latent_frames: int) -> np.ndarray:
         """Latents float16 VZFhw of these cameras, from their first picture on."""
         ...
 
@@ -122,8 +120,10 @@ class BrokenFiles:
             return "no broken files"
         named = [f"{path} ({reason})" for path, reason in list(self.reasons.items())[:limit]]
         more = len(self.reasons) - len(named)
-        return f"{len(self.reasons)} broken files skipped: " + "; ".join(named) + (
-            f"; and {more} more" if more else ""
+        return (
+            f"{len(self.reasons)} broken files skipped: "
+            + "; ".join(named)
+            + (f"; and {more} more" if more else "")
         )
 
 

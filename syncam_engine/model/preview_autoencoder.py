@@ -162,7 +162,9 @@ class PatchAutoencoder(nn.Module):
     def save(self, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
         """Write the weights, with the config in the file's metadata."""
         path = Path(folder) / AUTOENCODER_FILE
-        tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in self.state_dict().items()}
+        tensors = {
+            k: v.detach().to("cpu", dtype).contiguous() for k, v in self.state_dict().items()
+        }
         # The scale multiplies everything: it alone stays in full precision.
         tensors["latent_scale"] = self.latent_scale.detach().to("cpu", torch.float32)
         save_file(tensors, path, metadata={"config": json.dumps(asdict(self.config))})

@@ -87,7 +87,9 @@ class WordTextEncoder(nn.Module):
     def save(self, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
         """Write weights and vocabulary."""
         path = Path(folder) / TEXT_ENCODER_FILE
-        tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in self.state_dict().items()}
+        tensors = {
+            k: v.detach().to("cpu", dtype).contiguous() for k, v in self.state_dict().items()
+        }
         save_file(tensors, path, metadata={"config": json.dumps(asdict(self.config))})
         self.vocabulary.write(folder)
         return path

@@ -21,8 +21,35 @@ FIRST_WORD = 2
 
 # Words that carry nothing for this model: passed over without a report.
 STOP_WORDS = frozenset(
-    "a an the of and is are with in on at to it its his her their there this that by from while as "
-    "one very some".split()
+    {
+        "a",
+        "an",
+        "the",
+        "of",
+        "and",
+        "is",
+        "are",
+        "with",
+        "in",
+        "on",
+        "at",
+        "to",
+        "it",
+        "its",
+        "his",
+        "her",
+        "their",
+        "there",
+        "this",
+        "that",
+        "by",
+        "from",
+        "while",
+        "as",
+        "one",
+        "very",
+        "some",
+    }
 )
 
 # What people write -> what the captions say. Only entries whose target is in the vocabulary count.
@@ -86,9 +113,7 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if FIRST_WORD + len(self.words) > self.capacity:
-            raise ValueError(
-                f"{len(self.words)} words do not fit a table of {self.capacity} rows"
-            )
+            raise ValueError(f"{len(self.words)} words do not fit a table of {self.capacity} rows")
 
     @classmethod
     def from_captions(

@@ -77,7 +77,7 @@ class AutoencoderTask:
             )
         )
         autoencoder.start_from_pca(self._patches(sizes.pca_clips))
-        set_latent_scale(autoencoder, self._videos(32))
+        set_latent_scale(autoencoder, self.sample_videos(32))
         return AutoencoderModel(autoencoder)
 
     def request(self, phase: PhaseConfig) -> BatchRequest:
@@ -91,7 +91,7 @@ class AutoencoderTask:
         )
 
     def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> ClipBatch:
-        videos = [_video(sample) for sample in samples]
+        videos = [video_of(sample) for sample in samples]
         seed = int(torch.randint(2**31, (), generator=generator))
         return ClipBatch(
             video_NCTHW=torch.cat(videos),
@@ -111,7 +111,7 @@ class AutoencoderTask:
         psnr = float(10.0 * torch.log10(4.0 / error.detach().mean()))
         return (both * weight).sum() / (weight.sum() * video.shape[1]), {f"psnr_{kind}": psnr}
 
-    def _videos(self, clips: int) -> list[Tensor]:
+    def sample_videos(self, clips: int) -> list[Tensor]:
         """Some training clips, half of them stills where there are any."""
         request = self.request(self.config.phases[0])
         found: list[Tensor] = []
@@ -120,14 +120,14 @@ class AutoencoderTask:
             asked = replace(request, batch=1, stills_batch=1, stills=stills)
             # Micro-batch numbers far above any run's: the training order stays its own.
             samples = self.mixture.batch(asked, step=step, micro=2**20)
-            found.append(torch.cat([_video(sample) for sample in samples]))
+            found.append(torch.cat([video_of(sample) for sample in samples]))
         return found
 
     def _patches(self, clips: int) -> Tensor:
         """Patches for PCA, patches_NP, a random 60 of each clip."""
         generator = torch.Generator().manual_seed(self.config.seed)
         chosen = []
-        for video in self._videos(clips):
+        for video in self.sample_videos(clips):
             flat = to_patches(video).permute(0, 2, 3, 1).flatten(0, 2)
             chosen.append(flat[torch.randperm(len(flat), generator=generator)[:60]])
         return torch.cat(chosen)
@@ -150,7 +150,8 @@ def set_latent_scale(autoencoder: PatchAutoencoder, videos: Sequence[Tensor]) ->
     return 1.0 / spread
 
 
-def _video(sample: Sample) -> Tensor:
+def video_of(sample: Sample) -> Tensor:
+    """Pictures of a sample as video_VCTHW in [-1, 1]."""
     if sample.pictures_VTHW3 is None:
         raise SynCamError(
             "config.source",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -298,8 +298,8 @@ class TrainConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_config(path: Path) -> TrainConfig:
-    """Read a YAML config. Raises `SynCamError` that names the field."""
+def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML config; `overrides` are FIELD=VALUE, dotted. Raises `SynCamError`."""
     try:
         document = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -308,6 +308,17 @@ def read_config(path: Path) -> TrainConfig:
         ) from error
     except yaml.YAMLError as error:
         raise SynCamError("config.yaml", f"{path} is not valid YAML: {error}") from error
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise SynCamError(
+                "config.override", f"{override!r} is not FIELD=VALUE.", value=override
+            )
+        *outer, last = name.split(".")
+        place = document
+        for part in outer:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[last] = yaml.safe_load(value)
     return config_from_dict(TrainConfig, document, "")
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from syncam_engine.data.mixture import BatchRequest
 from syncam_engine.data.scene import Sample, Scene
+from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import encode_cameras
 from syncam_engine.model.presets import Preset, TransformerConfig, get_preset
@@ -79,7 +80,7 @@ class MultiViewTask:
             self.vocabulary = grown
         self.autoencoder: PatchAutoencoder | None = None
         if config.model.autoencoder:
-            self.autoencoder = PatchAutoencoder.load(Path(config.model.autoencoder).expanduser())
+            self.autoencoder = PatchAutoencoder.load(expand(config.model.autoencoder))
             self.autoencoder.requires_grad_(False)
             z_channels = self.preset.transformer.in_channels
             if self.autoencoder.z_channels != z_channels:
@@ -116,8 +117,8 @@ class MultiViewTask:
 
     def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> MultiViewBatch:
         """Tensors of a micro-batch; every draw comes from `generator`."""
-        z0 = torch.stack([self._latents(sample) for sample in samples])
-        cameras = torch.stack([torch.from_numpy(self._cameras(sample)) for sample in samples])
+        z0 = torch.stack([self.latents(sample) for sample in samples])
+        cameras = torch.stack([torch.from_numpy(self.cameras(sample)) for sample in samples])
         conditioning = self.config.conditioning
         count, views = z0.shape[:2]
         t_B = flow.draw_times(self.config.flow, count, generator)
@@ -151,7 +152,8 @@ class MultiViewTask:
         logged = {f"error_{kind}": float(error_B.detach().mean())}
         return (error_B * batch.weight_B).mean(), logged
 
-    def _latents(self, sample: Sample) -> Tensor:
+    def latents(self, sample: Sample) -> Tensor:
+        """Clean latents z_VCFHW of a sample, read or encoded."""
         if sample.latents_VZFhw is not None:
             return torch.from_numpy(np.ascontiguousarray(sample.latents_VZFhw)).float()
         if self.autoencoder is None:
@@ -165,7 +167,8 @@ class MultiViewTask:
         with torch.inference_mode():
             return self.autoencoder.encode(video).clone()
 
-    def _cameras(self, sample: Sample) -> np.ndarray:
+    def cameras(self, sample: Sample) -> np.ndarray:
+        """What the network reads of a sample's cameras, numbers_VFSR, view 0 the anchor."""
         encoded = encode_cameras(
             sample.c2w_cv_m_VF44,
             sample.K_VF33,
@@ -208,7 +211,9 @@ def load_base(transformer: MultiViewWanTransformer, folder: Path) -> None:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise SynCamError(
-            "config.base", f"There are no safetensors in the base folder {folder}.", value=str(folder)
+            "config.base",
+            f"There are no safetensors in the base folder {folder}.",
+            value=str(folder),
         )
     tensors: dict[str, Tensor] = {}
     for file in files:

@@ -147,8 +147,11 @@ class Trainer:
             self.averaged.load(files.read_tensors(found, "ema"))
         self._tell(f"resumed at step {self.state.step} from {found}")
 
-    def train(self, until: int | None = None) -> TrainResult:
-        """Train to step `until` (default: the config's last). Ctrl-C and SIGTERM save first."""
+    def train(self, until: int | None = None, minutes: float | None = None) -> TrainResult:
+        """Train to step `until` (default: the config's last), at most for `minutes`.
+
+        Ctrl-C and SIGTERM end the session after the step in work, with the state saved.
+        """
         last = min(until or self.config.steps, self.config.steps)
         losses: list[float] = []
         scenes = sum(len(source.scenes) for source, _ in self.mixture.sources)
@@ -160,7 +163,7 @@ class Trainer:
         self._tell(self._estimate(last))
         writer = self._curves()
         restore = self._catch_signals()
-        saved_at = time.monotonic()
+        began = saved_at = time.monotonic()
         try:
             for step, batches in self._steps(self.state.step, last):
                 started = time.monotonic()
@@ -170,8 +173,10 @@ class Trainer:
                 self.state.step = step + 1
                 self.state.hours += seconds / 3600.0
                 self._log(writer, step, loss, logged, seconds, last)
-                minutes = (time.monotonic() - saved_at) / 60.0
-                if self._due(step + 1, minutes) or self._stopping or step + 1 == last:
+                now = time.monotonic()
+                self._stopping |= minutes is not None and now - began >= 60.0 * minutes
+                due = self._due(step + 1, (now - saved_at) / 60.0)
+                if due or self._stopping or step + 1 == last:
                     self.save()
                     saved_at = time.monotonic()
                 sheet = self.config.run.sheet_steps
@@ -241,7 +246,9 @@ class Trainer:
             logged.update(part)
             keys.extend(names)
             self.state.samples += len(samples) * self.accelerator.num_processes
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
+        norm = self.accelerator.clip_grad_norm_(
+            self.model.parameters(), self.config.optim.clip_norm
+        )
         if not (math.isfinite(total) and math.isfinite(float(norm))):
             # The weights are still those of the step before: they are the last good state.
             self.optimizer.zero_grad(set_to_none=True)

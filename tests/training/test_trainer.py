@@ -22,8 +22,14 @@ from syncam_engine.training.trainer import Trainer, learning_rate
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from synthetic import BoxSource
 
-SMALL = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2, "ffn_dim": 48,
-         "in_channels": 6, "text_dim": 32}
+SMALL = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "num_layers": 2,
+    "ffn_dim": 48,
+    "in_channels": 6,
+    "text_dim": 32,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +45,21 @@ def autoencoder_config(**changes) -> TrainConfig:
         "name": "test-autoencoder",
         "kind": "autoencoder",
         "seed": 5,
-        "data": {"sources": [{"kind": "rendered", "path": "unused"}], "views": 2, "frames": 5,
-                 "width": 64, "height": 32},
+        "data": {
+            "sources": [{"kind": "rendered", "path": "unused"}],
+            "views": 2,
+            "frames": 5,
+            "width": 64,
+            "height": 32,
+        },
         "phases": [{"until_step": 30, "stills": 0.5, "batch": 2}],
-        "autoencoder": {"z_channels": 6, "width": 16, "encoder_blocks": 1, "decoder_blocks": 1,
-                        "pca_clips": 6},
+        "autoencoder": {
+            "z_channels": 6,
+            "width": 16,
+            "encoder_blocks": 1,
+            "decoder_blocks": 1,
+            "pca_clips": 6,
+        },
         "optim": {"learning_rate": 2e-3, "ema_decay": 0.99},
         "run": {"device": "cpu", "checkpoint_minutes": 0, "log_steps": 10},
     }
@@ -54,13 +70,24 @@ def multiview_config(autoencoder: Path, **changes) -> TrainConfig:
     document = {
         "name": "test-multiview",
         "seed": 3,
-        "data": {"sources": [{"kind": "rendered", "path": "unused"}], "views": 3, "frames": 5,
-                 "width": 64, "height": 32},
-        "phases": [{"until_step": 4, "stills": 1.0, "batch": 2},
-                   {"until_step": 8, "stills": 0.4, "batch": 1, "stills_batch": 2}],
+        "data": {
+            "sources": [{"kind": "rendered", "path": "unused"}],
+            "views": 3,
+            "frames": 5,
+            "width": 64,
+            "height": 32,
+        },
+        "phases": [
+            {"until_step": 4, "stills": 1.0, "batch": 2},
+            {"until_step": 8, "stills": 0.4, "batch": 1, "stills_batch": 2},
+        ],
         "model": {"transformer": SMALL, "autoencoder": str(autoencoder)},
-        "flow": {"prediction": "x0", "time": "logit-normal", "time_mean": 0.4,
-                 "weight": "inverse-time"},
+        "flow": {
+            "prediction": "x0",
+            "time": "logit-normal",
+            "time_mean": 0.4,
+            "weight": "inverse-time",
+        },
         "conditioning": {"text_dropout": 0.2, "reference": 0.4},
         "optim": {"learning_rate": 1e-3, "ema_decay": 0.99, "accumulation": 2},
         "run": {"device": "cpu", "checkpoint_minutes": 0, "log_steps": 2},

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam data`: list, encode and filter training data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from syncam_engine.data.sources import KINDS
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="data_command", metavar="WHAT", required=True)
+
+    show = verbs.add_parser("list", help="count the scenes of a source and name its broken files")
+    show.add_argument("kind", choices=KINDS)
+    show.add_argument("folder", help="the source's folder")
+    show.add_argument("--pictures", default="", help="folder of the pictures (realestate10k)")
+
+    latents = verbs.add_parser("latents", help="encode a source's clips once, to safetensors")
+    latents.add_argument("kind", choices=[kind for kind in KINDS if kind != "latents"])
+    latents.add_argument("folder", help="the source's folder")
+    latents.add_argument("--out", type=Path, required=True, help="folder of the latents")
+    latents.add_argument("--autoencoder", type=Path, required=True, help="the autoencoder's folder")
+    latents.add_argument("--size", default="160x96", help="WIDTHxHEIGHT of the pictures")
+    latents.add_argument(
+        "--part", default="0/1", help="I/N: this process of N takes every N-th group"
+    )
+    latents.add_argument("--pictures", default="", help="folder of the pictures (realestate10k)")
+    latents.add_argument("--threads", type=int, help="CPU threads of the process")
+
+    static = verbs.add_parser("filter-static", help="find the clips whose camera stands still")
+    static.add_argument("folder", type=Path, help="folder of clips")
+    static.add_argument("--rule", choices=("all", "quantile"), default="all")
+    static.add_argument(
+        "--threshold", type=float, default=2.0, help="displacement in pixels at 480p"
+    )
+    static.add_argument(
+        "--quantile", type=float, default=0.5, help="share of points for `quantile`"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.data_command == "filter-static":
+        from syncam_engine.data.static_filter import filter_folder
+
+        report = filter_folder(
+            args.folder, rule=args.rule, threshold_px=args.threshold, quantile=args.quantile
+        )
+        print(f"{report.passed} of {report.clips} clips pass; the report is {report.page}")
+        return 0
+    from syncam_engine.data.sources import open_source
+
+    source = open_source(args.kind, args.folder, args.pictures)
+    cameras = sum(scene.cameras for scene in source.scenes)
+    print(
+        f"{source.name}: {len(source.scenes)} scenes, {cameras} cameras, {source.broken.report()}"
+    )
+    return 0 if args.data_command == "list" else _latents(args, source)
+
+
+def _latents(args: argparse.Namespace, source) -> int:
+    import torch
+
+    from syncam_engine.data.latents import encode_source, file_digest, open_store
+    from syncam_engine.model.preview_autoencoder import AUTOENCODER_FILE, PatchAutoencoder
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
+    part = two_numbers(args.part, "/", "--part", "I/N")
+    autoencoder = PatchAutoencoder.load(args.autoencoder)
+    open_store(args.out, file_digest(args.autoencoder / AUTOENCODER_FILE), width, height)
+    done = encode_source(
+        source,
+        autoencoder.encode,
+        args.out,
+        width_px=width,
+        height_px=height,
+        part=part,
+        on_group=lambda name, count: print(f"{name}: {count} scenes", flush=True),
+    )
+    print(f"{done} scenes encoded to {args.out}; {source.broken.report()}")
+    return 0
+
+
+def two_numbers(text: str, between: str, name: str, form: str) -> tuple[int, int]:
+    """Two whole numbers of an option. Raises `SynCamError` that names it."""
+    from syncam_engine.link.errors import SynCamError
+
+    parts = text.split(between)
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise SynCamError("option.form", f"{name} is {text!r}; it must be {form}.", value=text)
+    return int(parts[0]), int(parts[1])

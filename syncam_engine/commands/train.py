@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam train CONFIG.yaml`: train, go on with a run, or export its weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, help="YAML training config (see configs/)")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FOLDER",
+        help="do not train: write the run's averaged weights as a preset's files into FOLDER",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="the run's folder (default: ~/.cache/syncam/training/NAME)"
+    )
+    parser.add_argument("--until", type=int, metavar="STEP", help="stop at this step")
+    parser.add_argument("--minutes", type=float, help="stop after this time, state saved")
+    parser.add_argument("--threads", type=int, help="CPU threads of the process")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the config, dotted: optim.learning_rate=2e-4 (repeatable)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="read the config, say what it asks for, and stop"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from syncam_engine.training.config import read_config
+
+    config = read_config(args.config, overrides=args.set)
+    if args.check:
+        print(f"{args.config}: a {config.kind} run named {config.name}, {config.steps} steps")
+        return 0
+    import torch
+
+    from syncam_engine.training.runs import export, make_trainer
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.export:
+        export(config, args.export, args.out)
+        return 0
+    trainer = make_trainer(config, args.out)
+    result = trainer.train(args.until, minutes=args.minutes)
+    print(f"step {result.step}, state in {result.checkpoint}")
+    return 0

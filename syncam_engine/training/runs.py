@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a config to a trainer, and from a run to the files that ship."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from syncam_engine.data.mixture import Mixture
+from syncam_engine.data.scene import Scene
+from syncam_engine.data.sources import open_source
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.loading import write_package
+from syncam_engine.model.preview_vocabulary import Vocabulary
+from syncam_engine.training import checkpoint as files
+from syncam_engine.training.autoencoder import AutoencoderTask, set_latent_scale
+from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.trainer import Trainer, run_folder
+
+
+def open_mixture(config: TrainConfig, say: Callable[[str], None] = print) -> Mixture:
+    """The config's sources as one mixture; what was skipped is said."""
+    sources = []
+    for source in config.data.sources:
+        reader = open_source(source.kind, source.path, source.pictures)
+        say(f"{reader.name}: {len(reader.scenes)} scenes, {reader.broken.report()}")
+        sources.append((reader, source.weight))
+    return Mixture(
+        sources,
+        seed=config.seed,
+        width_px=config.data.width,
+        height_px=config.data.height,
+        angle_rule=config.data.angle_rule,
+        apart=config.data.apart,
+    )
+
+
+def make_task(config: TrainConfig, mixture: Mixture, folder: Path) -> Any:
+    """The task of the config's kind; a run that is resumed keeps its vocabulary."""
+    if config.kind == "autoencoder":
+        return AutoencoderTask(config, mixture)
+    scenes: list[Scene] = [scene for source, _ in mixture.sources for scene in source.scenes]
+    return MultiViewTask(config, scenes, saved_vocabulary_or_none(folder))
+
+
+def saved_vocabulary_or_none(folder: Path) -> Vocabulary | None:
+    """The vocabulary of the run's last checkpoint."""
+    found = files.latest_or_none(folder / "checkpoints")
+    if found is None:
+        return None
+    words = files.read_state(found).words
+    return Vocabulary.from_captions([], keep=tuple(words)) if words else None
+
+
+def make_trainer(
+    config: TrainConfig, folder: Path | None = None, say: Callable[[str], None] = print
+) -> Trainer:
+    """A trainer of the config, at the run's last checkpoint if it has one."""
+    folder = folder or run_folder(config)
+    mixture = open_mixture(config, say)
+    task = make_task(config, mixture, folder)
+    on_sheet = None
+    if config.run.sheet_steps:
+        from syncam_engine.training.sheets import autoencoder_sheet, multiview_sheet
+
+        draw = autoencoder_sheet if config.kind == "autoencoder" else multiview_sheet
+        on_sheet = draw(config, task, mixture)
+    return Trainer(config, task, mixture, folder, say=say, on_sheet=on_sheet)
+
+
+def averaged_tensors(checkpoint: Path) -> dict[str, Tensor]:
+    """The weights to ship: the averaged ones where there are, else the plain."""
+    tensors = files.read_tensors(checkpoint)
+    if (checkpoint / "ema.safetensors").is_file():
+        tensors.update(files.read_tensors(checkpoint, "ema"))
+    return tensors
+
+
+def export(
+    config: TrainConfig,
+    target: Path,
+    folder: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> files.RunState:
+    """Write the run's averaged weights as a preset's files, in 16 bits. Returns the run's state.
+
+    An autoencoder run writes `autoencoder.safetensors`; a multi-view run everything else, beside
+    the autoencoder that it was trained with.
+    """
+    folder = folder or run_folder(config)
+    found = files.latest_or_none(folder / "checkpoints")
+    if found is None:
+        raise SynCamError(
+            "checkpoint.missing",
+            f"The run {config.name} has no checkpoint in {folder}.",
+            value=str(folder),
+            fix="Train it first",
+        )
+    state = files.read_state(found, config.digest())
+    target.mkdir(parents=True, exist_ok=True)
+    tensors = averaged_tensors(found)
+    if config.kind == "autoencoder":
+        _export_autoencoder(config, tensors, target, say)
+    else:
+        _export_multiview(config, tensors, state, target)
+    total = sum(p.stat().st_size for p in target.iterdir() if p.is_file())
+    say(f"wrote step {state.step} to {target}, {total / 1e6:.1f} MB in all")
+    return state
+
+
+def _export_autoencoder(
+    config: TrainConfig, tensors: dict[str, Tensor], target: Path, say: Callable[[str], None]
+) -> None:
+    mixture = open_mixture(config, say)
+    task = AutoencoderTask(config, mixture)
+    net = task.build()
+    net.load_state_dict(tensors)
+    set_latent_scale(net.autoencoder, task.sample_videos(64))
+    net.autoencoder.save(target)
+
+
+def _export_multiview(
+    config: TrainConfig, tensors: dict[str, Tensor], state: files.RunState, target: Path
+) -> None:
+    vocabulary = Vocabulary.from_captions([], keep=tuple(state.words))
+    task = MultiViewTask(config, [], vocabulary)
+    net = task.build()
+    net.load_state_dict(tensors)
+    write_package(target, task.preset, net.transformer, torch.float16)
+    net.text_encoder.save(target)
+    if task.autoencoder is not None and not (target / "autoencoder.safetensors").is_file():
+        task.autoencoder.save(target)
