@@ -8,6 +8,7 @@ and those that say so import bpy; the others are plain Python.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 

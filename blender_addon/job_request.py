@@ -7,6 +7,7 @@ import random
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -217,3 +218,47 @@ def build(
         steps=request.steps,
     )
     return rig, request, record
+
+
+def check_inputs(
+    scene: bpy.types.Scene, request: GenerateRequest, overrides: dict[str, Any]
+) -> None:
+    """Refuse a reference that is not there, before anything is started. Raises SynCamError."""
+    if request.mode != "reference":
+        return
+    values = effective(scene, overrides)
+    if values["reference_source"] != "VIEWPORT":
+        reference_clip(scene, values, values["reference_source"])
+
+
+def reference_clip(scene: bpy.types.Scene, values: dict[str, Any], source: str) -> Path | bytes:
+    """Return the reference's file, or the bytes of a picture that is only in the .blend."""
+    if source == "FILE":
+        text = values.get("reference_file") or scene.syncam.reference_file
+        path = Path(bpy.path.abspath(text)) if text else None
+        if path is None or not path.is_file():
+            raise SynCamError(
+                "reference.file",
+                f"The reference {text!r} is no file; choose a movie."
+                if text
+                else "No reference is chosen; choose a movie.",
+                value=text,
+                fix="Choose a movie",
+            )
+        return path
+    image = scene.syncam.reference_image
+    if image is None:
+        raise SynCamError(
+            "reference.image", "No reference image is chosen; choose one.", fix="Choose an image"
+        )
+    path = Path(bpy.path.abspath(image.filepath)) if image.filepath else None
+    if image.packed_file is not None:
+        return bytes(image.packed_file.data)
+    if path is not None and path.is_file():
+        return path
+    raise SynCamError(
+        "reference.image",
+        f"The image {image.name!r} has no file and is not packed; save or pack it.",
+        value=image.name,
+        fix="Pack the image",
+    )

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`syncam.generate` and what acts on a running job: cancel, pause, resume, reorder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import GenerateRequest
+from syncam_engine.link.rig import Rig
+
+from . import apng, job_request, preferences, session, settings, viewport
+from .jobs import JobRecord
+
+WAIT_FOR_ENGINE_S = 90.0
+
+
+def prepare(
+    state: session.Session,
+    scene_name: str,
+    overrides: dict[str, Any],
+    rig: Rig,
+    request: GenerateRequest,
+    record: JobRecord,
+) -> Iterator[None]:
+    """Wait for the engine, check what it takes, make the inputs, send. A step a tick."""
+    yield from wait_for_engine(state)
+    envelope = state.checked_envelope_or_none(request.preset)
+    if envelope is not None:
+        for issue in job_request.issues_of(rig, request, envelope):
+            if issue.kind == "refuse":
+                raise issue.to_error()
+            if issue.sentence not in record.notices:
+                record.notices.append(issue.sentence)
+    clips: list[Any] = []
+    values = overrides
+    scene = bpy.data.scenes.get(scene_name)
+    if scene is None:
+        raise SynCamError("scene.gone", f"The scene {scene_name!r} was removed meanwhile.")
+    if request.mode == "previz":
+        clips = yield from viewport_clips(scene, rig, request, record, list(rig.cameras))
+    elif request.mode == "reference":
+        source = values.get("reference_source", scene.syncam.reference_source)
+        if source == "VIEWPORT":
+            clips = yield from viewport_clips(scene, rig, request, record, [rig.anchor_camera])
+        else:
+            clips = [job_request.reference_clip(scene, values, source)]
+    state.send(record, request, clips)
+
+
+def wait_for_engine(state: session.Session) -> Iterator[None]:
+    """Yield until the engine answers. Raises SynCamError when it cannot be had."""
+    deadline_s = time.monotonic() + WAIT_FOR_ENGINE_S
+    own = preferences.get()
+    if own is None or own.start_engine:
+        state.start_engine()
+    while state.client is None or state.client.hello is None or state.client.state == "lost":
+        status = state.engine
+        if status.state in ("not found", "version mismatch", "refused") or (
+            status.state == "lost" and state.client is not None and state.client.hello is None
+        ):
+            raise SynCamError(f"engine.{status.state}", status.sentence, fix=status.fix)
+        if time.monotonic() > deadline_s:
+            raise SynCamError(
+                "engine.silent",
+                f"No engine answered within {WAIT_FOR_ENGINE_S:g} s; its log is "
+                f"{status.log_path or 'not written yet'}.",
+                fix="Open the log",
+            )
+        yield
+
+
+def viewport_clips(
+    scene: bpy.types.Scene, rig: Rig, request: GenerateRequest, record: JobRecord, wanted: list
+) -> Iterator[None]:
+    """Render the wanted cameras' viewports, a picture a tick; return one clip each."""
+    from dataclasses import replace
+
+    seen = job_request.fitted(
+        replace(rig, cameras=tuple(wanted), anchor=0),
+        request.width,
+        request.height,
+        request.fit_rule,
+    )
+    frames = [int(n) for n in request.scene_frames]
+    record.phase, record.step, record.steps = "views", 0, len(frames) * len(wanted)
+    pictures: list[list[bytes]] = []
+    for made in viewport.render_views(scene, seen, frames):
+        if isinstance(made, int):
+            record.step = made
+            yield
+        else:
+            pictures = made
+    record.step, record.steps = 0, request.steps
+    fps = Fraction(*request.fps)
+    return [apng.encode(rows, request.width, request.height, fps) for rows in pictures]
+
+
+class SYNCAM_OT_generate(bpy.types.Operator):
+    """Generate one clip for each camera of the rig"""
+
+    bl_idname = "syncam.generate"
+    bl_label = "Generate from Cameras"
+    bl_options = {"REGISTER"}
+
+    scene: StringProperty(name="Scene", description="Empty: the current one")
+    cameras: StringProperty(
+        name="Cameras", description="Names, one a line, in order; empty: the ticked ones"
+    )
+    prompt: StringProperty(name="Prompt")
+    negative_prompt: StringProperty(name="Negative Prompt")
+    seed: IntProperty(name="Seed", min=0)
+    variations: IntProperty(name="Variations", min=1, max=16, default=1)
+    steps: IntProperty(name="Steps", default=10)
+    guidance: FloatProperty(name="Guidance", default=2.0)
+    size: StringProperty(name="Size")
+    frames: IntProperty(name="Pictures", default=17)
+    frame_start: IntProperty(name="First Frame", default=1)
+    frame_step: IntProperty(name="Every", default=0, min=0)
+    mode: EnumProperty(name="Mode", items=settings.MODES)
+    preset: StringProperty(name="Preset")
+    previz_strength: FloatProperty(name="Strength", default=0.6, min=0.0, max=1.0)
+    reference_file: StringProperty(name="Movie", subtype="FILE_PATH")
+    fit_rule: EnumProperty(
+        name="Fit", items=(("crop", "Crop", ""), ("letterbox", "Letterbox", ""))
+    )
+    targets: EnumProperty(
+        name="Put Results On", items=settings.TARGETS, options={"ENUM_FLAG"}, default={"PLATES"}
+    )
+    wait: EnumProperty(
+        name="Wait",
+        description="Return when the clips are in the scene, or at once",
+        items=(
+            ("AUTO", "Auto", "Wait in background mode only"),
+            ("YES", "Yes", "Wait for the clips"),
+            ("NO", "No", "Return at once"),
+        ),
+        default="AUTO",
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = bpy.data.scenes.get(self.scene) if self.scene else context.scene
+        if scene is None:
+            self.report({"ERROR"}, f"There is no scene {self.scene!r}.")
+            return {"CANCELLED"}
+        state = session.get()
+        names = (*job_request.OVERRIDES, "frame_start")
+        overrides = {
+            name: getattr(self, name) for name in names if self.properties.is_property_set(name)
+        }
+        chosen = [line.strip() for line in self.cameras.splitlines() if line.strip()] or None
+        own = scene.syncam
+        variations = (
+            self.variations if self.properties.is_property_set("variations") else own.variations
+        )
+        view_layer = context.view_layer if scene == context.scene else scene.view_layers[0]
+        started: list[JobRecord] = []
+        try:
+            for variation in range(variations):
+                rig, request, record = job_request.build(
+                    scene,
+                    view_layer,
+                    overrides=overrides,
+                    camera_names=chosen,
+                    envelope=state.checked_envelope_or_none(
+                        overrides.get("preset", scene.syncam.preset)
+                    ),
+                    variation=variation,
+                )
+                job_request.check_inputs(scene, request, overrides)
+                task = prepare(state, scene.name, overrides, rig, request, record)
+                state.run(record, task)
+                started.append(record)
+        except SynCamError as error:
+            state.error = error
+            self.report({"ERROR"}, error.sentence)
+            return {"CANCELLED"}
+        except OSError as error:
+            # The record is written before the job is sent; without a place for it nothing is.
+            self.report({"ERROR"}, f"{error.filename} cannot be written: {error.strerror}.")
+            return {"CANCELLED"}
+        if started and own.new_seed and "seed" not in overrides:
+            own.seed = started[-1].seed
+        if self.wait == "NO" or (self.wait == "AUTO" and not bpy.app.background):
+            return {"FINISHED"}
+        return self._wait(state, started)
+
+    def _wait(self, state: session.Session, started: list[JobRecord]) -> set[str]:
+        """Keep ticking until every job ended and its clips are in the scene."""
+        ids = [record.job_id for record in started]
+        while not state.is_settled(ids):
+            state.tick()
+            time.sleep(0.01)
+        for record in started:
+            for notice in record.notices:
+                self.report({"WARNING"}, notice)
+        failed = [record for record in started if record.state != "done" or not record.applied]
+        for record in failed:
+            said = record.sentence or (state.error.sentence if state.error else "No clips came.")
+            self.report({"ERROR"}, said)
+        return {"CANCELLED"} if failed else {"FINISHED"}
+
+
+class _OnJob:
+    """Operators on one job; without an id the one that runs, or the newest."""
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def record_or_report(self) -> JobRecord | None:
+        state = session.get()
+        running = state.running()
+        record = state.records.get(self.job_id) if self.job_id else (running or [None])[0]
+        if record is None:
+            self.report({"ERROR"}, f"There is no job {self.job_id!r}." if self.job_id else
+                        "No job is running.")
+        return record
+
+
+class SYNCAM_OT_cancel(_OnJob, bpy.types.Operator):
+    """Stop this job, within one step"""
+
+    bl_idname = "syncam.cancel"
+    bl_label = "Cancel"
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        record = self.record_or_report()
+        if record is None:
+            return {"CANCELLED"}
+        session.get().cancel(record.job_id)
+        session.redraw()
+        return {"FINISHED"}
+
+
+class SYNCAM_OT_pause(_OnJob, bpy.types.Operator):
+    """Hold this waiting job, or let it go on"""
+
+    bl_idname = "syncam.pause"
+    bl_label = "Pause or Resume"
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        record = self.record_or_report()
+        client = session.get().client
+        if record is None or client is None:
+            return {"CANCELLED"}
+        if record.state not in ("queued", "paused"):
+            self.report({"ERROR"}, "Only a waiting job can be paused; cancel a running one.")
+            return {"CANCELLED"}
+        (client.resume if record.state == "paused" else client.pause)(record.job_id)
+        return {"FINISHED"}
+
+
+class SYNCAM_OT_move_job(_OnJob, bpy.types.Operator):
+    """Let this waiting job run earlier or later"""
+
+    bl_idname = "syncam.move_job"
+    bl_label = "Move in the Queue"
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+    direction: EnumProperty(items=(("UP", "Earlier", ""), ("DOWN", "Later", "")))
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        record = self.record_or_report()
+        state = session.get()
+        if record is None or state.client is None:
+            return {"CANCELLED"}
+        waiting = waiting_jobs(state)
+        if record not in waiting:
+            self.report({"ERROR"}, "Only a waiting job can be moved.")
+            return {"CANCELLED"}
+        at = waiting.index(record)
+        to = at - 1 if self.direction == "UP" else at + 2
+        if to < 0 or to > len(waiting):
+            return {"CANCELLED"}
+        before = waiting[to].job_id if to < len(waiting) else ""
+        state.client.reorder(record.job_id, before)
+        return {"FINISHED"}
+
+
+def waiting_jobs(state: session.Session) -> list[JobRecord]:
+    """Return the jobs that wait, in the order in which they will run."""
+    waiting = [r for r in state.running() if r.state in ("queued", "paused")]
+    return sorted(waiting, key=lambda r: (r.position, r.created_unix_s))
+
+
+CLASSES = (SYNCAM_OT_generate, SYNCAM_OT_cancel, SYNCAM_OT_pause, SYNCAM_OT_move_job)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
