@@ -70,16 +70,15 @@ def _moving_views(
     scene: Scene, rng: np.random.Generator, views: int, apart: int
 ) -> tuple[int, ...]:
     order = np.asarray(scene.order or range(scene.cameras))
-    first = int(rng.integers(len(order)))
-    # A window that holds `views` pictures at most `apart` frames from the first to the last.
-    low = int(rng.integers(order[first] - apart, order[first] + 1))
-    near = np.flatnonzero((order >= low) & (order <= low + apart))
-    if len(near) < views:
+    # Windows of `apart` frame numbers, each from one picture on, that hold enough pictures.
+    windows = [np.flatnonzero((order >= low) & (order <= low + apart)) for low in order]
+    windows = [window for window in windows if len(window) >= views]
+    if not windows:
         raise ValueError(
-            f"scene {scene.key} has {len(near)} pictures within {apart} frames, {views} are needed"
+            f"scene {scene.key} has no {views} pictures within {apart} frames of each other"
         )
-    rest = rng.permutation([i for i in near if i != first])[: views - 1]
-    return (first, *(int(i) for i in rest))
+    window = windows[int(rng.integers(len(windows)))]
+    return tuple(int(i) for i in rng.permutation(window)[:views])
 
 
 def cameras_of(scene: Scene, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
