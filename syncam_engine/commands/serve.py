@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam serve`: the engine, in the foreground, until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from syncam_engine.link.endpoint import user_state_dir
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.limits import MIB
+
+DEFAULT_PIPELINE = "syncam_engine.sampling.pipeline:load_pipeline"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--state-dir", type=Path, help="folder of jobs, results and logs")
+    add("--preset", default="", help="model to load at the start (default: preview)")
+    add("--preset-file", type=Path, action="append", help="a preset.json to offer as well")
+    add(
+        "--device",
+        action="append",
+        metavar="NAME",
+        help="cpu, cuda:0, ...; several times for one worker on each (default: the best one)",
+    )
+    add("--bind", default="", metavar="tcp://HOST:PORT", help="also let trusted keys in from afar")
+    add("--lazy", action="store_true", help="load the model with the first job, not at the start")
+    add(
+        "--yield-gpu",
+        type=float,
+        metavar="SECONDS",
+        help="free the device's memory after so many idle seconds",
+    )
+    add("--metrics-port", type=int, default=0, help="Prometheus metrics on this loopback port")
+    add("--max-jobs", type=int, default=64, help="jobs of one client that wait or run")
+    add("--max-disk-gb", type=float, default=20.0, help="disk that one client's jobs may hold")
+    add("--reserve-mb", type=int, default=256, help="disk that is kept free")
+    add("--hang-s", type=float, default=30.0, help="a worker silent for so long is replaced")
+    add("--stall-s", type=float, default=900.0, help="so is one without a step for so long")
+    add("--max-deaths", type=int, default=2, help="give a job up when the worker died so often")
+    add("--cluster", metavar="auto|ADDRESS", help="run workers on a Ray cluster")
+    add("--cluster-workers", type=int, default=0, help="how many there (default: one a node)")
+    add(
+        "--pipeline",
+        default=DEFAULT_PIPELINE,
+        metavar="MODULE:FUNCTION",
+        help="what makes the clips; another one is for tests and `syncam soak`",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from syncam_engine.service.catalog import read_catalog
+    from syncam_engine.service.engine import Rules
+    from syncam_engine.service.server import ServeConfig, serve
+    from syncam_engine.service.supervisor import WorkerPlan
+
+    if args.bind and not args.bind.startswith("tcp://"):
+        raise SynCamError(
+            "serve.bind",
+            f'"{args.bind}" is no address to listen on.',
+            value=args.bind,
+            nearest="tcp://0.0.0.0:7788",
+        )
+    catalog = read_catalog(args.preset, args.preset_file)
+    config = ServeConfig(
+        state_dir=(args.state_dir or user_state_dir()).absolute(),
+        catalog=catalog,
+        plan=WorkerPlan(
+            preset=catalog.default,
+            presets=catalog.sources,
+            pipeline=args.pipeline,
+            devices=tuple(args.device or ("",)),
+            preload=not args.lazy,
+            hang_s=args.hang_s,
+            stall_s=args.stall_s,
+        ),
+        rules=Rules(
+            max_jobs_per_client=args.max_jobs,
+            max_disk_bytes_per_client=int(args.max_disk_gb * 1024 * MIB),
+            reserve_bytes=args.reserve_mb * MIB,
+            max_deaths=args.max_deaths,
+            yield_after_s=args.yield_gpu,
+        ),
+        bind=args.bind,
+        metrics_port=args.metrics_port,
+    )
+    serve(config)
+    return 0

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files to clips, and a clip to another rate and size by a stated rule.
+
+Legend: T frames, H, W, 3 channels (8-bit sRGB).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+from syncam_engine.link.errors import SynCamError
+
+from .write import METADATA_KEY
+
+MOST_FRAMES = 4000
+MOST_PIXELS = 8192 * 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    frames_THW3: np.ndarray
+    fps: Fraction
+    times_s: tuple[float, ...]
+    """When each frame is shown, from the first one's 0."""
+    metadata: dict[str, Any]
+
+
+def read_clip(path: Path, *, most_frames: int = MOST_FRAMES) -> Clip:
+    """Decode the first video stream of a file. Raises `SynCamError` "clip.*" naming the file.
+
+    Decoding is limited in frames and pixels: the file may come from anybody.
+    """
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            if not container.streams.video:
+                raise SynCamError("clip.no_video", f"{path.name} has no video in it.")
+            stream = container.streams.video[0]
+            if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
+                raise SynCamError(
+                    "clip.size",
+                    f"{path.name} is {stream.codec_context.width}x{stream.codec_context.height}; "
+                    "8192x8192 is the most.",
+                )
+            stream.thread_count = 1
+            pictures, times = [], []
+            for frame in container.decode(stream):
+                if len(pictures) >= most_frames:
+                    break
+                # Files without a tag are BT.709 from 720 lines up, BT.601 below: FFmpeg's own
+                # guess is BT.601 for all, so the tag is read here.
+                tagged = frame.colorspace == Colorspace.ITU709
+                pictures.append(
+                    frame.reformat(
+                        format="rgb24",
+                        src_colorspace=Colorspace.ITU709
+                        if tagged or frame.height >= 720
+                        else Colorspace.ITU601,
+                    ).to_ndarray()
+                )
+                times.append(float(frame.time) if frame.time is not None else None)
+            fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
+            metadata = _metadata(container.metadata.get(METADATA_KEY, ""))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise SynCamError(
+            "clip.unreadable", f"{path.name} is no readable clip: {error}."
+        ) from error
+    if not pictures:
+        raise SynCamError("clip.empty", f"{path.name} has no frame in it.")
+    if fps <= 0:
+        fps = Fraction(15)
+    start = times[0] or 0.0
+    times_s = tuple(
+        float(k / fps) if time is None else time - start for k, time in enumerate(times)
+    )
+    return Clip(frames_THW3=np.stack(pictures), fps=fps, times_s=times_s, metadata=metadata)
+
+
+def resample(clip: Clip, frames: int, fps: Fraction, width: int, height: int) -> np.ndarray:
+    """Return uint8 [frames, height, width, 3]: the clip as the model wants it.
+
+    The rule: picture k of the result shows the clip's frame that is on the screen at k / fps
+    seconds (the latest that began by then); after its end the last frame is held. Each picture is
+    scaled to cover the size and cropped at the centre.
+    """
+    starts = np.asarray(clip.times_s)
+    wanted = np.arange(frames) / float(fps)
+    # A thousandth of a frame forgives the rounding of time stamps.
+    index = np.searchsorted(starts, wanted + 1e-3 / float(fps), side="right") - 1
+    return cover(clip.frames_THW3[np.clip(index, 0, len(starts) - 1)], width, height)
+
+
+def cover(frames_THW3: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Scale every picture so that it covers width x height, and crop it at the centre."""
+    from PIL import Image
+
+    source_height, source_width = frames_THW3.shape[1:3]
+    if (source_width, source_height) == (width, height):
+        return frames_THW3
+    scale = max(width / source_width, height / source_height)
+    left = (source_width - width / scale) / 2
+    top = (source_height - height / scale) / 2
+    box = (left, top, left + width / scale, top + height / scale)
+    return np.stack(
+        [
+            np.asarray(
+                Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS, box=box)
+            )
+            for picture in frames_THW3
+        ]
+    )
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}

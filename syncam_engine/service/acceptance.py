@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a request can be done: said before it is accepted, with the nearest valid value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from syncam_engine.link import rig_json
+from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.messages import GenerateRequest, Notice
+
+from .catalog import Catalog
+
+
+def accept(
+    request: GenerateRequest, catalog: Catalog, input_path: Callable[[str], Path | None]
+) -> tuple[GenerateRequest, list[Notice]]:
+    """Return the request with the preset's numbers filled in, and what is allowed but untrained.
+
+    Raises `SynCamError` with the first thing that is impossible. `input_path` finds an input that
+    this client has sent, or returns None.
+    """
+    preset = catalog.get(request.preset)
+    request = fill_in(request, preset)
+    issues = check_request(request, preset.envelope)
+    _raise_first(issues)
+    if not math.isfinite(request.guidance_scale) or abs(request.guidance_scale) > 100:
+        raise SynCamError(
+            "guidance.impossible",
+            f"The guidance scale is {request.guidance_scale}; it must be -100 to 100.",
+            value=repr(request.guidance_scale),
+            nearest=preset.sampling.guidance_scale,
+        )
+    rig = rig_json.rig_from_dict(request.rig)
+    cameras = tuple(
+        fit_camera(camera, request.width, request.height, request.fit_rule).camera
+        for camera in rig.cameras
+    )
+    issues += check_rig(replace(rig, cameras=cameras), preset.envelope)
+    if rig.frame_count not in (1, request.frames):
+        raise SynCamError(
+            "rig.frames",
+            f"The rig's moving cameras have {rig.frame_count} poses; the clip has "
+            f"{request.frames} frames.",
+            value=rig.frame_count,
+            nearest=request.frames,
+            fix=f"Export the rig with {request.frames} poses",
+        )
+    low, high = preset.envelope.fps
+    fps = request.fps[0] / request.fps[1]
+    if not low - 0.01 <= fps <= high + 0.01:
+        nearest = min(max(fps, low), high)
+        issues.append(
+            EnvelopeIssue(
+                kind="warn",
+                code="fps.untrained",
+                sentence=f"{fps:g} frames a second; this preset was trained on {low:g} to "
+                f"{high:g}, so motion may look too fast or too slow.",
+                value=fps,
+                nearest=nearest,
+            )
+        )
+    _check_inputs(request, len(rig.cameras), input_path)
+    _raise_first(issues)
+    return request, [_notice(issue) for issue in issues]
+
+
+def fill_in(request: GenerateRequest, preset) -> GenerateRequest:
+    """Return the request with a number wherever it left one to the preset."""
+    filled = {
+        "steps": preset.sampling.steps,
+        "guidance_scale": preset.sampling.guidance_scale,
+        "width": preset.size[0],
+        "height": preset.size[1],
+        "frames": preset.frames,
+        "fps": (preset.fps, 1),
+    }
+    given = {key: value for key, value in filled.items() if getattr(request, key) is None}
+    return msgspec.structs.replace(request, **given)
+
+
+def _check_inputs(
+    request: GenerateRequest, views: int, input_path: Callable[[str], Path | None]
+) -> None:
+    wanted = {"text": 0, "previz": views, "reference": 1}[request.mode]
+    if len(request.inputs) != wanted:
+        raise SynCamError(
+            "input.count",
+            f'The mode "{request.mode}" of {views} cameras takes {wanted} input clips; '
+            f"{len(request.inputs)} came.",
+            value=len(request.inputs),
+            nearest=wanted,
+        )
+    if not (math.isfinite(request.previz_strength) and 0 < request.previz_strength <= 1):
+        raise SynCamError(
+            "previz.strength",
+            f"The previz strength is {request.previz_strength:g}; it must be above 0 and at "
+            "most 1.",
+            value=repr(request.previz_strength),
+            nearest=1.0 if request.previz_strength > 1 else 0.05,
+        )
+    missing = [digest for digest in request.inputs if input_path(digest) is None]
+    if missing:
+        raise SynCamError(
+            "input.missing",
+            f"{len(missing)} of the {wanted} input clips have not been sent.",
+            value=missing,
+            fix="Send them first",
+        )
+
+
+def _raise_first(issues: list[EnvelopeIssue]) -> None:
+    for issue in issues:
+        if issue.kind == "refuse":
+            raise issue.to_error()
+
+
+def _notice(issue: EnvelopeIssue) -> Notice:
+    return Notice(
+        code=issue.code,
+        sentence=issue.sentence,
+        camera=issue.camera or "",
+        value=issue.value,
+        nearest=issue.nearest,
+        fix=issue.fix,
+    )

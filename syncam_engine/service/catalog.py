@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The presets that this engine offers, without torch. Names come over the wire, paths never do:
+a preset file is offered under its name only when the command line gave it."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import PresetInfo
+from syncam_engine.model.presets import WEIGHTS_DIR, Preset, get_preset, list_presets
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    presets: dict[str, Preset]
+    sources: dict[str, str]
+    """Names to what `load_pipeline` takes."""
+    default: str
+
+    def get(self, name: str) -> Preset:
+        if name not in self.presets:
+            raise SynCamError(
+                "preset.unknown",
+                f"There is no preset {name!r}; there are {', '.join(self.presets)}.",
+                value=name,
+                nearest=self.default,
+                fix=f"Use {self.default}",
+            )
+        return self.presets[name]
+
+    def infos(self) -> list[PresetInfo]:
+        return [
+            PresetInfo(
+                name=name,
+                title=preset.title,
+                default=name == self.default,
+                available=is_available(preset, self.sources[name]),
+                envelope=preset.envelope.to_dict(),
+                defaults={
+                    "steps": preset.sampling.steps,
+                    "guidance_scale": preset.sampling.guidance_scale,
+                    "negative_prompt": preset.sampling.negative_prompt,
+                    "width": preset.size[0],
+                    "height": preset.size[1],
+                    "frames": preset.frames,
+                    "fps": [preset.fps, 1],
+                },
+            )
+            for name, preset in self.presets.items()
+        ]
+
+
+def read_catalog(default: str = "", preset_files: list[Path] | None = None) -> Catalog:
+    """Return the package's presets and those of the files. Raises `SynCamError` "preset.*"."""
+    presets = {name: get_preset(name) for name in list_presets()}
+    sources = {name: name for name in presets}
+    for path in preset_files or []:
+        preset = Preset.read(path)
+        presets[preset.name], sources[preset.name] = preset, str(path.absolute())
+    catalog = Catalog(presets, sources, default or list_presets()[0])
+    catalog.get(catalog.default)
+    return catalog
+
+
+def is_available(preset: Preset, source: str) -> bool:
+    """Whether its weights are on this machine, as far as can be seen without loading them."""
+    if preset.source.kind == "package":
+        folder = Path(source).parent if source.endswith(".json") else WEIGHTS_DIR / preset.name
+        return (folder / "transformer.safetensors").is_file()
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return False
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return (Path(HF_HUB_CACHE) / ("models--" + preset.source.base.replace("/", "--"))).is_dir()

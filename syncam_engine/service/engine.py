@@ -1,0 +1,559 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's heart: jobs from acceptance to their end. It knows no sockets and never waits.
+
+Each client verb is a method `on_VERB(session, body, buffers)`; what workers say arrives in
+`hear_worker` and `hear_death`; `tick` hands out work and mends what could not be written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from syncam_engine import __version__
+from syncam_engine.link import limits
+from syncam_engine.link import messages as wire
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import ErrorInfo
+
+from . import worker_messages as wm
+from .acceptance import accept
+from .catalog import Catalog
+from .estimate import Estimator
+from .fairness import fair_order
+from .hub import Session
+from .inputs import InputStore
+from .jobs import OPEN, WAITING, Job, fingerprint_of
+from .store import Store
+from .supervisor import Slot, Supervisor
+
+LOG = logging.getLogger("syncam.engine")
+CANNOT_WRITE = (OSError, sqlite3.Error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the engine allows; set by `syncam serve`."""
+
+    max_jobs_per_client: int = limits.MAX_JOBS_PER_CLIENT
+    max_disk_bytes_per_client: int = limits.MAX_DISK_BYTES_PER_CLIENT
+    reserve_bytes: int = 256 * limits.MIB
+    """Free disk that is kept: below it nothing new is accepted and nothing started."""
+    max_deaths: int = 2
+    """A job during which the worker died so often is given up."""
+    yield_after_s: float | None = None
+    """Free the device after so many idle seconds; None keeps the model loaded."""
+
+
+class Engine:
+    """Jobs of one state folder. `publish(owner, event, job_id)` tells an owner's clients."""
+
+    def __init__(
+        self, store: Store, inputs: InputStore, catalog: Catalog, rules: Rules, log_path: Path
+    ) -> None:
+        self.store, self.inputs, self.catalog, self.rules = store, inputs, catalog, rules
+        self.log_path = log_path
+        self.instance = wire.new_id()
+        self.started_s = time.monotonic()
+        self.publish: Callable[[str, Any, str], None] = lambda *_: None
+        self.workers: Supervisor | None = None
+        self.estimator = Estimator()
+        self.jobs: dict[str, Job] = {job.id: job for job in store.open_jobs()}
+        self.failures: dict[str, int] = {}
+        self.phase_seconds: dict[str, float] = {}
+        self._served = store.served()
+        self._counter = max(self._served.values(), default=0)
+        self._place = store.last_place()
+        self._order_cache: list[str] | None = None
+        self._unwritten: dict[str, Callable[[], Any]] = {}
+        self._hold_until_s = 0.0
+        self._idle_since_s = time.monotonic()
+        self._next_retry_s = 0.0
+        self.address = ""
+        self.client_count: Callable[[], int] = lambda: 0
+
+    # ---- verbs ----
+
+    def handle(self, session: Session, body: Any, buffers: list) -> Any:
+        """Answer one message; a disk that does not take it is an answer as well."""
+        try:
+            return _VERBS[type(body)](self, session, body, buffers)
+        except CANNOT_WRITE as error:
+            LOG.error("cannot write: %s", error)
+            raise SynCamError(
+                "disk.full",
+                f"The engine cannot write to its disk: {error}. Earlier jobs are kept.",
+                fix="Free disk space on the engine's machine",
+            ) from error
+
+    def on_hello(self, session: Session, body: wire.SayHello, _: list) -> wire.Hello:
+        return wire.Hello(
+            engine=__version__,
+            protocol=limits.PROTOCOL,
+            instance=self.instance,
+            presets=self.catalog.infos(),
+            worker=self.workers.state,
+            device=self.workers.device,
+            log_path=str(self.log_path) if session.local else "",
+            local=session.local,
+        )
+
+    def on_submit(self, session: Session, body: wire.Submit, _: list) -> wire.Queued:
+        request = body.request
+        fingerprint = fingerprint_of(request)
+        known = self.jobs.get(request.job_id) or self.store.get(request.job_id)
+        if known is not None:
+            if known.owner != session.owner or known.fingerprint != fingerprint:
+                raise SynCamError(
+                    "job.conflict",
+                    f"The job id {request.job_id} is already used by another job.",
+                    value=request.job_id,
+                    fix="Use a new job id",
+                )
+            return self._queued(known)
+        mine = sum(job.owner == session.owner for job in self.jobs.values())
+        if mine >= self.rules.max_jobs_per_client:
+            raise SynCamError(
+                "quota.jobs",
+                f"This client has {mine} jobs that wait or run, the most there may be.",
+                value=mine,
+                nearest=self.rules.max_jobs_per_client,
+                fix="Wait for one to end, or cancel one",
+            )
+        self._check_disk(session.owner)
+        request, notices = accept(
+            request,
+            self.catalog,
+            lambda digest: self.inputs.path_or_none(session.owner, digest),
+        )
+        self._place += 1.0
+        job = Job(
+            id=request.job_id,
+            owner=session.owner,
+            client_name=session.name,
+            request=request,
+            fingerprint=fingerprint,
+            place=self._place,
+            submitted_unix_s=time.time(),
+            warnings=notices,
+        )
+        self.store.add(job)
+        self.jobs[job.id] = job
+        self._changed()
+        LOG.info("job accepted", extra={"job": job.id, "client": session.name})
+        return self._queued(job)
+
+    def on_cancel(self, session: Session, body: wire.Cancel, _: list) -> wire.Acknowledged:
+        job = self._own(session, body.job_id)
+        if job.state in OPEN:
+            was_running = job.state == "running"
+            error = ErrorInfo(code="job.cancelled", sentence="The job was cancelled.")
+            self._end(job, "cancelled", error)
+            if was_running:
+                self.workers.stop_job(job.id)
+        return wire.Acknowledged(note=job.state)
+
+    def on_pause(self, session: Session, body: wire.Pause, _: list) -> wire.Acknowledged:
+        return self._set_waiting(session, body.job_id, "queued", "paused")
+
+    def on_resume(self, session: Session, body: wire.Resume, _: list) -> wire.Acknowledged:
+        return self._set_waiting(session, body.job_id, "paused", "queued")
+
+    def on_reorder(self, session: Session, body: wire.Reorder, _: list) -> wire.Acknowledged:
+        job = self._own_waiting(session, body.job_id)
+        if not body.before:
+            self._place += 1.0
+            place = self._place
+        else:
+            other = self._own_waiting(session, body.before)
+            earlier = [
+                j.place
+                for j in self.jobs.values()
+                if j.owner == session.owner and j.place < other.place and j is not job
+            ]
+            place = (max(earlier) + other.place) / 2 if earlier else other.place - 1.0
+        self.store.set_waiting(job, job.state, place)
+        self._changed()
+        return wire.Acknowledged(note=job.state)
+
+    def on_remove(self, session: Session, body: wire.Remove, _: list) -> wire.Acknowledged:
+        job = self.store.get(body.job_id)
+        if job is not None and job.owner == session.owner and job.state in OPEN:
+            raise SynCamError(
+                "job.open", "The job has not ended yet.", value=job.state, fix="Cancel it first"
+            )
+        if job is not None and job.owner == session.owner:
+            self.store.remove(job)
+        return wire.Acknowledged()
+
+    def on_yield(self, session: Session, body: wire.YieldDevice, _: list) -> wire.Acknowledged:
+        if body.hold_s:
+            self._hold_until_s = time.monotonic() + body.hold_s
+            LOG.info("device held for %g s by %s", body.hold_s, session.name)
+        else:
+            self._hold_until_s = 0.0
+        self._yield_idle()
+        return wire.Acknowledged(note=self.workers.state)
+
+    def on_status(self, session: Session, body: wire.AskStatus, _: list) -> wire.EngineStatus:
+        return self.status(with_paths=session.local)
+
+    def on_jobs(self, session: Session, body: wire.AskJobs, _: list) -> wire.JobList:
+        newest = self.store.newest(body.limit, session.owner if body.mine else None)
+        jobs = [self.jobs.get(job.id, job) for job in newest]
+        return wire.JobList(
+            jobs=[self._info(job, mine=job.owner == session.owner) for job in jobs],
+            total=sum(self.store.counts().values()),
+        )
+
+    def on_sync(self, session: Session, body: wire.Sync, _: list) -> wire.Synced:
+        found, unknown = [], []
+        for job_id in body.jobs:
+            job = self.jobs.get(job_id) or self.store.get(job_id)
+            if job is None or job.owner != session.owner:
+                unknown.append(job_id)
+            else:
+                found.append(self._info(job, mine=True))
+        return wire.Synced(
+            instance=self.instance,
+            worker=self.workers.state,
+            device=self.workers.device,
+            jobs=found,
+            unknown=unknown,
+        )
+
+    def on_upload(self, session: Session, body: wire.Upload, buffers: list) -> wire.UploadState:
+        if len(buffers) != 1:
+            raise SynCamError("message.invalid", "An upload has exactly one buffer.")
+        if self.inputs.path_or_none(session.owner, body.digest) is None:
+            self._check_disk(session.owner, body.size)
+        return self.inputs.take(session.owner, body, buffers[0])
+
+    def on_fetch(self, session: Session, body: wire.Fetch, _: list) -> tuple[wire.Chunk, list]:
+        job = self._own(session, body.job_id)
+        clips = job.done.clips if job.done else []
+        clip = next((c for c in clips if c.digest and c.digest == body.digest), None)
+        if clip is None:
+            raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
+        length = max(0, min(body.length, clip.bytes - body.offset))
+        with open(clip.path, "rb", buffering=0) as file:
+            file.seek(body.offset)
+            data = file.read(length)
+        return wire.Chunk(digest=body.digest, offset=body.offset, size=clip.bytes), [data]
+
+    # ---- what workers say ----
+
+    def hear_worker(self, slot: Slot, message: Any, buffers: list) -> None:
+        if isinstance(message, wm.Loaded):
+            LOG.info(
+                "model loaded on %s in %.1f s",
+                message.device,
+                message.seconds,
+                extra={"worker": slot.index, "preset": message.preset},
+            )
+            return
+        job = self.jobs.get(getattr(message, "job_id", ""))
+        if job is None or job.state != "running" or message.attempt != job.attempts:
+            self._late(message)
+            return
+        if isinstance(message, wm.AtPhase):
+            job.phase = message.phase
+            event = wire.Phase(job_id=job.id, phase=message.phase, attempt=job.attempts)
+            self.publish(job.owner, event, job.id)
+        elif isinstance(message, wm.AtStep):
+            job.step, job.steps = message.step, message.steps
+            job.eta_s = self.estimator.left_s(job.id, job.request, job.step, job.steps)
+            event = wire.Progress(job_id=job.id, step=job.step, steps=job.steps, eta_s=job.eta_s)
+            self.publish(job.owner, event, job.id)
+        elif isinstance(message, wm.Pixels) and buffers:
+            self._preview(job, message, buffers[0])
+        elif isinstance(message, wm.Finished):
+            self._settle(job.id, lambda: self._complete(job))
+        elif isinstance(message, wm.Broke):
+            self._broke(job, message)
+
+    def hear_death(self, slot: Slot, reason: str, hung: bool) -> None:
+        """A worker ended by itself. Its job runs again, unless it has done this before."""
+        job = self.jobs.get(slot.job_id)
+        self.failures["worker"] = self.failures.get("worker", 0) + 1
+        if job is None or job.state != "running":
+            return
+        # The result may be whole already: the worker died between its rename and its word.
+        if (self.store.job_dir(job.id) / "result").exists():
+            self._settle(job.id, lambda: self._complete(job))
+        elif job.deaths + 1 < self.rules.max_deaths:
+            LOG.warning("job runs again: %s", reason, extra={"job": job.id})
+            self._settle(job.id, lambda: self._put_back(job, died=True))
+        else:
+            job.deaths += 1
+            code = "job.hung" if hung else "job.poisoned"
+            sentence = (
+                f"The job was given up: the worker ended {job.deaths} times while it ran "
+                f"(the last time: {reason})."
+            )
+            error = ErrorInfo(
+                code=code, sentence=sentence, value=job.deaths, fix="Read the engine's log"
+            )
+            self._settle(job.id, lambda: self._end(job, "failed", error))
+
+    # ---- time ----
+
+    def tick(self) -> None:
+        """Retry what could not be written, yield the device, hand out work."""
+        now_s = time.monotonic()
+        if self._unwritten and now_s >= self._next_retry_s:
+            self._next_retry_s = now_s + 1.0
+            for job_id in list(self._unwritten):
+                self._settle(job_id, self._unwritten.pop(job_id))
+        if any(job.state == "running" for job in self.jobs.values()):
+            self._idle_since_s = now_s
+        queue = self.order()
+        held = now_s < self._hold_until_s
+        if held:
+            self._yield_idle()
+            return
+        if not queue:
+            idle = self.rules.yield_after_s
+            if idle is not None and now_s - self._idle_since_s > idle:
+                self._yield_idle()
+            return
+        if self._disk_free() < self.rules.reserve_bytes // 2:
+            return
+        self._idle_since_s = now_s
+        for slot in self.workers.slots:
+            self.workers.wake(slot)
+        for slot, job_id in zip(self.workers.free_slots(), queue, strict=False):
+            self._start(slot, self.jobs[job_id])
+
+    def order(self) -> list[str]:
+        """Ids of the waiting jobs in the order in which they will start."""
+        if self._order_cache is None:
+            queued = [job for job in self.jobs.values() if job.state == "queued"]
+            # A job that was interrupted has had its turn already: it goes first.
+            again = sorted((j for j in queued if j.attempts), key=lambda j: (-j.priority, j.place))
+            fresh = fair_order((j for j in queued if not j.attempts), self._served)
+            self._order_cache = [job.id for job in again] + fresh
+        return self._order_cache
+
+    def status(self, *, with_paths: bool) -> wire.EngineStatus:
+        counts = self.store.counts()
+        notes = list(self.store.mended[-3:])
+        free = self._disk_free()
+        if free < self.rules.reserve_bytes:
+            notes.append(f"The disk is full: {free // limits.MIB} MiB are left; nothing starts.")
+        held_s = self._hold_until_s - time.monotonic()
+        if held_s > 0:
+            notes.append(f"The device is left to other programs for {held_s:.0f} s more.")
+        notes += [note for slot in self.workers.slots for note in slot.notes.values()]
+        return wire.EngineStatus(
+            engine=__version__,
+            instance=self.instance,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - self.started_s,
+            endpoint=self.address,
+            workers=[slot.info() for slot in self.workers.slots],
+            queued=counts.get("queued", 0),
+            running=counts.get("running", 0),
+            paused=counts.get("paused", 0),
+            done=counts.get("done", 0),
+            failed=counts.get("failed", 0),
+            cancelled=counts.get("cancelled", 0),
+            clients=self.client_count(),
+            disk_free_mb=free / limits.MIB,
+            notes=notes,
+            log_path=str(self.log_path) if with_paths else "",
+        )
+
+    # ---- inside ----
+
+    def _start(self, slot: Slot, job: Job) -> None:
+        paths = [self.inputs.path_or_none(job.owner, digest) for digest in job.request.inputs]
+        if None in paths:
+            error = ErrorInfo(
+                code="input.missing", sentence="An input clip of the job is gone from the disk."
+            )
+            self._settle(job.id, lambda: self._end(job, "failed", error))
+            return
+        self._counter += 1
+        try:
+            self.store.start(job, self._counter)
+        except CANNOT_WRITE as error:
+            LOG.error("cannot write: %s", error, extra={"job": job.id})
+            return
+        self._served[job.owner] = self._counter
+        self._changed()
+        order = wm.Run(
+            job_id=job.id,
+            attempt=job.attempts,
+            request=job.request,
+            folder=str(self.store.job_dir(job.id)),
+            inputs=[str(path) for path in paths],
+        )
+        if not self.workers.run(slot, order):
+            self._settle(job.id, lambda: self._put_back(job, died=False))
+            return
+        LOG.info("job started", extra={"job": job.id, "attempt": job.attempts})
+        self.publish(job.owner, wire.Queued(job_id=job.id, warnings=job.warnings), job.id)
+
+    def _preview(self, job: Job, pixels: wm.Pixels, data: bytes) -> None:
+        cameras = job.request.rig.get("cameras", [])
+        if pixels.index < len(cameras):
+            event = wire.Preview(
+                job_id=job.id,
+                camera=str(cameras[pixels.index].get("name", "")),
+                index=pixels.index,
+                step=pixels.step,
+                width=pixels.width,
+                height=pixels.height,
+                rgb8=data,
+            )
+            self.publish(job.owner, event, job.id)
+
+    def _broke(self, job: Job, message: wm.Broke) -> None:
+        LOG.error(
+            "job broke: %s",
+            message.error.sentence,
+            extra={"job": job.id, "code": message.error.code, "details": message.details},
+        )
+        # A full disk is nobody's fault: the job waits until there is room, within reason.
+        if message.error.code == "disk.full" and job.attempts < 3:
+            self._settle(job.id, lambda: self._put_back(job, died=False))
+        else:
+            self._settle(job.id, lambda: self._end(job, "failed", message.error))
+
+    def _complete(self, job: Job) -> None:
+        try:
+            done = self.store.complete(job)
+        except FileNotFoundError:
+            error = ErrorInfo(code="job.failed", sentence="The job's result is gone from the disk.")
+            self._end(job, "failed", error)
+            return
+        self.estimator.learn(job.request, done.seconds)
+        for phase, seconds in done.seconds.items():
+            self.phase_seconds[phase] = self.phase_seconds.get(phase, 0.0) + seconds
+        LOG.info("job done", extra={"job": job.id, "seconds": done.seconds.get("total")})
+        self._closed(job, done)
+
+    def _end(self, job: Job, state: wire.JobState, error: ErrorInfo) -> None:
+        self.store.end(job, state, error)
+        self.failures[error.code] = self.failures.get(error.code, 0) + 1
+        LOG.info("job ended: %s", state, extra={"job": job.id, "code": error.code})
+        self._closed(job, wire.Failed(job_id=job.id, error=error))
+
+    def _closed(self, job: Job, event: Any) -> None:
+        self.jobs.pop(job.id, None)
+        self._unwritten.pop(job.id, None)
+        self.estimator.forget(job.id)
+        self._changed()
+        self.publish(job.owner, event, job.id)
+
+    def _put_back(self, job: Job, *, died: bool) -> None:
+        self.store.put_back(job, died=died)
+        self.estimator.forget(job.id)
+        self._changed()
+
+    def _settle(self, job_id: str, write: Callable[[], Any]) -> None:
+        """Write a verdict now, or keep it and try again: it is not told before it is written."""
+        try:
+            write()
+        except CANNOT_WRITE as error:
+            LOG.error("cannot write, will retry: %s", error, extra={"job": job_id})
+            self._unwritten[job_id] = write
+
+    def _late(self, message: Any) -> None:
+        """News of an attempt that does not count any more: a cancelled job's clips are deleted."""
+        if isinstance(message, wm.Finished) and message.job_id not in self.jobs:
+            job = self.store.get(message.job_id)
+            if job is not None and job.state != "done":
+                shutil.rmtree(self.store.job_dir(job.id) / "result", ignore_errors=True)
+
+    def _queued(self, job: Job) -> wire.Queued:
+        info = self._info(job, mine=True)
+        return wire.Queued(
+            job_id=job.id,
+            position=info.position,
+            eta_s=info.eta_s,
+            warnings=job.warnings,
+            paused=job.state == "paused",
+        )
+
+    def _info(self, job: Job, *, mine: bool) -> wire.JobInfo:
+        if job.state != "queued":
+            return job.info(mine=mine)
+        order = self.order()
+        place = order.index(job.id)
+        lanes = max(1, len(self.workers.slots))
+        running = sum(j.state == "running" for j in self.jobs.values())
+        ahead = [j.eta_s for j in self.jobs.values() if j.state == "running"]
+        ahead += [self.estimator.whole_s(self.jobs[k].request) for k in order[: place + 1]]
+        eta_s = None if None in ahead else sum(ahead) / lanes
+        return job.info(mine=mine, position=place + running, eta_s=eta_s)
+
+    def _set_waiting(
+        self, session: Session, job_id: str, before: str, after: wire.JobState
+    ) -> wire.Acknowledged:
+        job = self._own_waiting(session, job_id)
+        if job.state == before:
+            self.store.set_waiting(job, after)
+            self._changed()
+        return wire.Acknowledged(note=job.state)
+
+    def _own(self, session: Session, job_id: str) -> Job:
+        job = self.jobs.get(job_id) or self.store.get(job_id)
+        if job is None or job.owner != session.owner:
+            raise SynCamError("job.unknown", f"There is no job {job_id}.", value=job_id)
+        return job
+
+    def _own_waiting(self, session: Session, job_id: str) -> Job:
+        job = self._own(session, job_id)
+        if job.state not in WAITING:
+            raise SynCamError(
+                "job.not_waiting", f"The job {job_id} does not wait: {job.state}.", value=job.state
+            )
+        return job
+
+    def _check_disk(self, owner: str, more: int = 0) -> None:
+        free = self._disk_free()
+        if free < self.rules.reserve_bytes + more:
+            raise SynCamError(
+                "disk.full",
+                f"The engine's disk has {free // limits.MIB} MiB left, less than the "
+                f"{self.rules.reserve_bytes // limits.MIB} MiB that it keeps free.",
+                value=free,
+                nearest=self.rules.reserve_bytes,
+                fix="Free disk space on the engine's machine",
+            )
+        used, most = self.store.bytes_of(owner), self.rules.max_disk_bytes_per_client
+        if used > most:
+            raise SynCamError(
+                "quota.disk",
+                f"This client's jobs hold {used // limits.MIB} MiB, more than "
+                f"{most // limits.MIB} MiB.",
+                value=used,
+                nearest=most,
+                fix="Remove old jobs",
+            )
+
+    def _disk_free(self) -> int:
+        return shutil.disk_usage(self.store.folder).free
+
+    def _yield_idle(self) -> None:
+        for slot in self.workers.slots:
+            self.workers.yield_slot(slot)
+
+    def _changed(self) -> None:
+        self._order_cache = None
+
+
+_VERBS: dict[type[msgspec.Struct], Callable[..., Any]] = {
+    body: getattr(Engine, f"on_{verb}") for verb, body in wire.TO_ENGINE.items()
+}

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clients' side of the server: one ROUTER socket, who is who, and what each may cost.
+
+Nothing here blocks and nothing here trusts: a message is decoded within its limits, a peer without
+a `hello` is told so, a peer that does not read loses events rather than holding memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+from msgspec import Struct
+from msgspec.structs import replace
+
+from syncam_engine.link import codec, keys, limits
+from syncam_engine.link.endpoint import Endpoint
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import (
+    TO_ENGINE,
+    ClipResult,
+    Done,
+    ErrorInfo,
+    JobList,
+    SayHello,
+    Synced,
+)
+
+LOG = logging.getLogger("syncam.hub")
+MAX_SESSIONS = 1024
+SESSION_SILENCE_S = 60.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One connected client."""
+
+    routing_id: bytes
+    owner: str
+    name: str
+    user_id: str
+    """The CURVE public key, or "" on an ipc socket."""
+    local: bool
+    """On the engine's machine: may be told paths."""
+    heard_s: float
+    dropped: int = 0
+
+
+Handler = Callable[[Session, Any, list], "Struct | tuple[Struct, list]"]
+
+
+class Hub:
+    """`handle(session, body, buffers)` answers a message with a struct, or with a struct and
+    buffers, or raises `SynCamError`."""
+
+    def __init__(self, context: zmq.Context, address: str, handle: Handler) -> None:
+        self._handle = handle
+        self.counts: Counter[str] = Counter()
+        self.sessions: dict[bytes, Session] = {}
+        self.server_key = ""
+        self.local = Endpoint(address=address).is_local
+        self.socket = context.socket(zmq.ROUTER)
+        socket = self.socket
+        socket.linger = 0
+        socket.router_mandatory = 1
+        socket.sndhwm, socket.rcvhwm = limits.HIGH_WATER_SEND, limits.HIGH_WATER_RECEIVE
+        socket.maxmsgsize = limits.MAX_FRAME_BYTES
+        socket.handshake_ivl = 5000
+        socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000
+        socket.backlog = 512
+        if not address.startswith(("ipc://", "inproc://")):
+            pair = keys.own_pair("engine")
+            self.server_key = pair.public
+            socket.curve_server = 1
+            socket.curve_secretkey = pair.secret.encode("ascii")
+            socket.zap_domain = b"clients"
+        socket.bind(address)
+        self.address = socket.last_endpoint.decode().rstrip("\0")
+
+    def close(self) -> None:
+        self.socket.close(linger=0)
+
+    def hear(self, most: int = 64) -> None:
+        """Answer what has come, a bounded number at a time so that workers are heard as well."""
+        for _ in range(most):
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            routing_id = frames[0].bytes
+            self._answer(routing_id, _user_id(frames[-1]), [f.buffer for f in frames[1:]])
+
+    def publish(self, owner: str, body: Struct, job_id: str) -> None:
+        """Send an event to every client of its owner; one that does not read misses it."""
+        body = body if self.local else without_paths(body)
+        for session in [s for s in self.sessions.values() if s.owner == owner]:
+            if not self._send(session.routing_id, codec.encode(body, job=job_id)):
+                session.dropped += 1
+
+    def forget_silent(self) -> None:
+        """Sessions are cheap, and gone clients say nothing: a client that lives says `sync`."""
+        oldest_s = time.monotonic() - SESSION_SILENCE_S
+        for routing_id in [k for k, s in self.sessions.items() if s.heard_s < oldest_s]:
+            del self.sessions[routing_id]
+
+    def _answer(self, routing_id: bytes, user_id: str, frames: list) -> None:
+        message_id = job_id = ""
+        try:
+            if len(frames) > 2 + limits.MAX_BUFFERS:
+                raise SynCamError(
+                    "message.too_large",
+                    f"The message has {len(frames)} frames, more than {2 + limits.MAX_BUFFERS}.",
+                    value=len(frames),
+                    nearest=2 + limits.MAX_BUFFERS,
+                )
+            header = codec.decode_header(frames)
+            message_id, job_id = header.id, header.job
+            message = codec.decode(frames, TO_ENGINE)
+            self.counts[header.type] += 1
+            session = self._session(routing_id, user_id, message.body)
+            answer = self._handle(session, message.body, message.buffers)
+        except SynCamError as error:
+            self.counts["error"] += 1
+            LOG.info("refused: %s", error, extra={"code": error.code, "job": job_id or None})
+            answer = codec.error_info(error)
+        except Exception:  # the server outlives its own faults; the client is told
+            LOG.exception("fault while answering", extra={"job": job_id or None})
+            sentence = "The engine made a mistake with this message; its log says more."
+            answer = ErrorInfo(code="engine.fault", sentence=sentence)
+        body, buffers = answer if isinstance(answer, tuple) else (answer, [])
+        if not self.local:
+            body = without_paths(body)
+        self._send(routing_id, codec.encode(body, parent=message_id, job=job_id, buffers=buffers))
+
+    def _session(self, routing_id: bytes, user_id: str, body: Any) -> Session:
+        session = self.sessions.get(routing_id)
+        if isinstance(body, SayHello):
+            if session is None and len(self.sessions) >= MAX_SESSIONS:
+                self.forget_silent()
+                if len(self.sessions) >= MAX_SESSIONS:
+                    raise SynCamError(
+                        "quota.clients",
+                        f"{MAX_SESSIONS} clients are connected; there is no room for more.",
+                        nearest=MAX_SESSIONS,
+                    )
+            session = Session(
+                routing_id=routing_id,
+                owner=f"key:{user_id}" if user_id else f"local:{body.client_id}",
+                name=body.client_name or "a client",
+                user_id=user_id,
+                local=self.local,
+                heard_s=0.0,
+            )
+            self.sessions[routing_id] = session
+        if session is None or session.user_id != user_id:
+            raise SynCamError("hello.first", "Say hello first.", fix="Send `hello`.")
+        session.heard_s = time.monotonic()
+        return session
+
+    def _send(self, routing_id: bytes, frames: list) -> bool:
+        try:
+            # Chunks go out without a copy; small frames are cheaper copied.
+            self.socket.send(routing_id, zmq.NOBLOCK | zmq.SNDMORE)
+            for frame in frames[:-1]:
+                self.socket.send(frame, zmq.NOBLOCK | zmq.SNDMORE)
+            last = frames[-1]
+            self.socket.send(last, zmq.NOBLOCK, copy=len(last) < 65536)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                self.sessions.pop(routing_id, None)
+            elif error.errno != zmq.EAGAIN:
+                LOG.warning("cannot send: %s", error)
+            return False
+        return True
+
+
+def without_paths(body: Any) -> Any:
+    """The same for a client on another machine: paths are not its business, it fetches clips."""
+    if isinstance(body, Done):
+        return replace(body, clips=[_without_path(clip) for clip in body.clips])
+    if isinstance(body, (Synced, JobList)):
+        return replace(
+            body,
+            jobs=[replace(j, done=without_paths(j.done)) if j.done else j for j in body.jobs],
+        )
+    return body
+
+
+def _without_path(clip: ClipResult) -> ClipResult:
+    return replace(clip, path="")
+
+
+def _user_id(frame: zmq.Frame) -> str:
+    """The CURVE public key that the socket vouches for, or ""."""
+    try:
+        return frame.get("User-Id")
+    except zmq.ZMQError:
+        return ""

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients send: reference clips and viewport renders, kept by content.
+
+A client may use an input only if it sent that content itself, so a digest that somebody guessed or
+saw opens nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from syncam_engine.link.endpoint import private_dir
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import Upload, UploadState
+
+from .files import sync_folder
+
+
+@dataclass(slots=True)
+class _Partial:
+    file: BinaryIO
+    path: Path
+    sha: hashlib._Hash
+    size: int
+    received: int
+    touched_s: float
+
+
+class InputStore:
+    """STATE/inputs/OWNER/DIGEST. An unfinished upload is forgotten at a restart and begun again."""
+
+    def __init__(self, state_dir: Path, *, most_bytes_per_owner: int, most_partials: int = 16):
+        self._folder = private_dir(state_dir / "inputs")
+        self._most_bytes = most_bytes_per_owner
+        self._most_partials = most_partials
+        self._partials: dict[tuple[str, str], _Partial] = {}
+        for leftover in self._folder.glob("*/*.part"):
+            leftover.unlink()
+
+    def path_or_none(self, owner: str, digest: str) -> Path | None:
+        path = self._owner_dir(owner) / digest
+        return path if path.is_file() else None
+
+    def bytes_of(self, owner: str) -> int:
+        return sum(path.stat().st_size for path in self._owner_dir(owner).iterdir())
+
+    def take(self, owner: str, call: Upload, data: bytes | memoryview) -> UploadState:
+        """Add one chunk. Raises "quota.disk", "input.digest", "input.size"; `OSError` when full."""
+        if self.path_or_none(owner, call.digest):
+            return UploadState(digest=call.digest, received=call.size, complete=True)
+        key = (owner, call.digest)
+        partial = self._partials.get(key)
+        if partial is None or call.offset == 0:
+            if call.offset != 0:
+                return UploadState(digest=call.digest, received=0)
+            partial = self._begin(key, call)
+        if call.offset != partial.received or call.size != partial.size:
+            return UploadState(digest=call.digest, received=partial.received)
+        if not data or partial.received + len(data) > partial.size:
+            self._drop(key)
+            raise SynCamError(
+                "input.size",
+                f"The input's chunk of {len(data)} bytes does not fit its size {call.size}.",
+                value=len(data),
+                nearest=call.size - call.offset,
+            )
+        try:
+            partial.file.write(data)
+        except OSError:
+            self._drop(key)
+            raise
+        partial.sha.update(data)
+        partial.received += len(data)
+        partial.touched_s = time.monotonic()
+        if partial.received == partial.size:
+            self._finish(key, call.digest)
+            return UploadState(digest=call.digest, received=call.size, complete=True)
+        return UploadState(digest=call.digest, received=partial.received)
+
+    def forget_stale(self, after_s: float = 600.0) -> None:
+        """Drop uploads that nobody went on with."""
+        now_s = time.monotonic()
+        for key in [k for k, p in self._partials.items() if now_s - p.touched_s > after_s]:
+            self._drop(key)
+
+    def sweep(self, used: set[tuple[str, str]], older_than_s: float) -> None:
+        """Delete inputs that no open job names and that are older than `older_than_s`."""
+        names = {(self._owner_dir(owner).name, digest) for owner, digest in used}
+        for path in self._folder.glob("*/*"):
+            old = time.time() - path.stat().st_mtime > older_than_s
+            if old and path.suffix != ".part" and (path.parent.name, path.name) not in names:
+                path.unlink(missing_ok=True)
+
+    def _begin(self, key: tuple[str, str], call: Upload) -> _Partial:
+        owner, digest = key
+        self._drop(key)
+        if sum(1 for other, _ in self._partials if other == owner) >= self._most_partials:
+            raise SynCamError(
+                "quota.uploads",
+                f"This client sends more than {self._most_partials} inputs at once.",
+                nearest=self._most_partials,
+            )
+        under_way = sum(p.size for (other, _), p in self._partials.items() if other == owner)
+        have = self.bytes_of(owner) + under_way
+        if have + call.size > self._most_bytes:
+            raise SynCamError(
+                "quota.disk",
+                f"The input has {call.size} bytes; this client has room for "
+                f"{max(0, self._most_bytes - have)}.",
+                value=call.size,
+                nearest=max(0, self._most_bytes - have),
+                fix="Remove old jobs",
+            )
+        path = self._owner_dir(owner) / f"{digest}.part"
+        file = open(path, "wb")  # noqa: SIM115  (open across many chunks; closed in _drop)
+        self._partials[key] = _Partial(file, path, hashlib.sha256(), call.size, 0, time.monotonic())
+        return self._partials[key]
+
+    def _finish(self, key: tuple[str, str], digest: str) -> None:
+        partial = self._partials[key]
+        if partial.sha.hexdigest() != digest:
+            got = partial.sha.hexdigest()
+            self._drop(key)
+            raise SynCamError(
+                "input.digest", "The input arrived damaged.", value=got, nearest=digest
+            )
+        partial.file.flush()
+        os.fsync(partial.file.fileno())
+        partial.file.close()
+        os.replace(partial.path, partial.path.with_suffix(""))
+        sync_folder(partial.path.parent)
+        del self._partials[key]
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        partial = self._partials.pop(key, None)
+        if partial is not None:
+            partial.file.close()
+            partial.path.unlink(missing_ok=True)
+
+    def _owner_dir(self, owner: str) -> Path:
+        return private_dir(self._folder / hashlib.sha256(owner.encode()).hexdigest()[:24])

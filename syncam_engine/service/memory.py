@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker's memory: how much it holds, when it ran out, and what would fit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import GenerateRequest
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Host or device memory ran out. torch says it with a class of its own, and on the CPU with a
+    RuntimeError of its allocator."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error).lower()
+
+
+def out_of_memory(phase: str, request: GenerateRequest | None) -> SynCamError:
+    """Say what would fit: memory goes with views x frames x pixels, so half of one is half."""
+    if request is None:
+        return SynCamError(
+            "device.out_of_memory",
+            "The device has not enough memory to load the model.",
+            fix="Close other programs that use the device",
+        )
+    views = len(request.rig.get("cameras", ()))
+    what = f"{views} views of {request.frames} frames at {request.width}x{request.height}"
+    if views > 1:
+        nearest: dict[str, int] = {"views": views // 2}
+        fix = f"Use {views // 2} cameras at a time"
+    else:
+        nearest = {"frames": max(1, (request.frames // 2 - 1) // 4 * 4 + 1)}
+        fix = f"Use {nearest['frames']} frames"
+    return SynCamError(
+        "device.out_of_memory",
+        f"The device ran out of memory in {phase} with {what}; half of it should fit.",
+        value={"views": views, "frames": request.frames},
+        nearest=nearest,
+        fix=fix,
+    )
+
+
+def free_device() -> None:
+    """Give cached memory back. torch is only touched where a pipeline has imported it."""
+    import gc
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def memory_mb() -> float:
+    """The device's memory held by this process where there is a GPU, else its resident memory."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        return cuda.memory_reserved() / 2**20
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

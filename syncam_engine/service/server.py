@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server process: the loop that always answers. No torch is imported here.
+
+It owns the sockets, the job store and the worker processes, and does nothing that takes long: what
+does is the worker's. A fault of its own is logged and the loop goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from syncam_engine import __version__
+from syncam_engine.link import keys, limits
+from syncam_engine.link.endpoint import HAS_IPC, INFO_FILE, private_dir, socket_path
+
+from .catalog import Catalog
+from .doorkeeper import Doorkeeper
+from .engine import Engine, Rules
+from .files import write_whole
+from .hub import Hub
+from .inputs import InputStore
+from .lock import lock_state
+from .logs import start_logging
+from .store import Store
+from .supervisor import Supervisor, WorkerPlan
+
+LOG = logging.getLogger("syncam.server")
+INPUTS_KEPT_S = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """All that `syncam serve` was told."""
+
+    state_dir: Path
+    catalog: Catalog
+    plan: WorkerPlan
+    rules: Rules = field(default_factory=Rules)
+    bind: str = ""
+    """A remote address to listen on as well, `tcp://HOST:PORT`; always with CURVE."""
+    metrics_port: int = 0
+
+
+class Server:
+    """Everything of one engine; `run()` returns after `stop()` or a signal."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        os.umask(0o077)
+        self._lock = lock_state(config.state_dir)
+        _allow_many_connections()
+        self._config = config
+        log_path = config.state_dir / "logs" / "engine.log"
+        start_logging(log_path)
+        store = Store(config.state_dir)
+        for text in store.mended:
+            LOG.warning(text)
+        rules = config.rules
+        self._inputs = InputStore(
+            config.state_dir, most_bytes_per_owner=rules.max_disk_bytes_per_client
+        )
+        self.engine = Engine(store, self._inputs, config.catalog, rules, log_path)
+        self._context = zmq.Context(io_threads=1)
+        self._door = Doorkeeper(
+            self._context, {b"clients": self._client_keys, b"worker": self._worker_keys}
+        )
+        local, inside = _local_addresses(config.state_dir)
+        self.hubs = [Hub(self._context, local, self.engine.handle)]
+        if config.bind:
+            self.hubs.append(Hub(self._context, config.bind, self.engine.handle))
+        self.workers = Supervisor(
+            self._context,
+            inside,
+            log_path.with_name("worker.log"),
+            config.plan,
+            self.engine.hear_worker,
+            self.engine.hear_death,
+        )
+        self.engine.workers = self.workers
+        self.engine.publish = self._publish
+        self.engine.client_count = lambda: sum(len(hub.sessions) for hub in self.hubs)
+        self.engine.address = self.hubs[0].address
+        self._stopping = False
+        self._metrics: Any = None
+
+    def run(self) -> None:
+        """Answer until told to stop."""
+        poller = zmq.Poller()
+        for socket in (self._door.socket, self.workers.socket, *(h.socket for h in self.hubs)):
+            poller.register(socket, zmq.POLLIN)
+        self._announce()
+        if self._config.metrics_port:
+            from .metrics import start_metrics
+
+            self._metrics = start_metrics(self.engine, self.hubs, self._config.metrics_port)
+        LOG.info("engine %s listens at %s", __version__, self.hubs[0].address)
+        next_sweep_s = 0.0
+        while not self._stopping:
+            poller.poll(200)
+            self._safely(self._door.hear)
+            for hub in self.hubs:
+                self._safely(hub.hear)
+            self._safely(self.workers.hear)
+            self._safely(self.workers.tick)
+            self._safely(self.engine.tick)
+            if time.monotonic() >= next_sweep_s:
+                next_sweep_s = time.monotonic() + 10.0
+                self._safely(self._sweep)
+        self._close()
+
+    def stop(self, *_: Any) -> None:
+        self._stopping = True
+
+    def _publish(self, owner: str, event: Any, job_id: str) -> None:
+        for hub in self.hubs:
+            hub.publish(owner, event, job_id)
+
+    def _sweep(self) -> None:
+        for hub in self.hubs:
+            hub.forget_silent()
+        self._inputs.forget_stale()
+        used = {
+            (job.owner, digest)
+            for job in self.engine.jobs.values()
+            for digest in job.request.inputs
+        }
+        self._inputs.sweep(used, INPUTS_KEPT_S)
+        if self._metrics is not None:
+            self._metrics.refresh()
+
+    def _safely(self, work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except Exception:
+            LOG.exception("fault in the server's loop")
+            time.sleep(0.01)  # a fault that repeats must not spin
+
+    def _announce(self) -> None:
+        """Write engine.json: clients of this machine find the engine by it."""
+        info = {
+            "address": self.hubs[0].address,
+            "server_key": self.hubs[0].server_key,
+            "remote": [hub.address for hub in self.hubs[1:]],
+            "remote_key": self.hubs[-1].server_key,
+            "pid": os.getpid(),
+            "instance": self.engine.instance,
+            "protocol": limits.PROTOCOL,
+            "engine": __version__,
+            "log": str(self.engine.log_path),
+        }
+        write_whole(self._config.state_dir / INFO_FILE, json.dumps(info, indent=1).encode())
+
+    def _close(self) -> None:
+        LOG.info("engine stops; its jobs are kept")
+        (self._config.state_dir / INFO_FILE).unlink(missing_ok=True)
+        self.workers.close()
+        for hub in self.hubs:
+            hub.close()
+        self._door.close()
+        self.engine.store.close()
+        self._context.destroy(linger=0)
+        os.close(self._lock)
+
+    def _client_keys(self) -> set[str]:
+        """Who may come in over TCP: trusted clients, and this user on this machine."""
+        return {*keys.trusted("client").values(), keys.own_pair("client").public}
+
+    def _worker_keys(self) -> set[str]:
+        return {self.workers.worker_key} - {""}
+
+
+def serve(config: ServeConfig) -> None:
+    """Run an engine in this process until SIGTERM or SIGINT."""
+    server = Server(config)
+    signal.signal(signal.SIGTERM, server.stop)
+    signal.signal(signal.SIGINT, server.stop)
+    server.run()
+
+
+def _local_addresses(state_dir: Path) -> tuple[str, str]:
+    """Where local clients and workers connect."""
+    if not HAS_IPC:
+        return "tcp://127.0.0.1:*", "tcp://127.0.0.1:*"
+    path = socket_path(state_dir)
+    private_dir(path.parent)
+    return f"ipc://{path}", f"ipc://{path.with_suffix('.workers')}"
+
+
+def _allow_many_connections() -> None:
+    """A connection is a file: the usual soft limit of 1024 would let few clients in."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs on disk: a SQLite database and a folder for each job, in one state folder.
+
+    STATE/jobs.sqlite                     the index, WAL mode, schema version in `user_version`
+    STATE/jobs/ID/request.json            the job as accepted: enough to run it
+    STATE/jobs/ID/result/                 its clips and result.json; renamed into place whole
+    STATE/jobs/ID/ended.json              why it has no result: cancelled or failed
+    STATE/inputs/                         what clients sent (see `inputs`)
+    STATE/logs/  STATE/engine.json  STATE/lock
+
+A fact is in the job's folder before it is in the database, and in the database before anybody is
+told. So the folders alone are enough: at the start they are read again, and a database that is
+damaged, truncated or behind is mended from them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import msgspec
+
+from syncam_engine.link.endpoint import private_dir
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import Done, ErrorInfo, GenerateRequest, JobState, Notice
+
+from .files import bytes_in, digest_of, sync_folder, write_whole
+from .jobs import OPEN, Job
+
+LOG = logging.getLogger("syncam.store")
+SCHEMA_VERSION = 2
+_MIGRATIONS = {
+    # from version: statements that lead to the next
+    0: (
+        "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT NOT NULL, place REAL NOT NULL,"
+        " state TEXT NOT NULL, attempts INTEGER NOT NULL, deaths INTEGER NOT NULL,"
+        " served INTEGER NOT NULL, bytes INTEGER NOT NULL, submitted_unix_s REAL NOT NULL,"
+        " ended_unix_s REAL, ticket BLOB NOT NULL, done BLOB, error BLOB)",
+        "CREATE INDEX jobs_by_state ON jobs (state)",
+    ),
+    1: ("CREATE INDEX jobs_by_owner ON jobs (owner)",),
+}
+
+
+class Ticket(msgspec.Struct, kw_only=True):
+    """`request.json`: all that was accepted."""
+
+    owner: str
+    client_name: str
+    fingerprint: str
+    place: float
+    submitted_unix_s: float
+    warnings: list[Notice]
+    request: GenerateRequest
+
+
+class Ended(msgspec.Struct, kw_only=True):
+    """`ended.json`."""
+
+    state: JobState
+    error: ErrorInfo
+
+
+_encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+
+
+class Store:
+    """The jobs of one state folder. Every method that changes something has written it when it
+    returns, or raises `OSError` or `sqlite3.Error` and has changed nothing that counts."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.folder = private_dir(state_dir)
+        self.jobs_dir = private_dir(state_dir / "jobs")
+        self._path = state_dir / "jobs.sqlite"
+        self.mended: list[str] = []
+        """What was found damaged or behind at the start, in words."""
+        self._db = self._open()
+        self._mend()
+
+    def close(self) -> None:
+        self._db.close()
+
+    # ---- reading ----
+
+    def get(self, job_id: str) -> Job | None:
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return _job(row) if row else None
+
+    def open_jobs(self) -> list[Job]:
+        """Every job that waits or was running when the server ended."""
+        marks = ",".join("?" * len(OPEN))
+        rows = self._db.execute(f"SELECT * FROM jobs WHERE state IN ({marks})", OPEN)
+        return [_job(row) for row in rows]
+
+    def newest(self, limit: int, owner: str | None = None) -> list[Job]:
+        """The newest jobs, oldest of them first."""
+        where, values = ("WHERE owner = ?", (owner,)) if owner else ("", ())
+        rows = self._db.execute(
+            f"SELECT * FROM jobs {where} ORDER BY submitted_unix_s DESC, rowid DESC LIMIT ?",
+            (*values, limit),
+        ).fetchall()
+        return [_job(row) for row in reversed(rows)]
+
+    def counts(self) -> dict[str, int]:
+        return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
+
+    def served(self) -> dict[str, int]:
+        """Owner to the counter of when it was last served, for `fair_order`."""
+        rows = self._db.execute("SELECT owner, max(served) FROM jobs WHERE served > 0 GROUP BY 1")
+        return dict(rows)
+
+    def bytes_of(self, owner: str) -> int:
+        row = self._db.execute("SELECT sum(bytes) FROM jobs WHERE owner = ?", (owner,)).fetchone()
+        return row[0] or 0
+
+    def last_place(self) -> float:
+        return self._db.execute("SELECT max(place) FROM jobs").fetchone()[0] or 0.0
+
+    def job_dir(self, job_id: str) -> Path:
+        return self.jobs_dir / job_id
+
+    # ---- changing ----
+
+    def add(self, job: Job) -> None:
+        """Write an accepted job down: after this it is never lost."""
+        ticket = Ticket(
+            owner=job.owner,
+            client_name=job.client_name,
+            fingerprint=job.fingerprint,
+            place=job.place,
+            submitted_unix_s=job.submitted_unix_s,
+            warnings=job.warnings,
+            request=job.request,
+        )
+        folder = private_dir(self.job_dir(job.id))
+        try:
+            write_whole(folder / "request.json", msgspec.json.encode(ticket))
+            sync_folder(self.jobs_dir)
+            self._insert(job, ticket, 0)
+        except (OSError, sqlite3.Error):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def start(self, job: Job, counter: int) -> None:
+        """A worker takes the job: one attempt more; `counter` says that its owner was served."""
+        with self._db:
+            self._db.execute(
+                "UPDATE jobs SET state = 'running', attempts = attempts + 1, served = ?"
+                " WHERE id = ?",
+                (counter, job.id),
+            )
+        job.attempts += 1
+        job.state = "running"
+
+    def put_back(self, job: Job, *, died: bool) -> None:
+        """The attempt ended without a verdict: the job waits again, in its old place."""
+        with self._db:
+            self._db.execute(
+                "UPDATE jobs SET state = 'queued', deaths = deaths + ? WHERE id = ?",
+                (int(died), job.id),
+            )
+        job.deaths += died
+        job.state, job.phase, job.step, job.eta_s = "queued", "", 0, None
+
+    def set_waiting(self, job: Job, state: JobState, place: float | None = None) -> None:
+        """Pause, resume or move a waiting job."""
+        place = job.place if place is None else place
+        with self._db:
+            self._db.execute(
+                "UPDATE jobs SET state = ?, place = ? WHERE id = ?", (state, place, job.id)
+            )
+        job.state, job.place = state, place
+
+    def end(self, job: Job, state: JobState, error: ErrorInfo) -> None:
+        """Cancelled or failed, for good. Its request stays."""
+        folder = self.job_dir(job.id)
+        write_whole(folder / "ended.json", msgspec.json.encode(Ended(state=state, error=error)))
+        self._finish(job, state, None, error)
+
+    def complete(self, job: Job) -> Done:
+        """Take the result that lies in the job's folder. Raises `OSError` when it is not whole."""
+        done = read_result(self.job_dir(job.id))
+        self._finish(job, "done", done, None)
+        return done
+
+    def remove(self, job: Job) -> None:
+        """Delete an ended job and its clips."""
+        with self._db:
+            self._db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+        shutil.rmtree(self.job_dir(job.id), ignore_errors=True)
+
+    def _finish(
+        self, job: Job, state: JobState, done: Done | None, error: ErrorInfo | None
+    ) -> None:
+        size, now_s = bytes_in(self.job_dir(job.id)), time.time()
+        with self._db:
+            self._db.execute(
+                "UPDATE jobs SET state = ?, done = ?, error = ?, bytes = ?, ended_unix_s = ?"
+                " WHERE id = ?",
+                (
+                    state,
+                    done and _encode(done),
+                    error and _encode(error),
+                    size,
+                    now_s,
+                    job.id,
+                ),
+            )
+        job.state, job.done, job.error, job.bytes, job.eta_s = state, done, error, size, None
+
+    def _insert(self, job: Job, ticket: Ticket, served: int) -> None:
+        with self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    job.id,
+                    job.owner,
+                    job.place,
+                    job.state,
+                    job.attempts,
+                    job.deaths,
+                    served,
+                    job.bytes,
+                    job.submitted_unix_s,
+                    None,
+                    _encode(ticket),
+                    job.done and _encode(job.done),
+                    job.error and _encode(job.error),
+                ),
+            )
+
+    # ---- opening and mending ----
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError as error:
+            aside = self._path.with_name(f"jobs.damaged-{time.time_ns()}.sqlite")
+            self.mended.append(f"The job database was damaged ({error}); it is kept as {aside}.")
+            for suffix in ("", "-wal", "-shm"):
+                part = self._path.with_name(self._path.name + suffix)
+                if part.exists():
+                    os.replace(part, aside.with_name(aside.name + suffix))
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=10.0, isolation_level="IMMEDIATE")
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("its pages contradict each other")
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise SynCamError(
+                    "store.newer",
+                    f"The jobs in {self.folder} were written by a newer SynCam (schema {version}).",
+                    value=version,
+                    nearest=SCHEMA_VERSION,
+                    fix="Use that version, or another --state-dir.",
+                )
+            while version < SCHEMA_VERSION:
+                with db:
+                    for statement in _MIGRATIONS[version]:
+                        db.execute(statement)
+                    version += 1
+                    db.execute(f"PRAGMA user_version = {version}")
+            db.execute("SELECT * FROM jobs LIMIT 1").fetchone()
+        except (sqlite3.Error, SynCamError):
+            db.close()
+            raise
+        os.chmod(self._path, 0o600)
+        return db
+
+    def _mend(self) -> None:
+        """Bring the database level with the folders."""
+        known = {row["id"]: row["state"] for row in self._db.execute("SELECT id, state FROM jobs")}
+        for folder in self.jobs_dir.iterdir():
+            job_id, state = folder.name, known.get(folder.name)
+            for leftover in folder.glob("*.part"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            if state is not None and state not in OPEN:
+                continue
+            try:
+                text = (folder / "request.json").read_bytes()
+                ticket = msgspec.json.decode(text, type=Ticket)
+            except (OSError, msgspec.DecodeError):
+                # Never acknowledged: the request is written before the client is told.
+                LOG.warning("no request in job folder", extra={"job": job_id})
+                if state is None and not (folder / "result").exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
+            if state is None:
+                self.mended.append(f"Job {job_id} was not in the database.")
+                self._insert(_job_of_ticket(job_id, ticket), ticket, 0)
+            self._settle(folder)
+
+    def _settle(self, folder: Path) -> None:
+        """Adopt what an open job's folder says: a whole result, or an end."""
+        job = self.get(folder.name)
+        if (folder / "ended.json").exists():
+            try:
+                ended = msgspec.json.decode((folder / "ended.json").read_bytes(), type=Ended)
+            except msgspec.DecodeError:
+                (folder / "ended.json").unlink()
+            else:
+                self._finish(job, ended.state, None, ended.error)
+                return
+        if (folder / "result").exists():
+            try:
+                done = read_result(folder, check_digests=True)
+            except OSError as error:
+                aside = folder / f"damaged-{time.time_ns()}"
+                os.replace(folder / "result", aside)
+                self.mended.append(f"Job {job.id} had a damaged result: {error}. It runs again.")
+            else:
+                self._finish(job, "done", done, None)
+                return
+        if job.state == "running":
+            self.put_back(job, died=False)
+
+
+def read_result(folder: Path, *, check_digests: bool = False) -> Done:
+    """Return what a job's `result/` holds; raises `OSError` when a clip is missing or damaged."""
+    try:
+        done = msgspec.json.decode((folder / "result" / "result.json").read_bytes(), type=Done)
+    except msgspec.DecodeError as error:
+        raise OSError(f"result.json cannot be read: {error}") from error
+    for clip in done.clips:
+        path = folder / "result" / Path(clip.path).name
+        if path.is_file() and path.stat().st_size != clip.bytes:
+            raise OSError(f"{path.name} has {path.stat().st_size} bytes, not {clip.bytes}")
+        if not path.exists():
+            raise OSError(f"{path.name} is missing")
+        if check_digests and path.is_file() and digest_of(path) != clip.digest:
+            raise OSError(f"{path.name} has another digest")
+        clip.path = str(path)
+    return done
+
+
+def _job_of_ticket(job_id: str, ticket: Ticket) -> Job:
+    return Job(
+        id=job_id,
+        owner=ticket.owner,
+        client_name=ticket.client_name,
+        request=ticket.request,
+        fingerprint=ticket.fingerprint,
+        place=ticket.place,
+        submitted_unix_s=ticket.submitted_unix_s,
+        warnings=ticket.warnings,
+    )
+
+
+def _job(row: sqlite3.Row) -> Job:
+    job = _job_of_ticket(row["id"], _decode(row["ticket"], type=Ticket))
+    job.place, job.state, job.bytes = row["place"], row["state"], row["bytes"]
+    job.attempts, job.deaths = row["attempts"], row["deaths"]
+    job.done = _decode(row["done"], type=Done) if row["done"] else None
+    job.error = _decode(row["error"], type=ErrorInfo) if row["error"] else None
+    return job

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clips survive the way to a file and back: rate, count, colours, metadata, bytes."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.media.read import Clip, cover, read_clip, resample
+from syncam_engine.media.write import write_mp4, write_png_sequence
+
+
+def patches(count=7, height=34, width=58):
+    """Strong colours that move: a wrong matrix, range or channel order shows."""
+    colours = np.array([[230, 30, 40], [20, 200, 60], [25, 60, 220], [240, 240, 240], [12, 12, 12]])
+    frames = np.zeros((count, height, width, 3), np.uint8)
+    for t in range(count):
+        for k, colour in enumerate(np.roll(colours, t, axis=0)):
+            frames[t, :, k * width // 5 : (k + 1) * width // 5] = colour
+    return frames
+
+
+@pytest.mark.parametrize("fps", [Fraction(8), Fraction(24000, 1001), Fraction(15)])
+def test_mp4_round_trip(tmp_path, fps):
+    frames = patches()
+    write_mp4(tmp_path / "a.mp4", frames, fps, {"seed": 7, "prompt": "ein Füchslein"}, crf=4)
+    clip = read_clip(tmp_path / "a.mp4")
+    assert clip.fps == fps
+    assert clip.frames_THW3.shape == frames.shape
+    assert clip.metadata == {"seed": 7, "prompt": "ein Füchslein"}
+    assert np.allclose(np.diff(clip.times_s), 1 / float(fps), atol=1e-4)
+    # Away from the patches' edges, where 4:2:0 mixes them.
+    centres = [int((k + 0.5) * 58 / 5) for k in range(5)]
+    inside = np.abs(clip.frames_THW3[:, 8:26, centres].astype(int) - frames[:, 8:26, centres])
+    assert inside.max() <= 6
+
+
+def test_mp4_is_tagged(tmp_path):
+    write_mp4(tmp_path / "a.mp4", patches(3), Fraction(15))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (stream.frames, stream.average_rate) == (3, 15)
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+        assert (context.color_primaries, context.color_trc, context.colorspace) == (1, 1, 1)
+        assert context.color_range == 1
+
+
+def test_mp4_same_frames_same_bytes(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        write_mp4(tmp_path / name, patches(), Fraction(8), {"seed": 7})
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_odd_size_loses_one_line(tmp_path):
+    write_mp4(tmp_path / "a.mp4", patches(2, 33, 57), Fraction(8))
+    assert read_clip(tmp_path / "a.mp4").frames_THW3.shape == (2, 32, 56, 3)
+
+
+def test_png_sequence_is_exact(tmp_path):
+    from PIL import Image
+
+    frames = patches(3)
+    paths = write_png_sequence(tmp_path / "seq", frames)
+    assert [path.name for path in paths] == [f"frame_000{k}.png" for k in (1, 2, 3)]
+    assert np.array_equal(np.asarray(Image.open(paths[1])), frames[1])
+
+
+def test_wrong_array_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"got float64 \[2, 4, 4\]"):
+        write_mp4(tmp_path / "a.mp4", np.zeros((2, 4, 4)), Fraction(8))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a clip" * 50, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 64]
+)
+def test_unreadable_clip_is_one_sentence(tmp_path, content):
+    (tmp_path / "bad.mp4").write_bytes(content)
+    with pytest.raises(SynCamError, match=r"bad\.mp4") as caught:
+        read_clip(tmp_path / "bad.mp4")
+    assert caught.value.code.startswith("clip.")
+
+
+def numbered(count, fps):
+    frames = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(6, 2)
+    frames = frames.repeat(3, 3)
+    times = tuple(k / float(fps) for k in range(count))
+    return Clip(frames_THW3=frames, fps=fps, times_s=times, metadata={})
+
+
+@pytest.mark.parametrize(
+    ("fps_in", "fps_out", "expected"),
+    [
+        (Fraction(24), Fraction(8), [0, 3, 6, 9, 9]),  # every third, then the last is held
+        (Fraction(8), Fraction(16), [0, 0, 1, 1, 2]),  # each shown twice
+        (Fraction(30000, 1001), Fraction(30000, 1001), [0, 1, 2, 3, 4]),
+    ],
+)
+def test_resampling_rule(fps_in, fps_out, expected):
+    out = resample(numbered(10, fps_in), 5, fps_out, 6, 4)
+    assert out[:, 0, 0, 0].tolist() == expected
+
+
+def test_cover_crops_the_centre():
+    frames = np.zeros((1, 40, 100, 3), np.uint8)
+    frames[:, :, 30:70] = 200  # the middle square and no more
+    out = cover(frames, 20, 20)
+    assert out.shape == (1, 20, 20, 3)
+    assert out[0, :, 2:18].min() >= 198

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pipeline that paints instead of sampling, for tests of the engine around it.
+
+It is exact about what counts here: the clips follow from the request alone, each report may stop
+it, and words in the prompt make it misbehave ("sleep=0.2" a step, "crash", "hang", "oom", ...).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import signal
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Report:
+    phase: str
+    step: int = 0
+    steps: int = 0
+    preview_VHW3: np.ndarray | None = None
+
+
+class StubPipeline:
+    device = "stub"
+    digest = "0" * 64
+
+    def generate(
+        self, request, *, start_clips_VTHW3=None, reference_clip_THW3=None, on_report=None
+    ):
+        report = on_report or (lambda _: None)
+        words = request.prompt.split()
+        pause = next((float(w[6:]) for w in words if re.match(r"sleep=[\d.]+$", w)), 0.0)
+        views = len(request.rig["cameras"])
+        report(Report("encode"))
+        clips = paint(request, views)
+        for step in range(1, request.steps + 1):
+            time.sleep(pause)
+            if step == max(1, request.steps // 2):
+                misbehave(words, request)
+            report(Report("sample", step, request.steps, clips[:, 0]))
+        report(Report("decode", request.steps, request.steps))
+        if start_clips_VTHW3 is not None:
+            clips = (clips // 2 + start_clips_VTHW3 // 2).astype(np.uint8)
+        if reference_clip_THW3 is not None:
+            clips[0] = reference_clip_THW3
+        return clips
+
+
+def paint(request, views):
+    """Slow gradients: different for each seed and view, cheap to encode."""
+    name = f"{request.seed}/{request.variation}/{request.prompt}".encode()
+    rng = np.random.default_rng(list(hashlib.sha256(name).digest()[:16]))
+    base = rng.integers(40, 200, (views, 1, 1, 1, 3))
+    base = base + np.arange(request.frames).reshape(1, -1, 1, 1, 1)
+    ramp = np.linspace(0, 40, request.width).reshape(1, 1, 1, -1, 1)
+    clips = base + ramp + np.zeros((1, 1, request.height, 1, 1))
+    return clips.astype(np.uint8)
+
+
+def misbehave(words, request):
+    if "crash" in words or ("crash-once" in words and first_time(request)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "hang" in words or ("hang-once" in words and first_time(request)):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if "stall" in words:
+        time.sleep(3600)
+    if "oom" in words:
+        raise MemoryError("no room for the stub")
+    if "full" in words:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    if "broken" in words:
+        raise RuntimeError("the stub was told to break")
+
+
+def first_time(request):
+    """True once for each job, across worker processes."""
+    marker = os.path.join(os.environ["SYNCAM_STUB_DIR"], request.job_id)
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def load_pipeline(preset_name, device=None, on_progress=None):
+    time.sleep(float(os.environ.get("SYNCAM_STUB_LOAD_S", "0")))
+    return StubPipeline()
