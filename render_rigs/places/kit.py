@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts that places share: facades, trees, lamps, benches, planters, rocks."""
+
+import numpy as np
+
+from render_rigs.mesh import MeshBuilder, rotation_z, sphere
+
+WALLS = (("#b98d6a", "plaster"), ("#c9b48f", "plaster"), ("#8f4e3c", "brick"), ("#a5624a", "brick"),
+         ("#d3cfc4", "plaster"), ("#9aa3a0", "concrete"), ("#c08a7a", "plaster"),
+         ("#7d8ea3", "plaster"), ("#d8c48a", "plaster"), ("#6f6a66", "brick"))
+GREENS = ("#4c7a2b", "#3d6b2a", "#5c8a34", "#6b8f3a", "#7a8a2c")
+
+
+def pick(rng: np.random.Generator, values):
+    return values[rng.integers(len(values))]
+
+
+def facade_row(b: MeshBuilder, rng, distance_m: float, angle_rad: float, fast=False) -> None:
+    """Houses side by side on the line ``distance_m`` from the origin, facing it."""
+    at = -distance_m - 4
+    while at < distance_m + 4:
+        width = rng.uniform(6, 11)
+        house(b, rng, at + width / 2, distance_m, width, angle_rad, fast=fast)
+        at += width
+
+
+def house(b: MeshBuilder, rng, along_m, distance_m, width_m, angle_rad, fast=False) -> None:
+    """One facade with windows, a door or shop front, a cornice and a roof."""
+    color, surface = pick(rng, WALLS)
+    floors = int(rng.integers(2, 5))
+    story = rng.uniform(2.8, 3.4)
+    height = floors * story + 0.8
+    depth = 6.0
+    turn = angle_rad
+    spin = rotation_z(turn)
+
+    def place(x, y, z=0.0):
+        return tuple(spin @ np.array([x, y, z]))
+
+    d = distance_m + rng.uniform(-0.3, 0.3)
+    b.box(place(along_m, d + depth / 2), (width_m, depth, height), color, surface, turn_rad=turn)
+    b.box(place(along_m, d - 0.08, 0), (width_m, 0.25, 0.7), "#7f7a72", "concrete", turn_rad=turn)
+    b.box(place(along_m, d - 0.1, height - 0.3), (width_m + 0.1, 0.5, 0.3), "#d9d4c6", "plaster",
+          turn_rad=turn)
+    roof = np.array([(-width_m / 2, -0.4, 0), (width_m / 2, -0.4, 0), (width_m / 2, depth / 2, 2.2),
+                     (-width_m / 2, depth / 2, 2.2)]) @ spin.T + place(along_m, d, height)
+    b.quad(roof, pick(rng, ("#8a4632", "#6b4a3c", "#54565c", "#9a5a3a")), "roof")
+    columns = max(int(width_m / rng.uniform(1.8, 2.6)), 2)
+    frame = pick(rng, ("#e8e4da", "#5a3d2b", "#3c4a44", "#d0d0d0"))
+    shutters = rng.random() < 0.4
+    shutter = pick(rng, ("#3f6b4a", "#2f5a7a", "#8a3a32", "#7a5a3a"))
+    shop = rng.random() < 0.45
+    for floor in range(floors):
+        for c in range(columns):
+            x = along_m + (c + 0.5 - columns / 2) * width_m / columns
+            z = 0.95 + floor * story
+            if floor == 0 and (shop or c == columns // 2):
+                continue
+            _window(b, place, turn, x, d, z, 0.95, 1.45, frame, shutter if shutters else None)
+    if shop:
+        sign = pick(rng, ("#b8352e", "#2d6a8a", "#3c7a4a", "#c98a2a", "#5a3a6a"))
+        b.box(place(along_m, d - 0.02, 0.45), (width_m * 0.86, 0.1, 2.1), "#1d2a33", "glass",
+              turn_rad=turn)
+        b.box(place(along_m, d - 0.12, 2.6), (width_m * 0.9, 0.15, 0.5), sign, "paint",
+              turn_rad=turn)
+        slope = np.array([(-width_m * 0.43, 0, 0.35), (-width_m * 0.43, -1.2, 0),
+                          (width_m * 0.43, -1.2, 0), (width_m * 0.43, 0, 0.35)])
+        b.quad(slope @ spin.T + place(along_m, d - 0.06, 2.25), sign, "stripes")
+    else:
+        x = along_m + (columns // 2 + 0.5 - columns / 2) * width_m / columns
+        b.box(place(x, d - 0.03, 0.1), (1.25, 0.12, 2.35), frame, "wood", turn_rad=turn)
+        b.box(place(x, d - 0.07, 0.1), (1.0, 0.12, 2.2), shutter, "wood", turn_rad=turn)
+
+
+def _window(b, place, turn, x, d, z, width, height, frame, shutter) -> None:
+    b.box(place(x, d - 0.02, z - 0.08), (width + 0.24, 0.14, height + 0.2), frame, "paint",
+          turn_rad=turn)
+    b.box(place(x, d - 0.06, z), (width, 0.1, height), "#23323f", "glass", turn_rad=turn)
+    b.box(place(x, d - 0.09, z), (0.06, 0.1, height), frame, "paint", turn_rad=turn)
+    b.box(place(x, d - 0.09, z + height * 0.6), (width, 0.1, 0.06), frame, "paint", turn_rad=turn)
+    b.box(place(x, d - 0.12, z - 0.14), (width + 0.34, 0.3, 0.07), "#bdb6a8", "concrete",
+          turn_rad=turn)
+    if shutter:
+        for side in (-1, 1):
+            b.box(place(x + side * (width * 0.75 + 0.13), d - 0.04, z - 0.04),
+                  (width * 0.5, 0.08, height + 0.1), shutter, "wood", turn_rad=turn)
+
+
+def leaf_cloud(b: MeshBuilder, rng, center, radii, count, size_m, color) -> None:
+    """Leaves: many small quads on and in an ellipsoid, lighter above, each a little different."""
+    unit = rng.standard_normal((count, 3))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    depth = rng.uniform(0.72, 1.05, (count, 1))
+    middle = unit * depth * np.asarray(radii) + np.asarray(center)
+    normal = unit + rng.standard_normal((count, 3)) * 0.5
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    side = np.cross(normal, rng.standard_normal((count, 3)))
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    other = np.cross(normal, side)
+    scale = size_m * rng.uniform(0.6, 1.3, (count, 1))
+    corners = np.stack([middle - side * scale, middle - other * scale * 0.6, middle + side * scale,
+                        middle + other * scale * 0.6], 1)
+    faces = np.arange(count * 4).reshape(count, 4)
+    tint = _hex(color) * (0.72 + 0.35 * (unit[:, 2:] * 0.5 + 0.5)) * rng.uniform(
+        0.8, 1.2, (count, 1)) * rng.uniform(0.93, 1.07, (count, 3))
+    b.add(corners.reshape(-1, 3), faces, np.clip(tint, 0, 1), "foliage")
+
+
+def _hex(color):
+    return np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+
+def tree(b: MeshBuilder, rng, at, height_m, color=None, fast=False, bark="#5d4a3a") -> None:
+    """A broad-leaved tree: a bent trunk, some branches, several clouds of leaves."""
+    color = color or pick(rng, GREENS)
+    x, y = at
+    trunk = height_m * rng.uniform(0.32, 0.45)
+    bend = rng.uniform(-0.25, 0.25, 2)
+    t = np.linspace(0, 1, 6)
+    points = np.stack([x + bend[0] * t**2, y + bend[1] * t**2, t * (trunk + height_m * 0.2)], -1)
+    r = 0.035 * height_m * (1.0 - 0.55 * t)
+    r[0] *= 1.5
+    b.loft(points, r, bark, "bark", segments=8)
+    top = points[-2]
+    crown = height_m - trunk
+    count = 5 if fast else 9
+    clouds = [(top + (0, 0, crown * 0.42), 0.62)]
+    for k in range(count):
+        a = 2 * np.pi * (k + rng.uniform(-0.3, 0.3)) / count
+        reach = crown * rng.uniform(0.28, 0.42)
+        clouds.append((top + (np.cos(a) * reach, np.sin(a) * reach, crown * rng.uniform(0.12, 0.6)),
+                       rng.uniform(0.36, 0.5)))
+    for center, share in clouds:
+        b.loft(np.array([top - (0, 0, 0.2), (top + center) / 2 + (0, 0, -0.1), center]),
+               np.array([0.5, 0.35, 0.12]) * r[-2] * 1.4, bark, "bark", segments=5)
+        radii = np.array([1, 1, 0.8]) * crown * share * 0.52
+        unit, faces = sphere(8, 6)
+        b.add(unit * radii * 0.86 + center, faces, _hex(color) * 0.55, "foliage", smooth=True)
+        leaf_cloud(b, rng, center, radii, 90 if fast else 420,
+                   crown * (0.075 if fast else 0.042), color)
+
+
+def conifer(b: MeshBuilder, rng, at, height_m, color="#2f5232", fast=False) -> None:
+    """A fir: layered skirts of drooping needles around a straight trunk."""
+    x, y = at
+    b.loft([(x, y, 0), (x, y, height_m * 0.95)], [0.03 * height_m, 0.006 * height_m], "#4d3a2b",
+           "bark", segments=7)
+    layers = 7 if fast else 11
+    for k in range(layers):
+        share = k / (layers - 1)
+        z = height_m * (0.12 + 0.84 * share)
+        reach = height_m * 0.24 * (1 - share) ** 0.85 + 0.08
+        n = 9 if fast else 16
+        a = rng.uniform(0, 6.28) + np.arange(n) / n * 2 * np.pi
+        out = np.stack([np.cos(a), np.sin(a), 0 * a], -1) * reach * rng.uniform(0.8, 1.1, (n, 1))
+        tip = np.array([x, y, z]) + out + (0, 0, -reach * 0.4)
+        root = np.array([x, y, z + reach * 0.35])
+        side = np.stack([-np.sin(a), np.cos(a), 0 * a], -1) * reach * 0.26
+        middle = root + out * 0.55 + (0, 0, -reach * 0.12)
+        verts = np.stack([np.broadcast_to(root, (n, 3)), middle - side, tip, middle + side], 1)
+        tint = _hex(color) * rng.uniform(0.75, 1.25, (n, 1)) * (0.8 + 0.4 * share)
+        b.add(verts.reshape(-1, 3), np.arange(n * 4).reshape(n, 4), np.clip(tint, 0, 1), "foliage")
+
+
+def bush(b: MeshBuilder, rng, at, radius_m, color=None, fast=False) -> None:
+    color = color or pick(rng, GREENS)
+    x, y = at
+    center = np.array([x, y, radius_m * 0.55])
+    unit, faces = sphere(8, 6)
+    b.add(unit * radius_m * 0.8 * np.array([1, 1, 0.75]) + center, faces, _hex(color) * 0.55,
+          "foliage", smooth=True)
+    leaf_cloud(b, rng, center, np.array([1, 1, 0.8]) * radius_m, 110 if fast else 500,
+               radius_m * (0.17 if fast else 0.1), color)
+
+
+def grass_tufts(b: MeshBuilder, rng, count, radius_m, color="#5f8a35", height_m=0.12,
+                inner_m=0.0) -> None:
+    """Blades of grass as triangles, scattered on the ground."""
+    r = np.sqrt(rng.uniform((inner_m / radius_m) ** 2, 1, count)) * radius_m
+    a = rng.uniform(0, 2 * np.pi, count)
+    root = np.stack([r * np.cos(a), r * np.sin(a), 0 * r], -1)
+    turn = rng.uniform(0, 2 * np.pi, count)
+    h = height_m * rng.uniform(0.5, 1.5, count)
+    side = np.stack([np.cos(turn), np.sin(turn), 0 * turn], -1) * (h * 0.14)[:, None]
+    lean = rng.standard_normal((count, 3)) * (h * 0.35)[:, None]
+    lean[:, 2] = h
+    verts = np.stack([root - side, root + side, root + lean], 1).reshape(-1, 3)
+    tint = _hex(color) * rng.uniform(0.7, 1.3, (count, 1)) * rng.uniform(0.9, 1.1, (count, 3))
+    b.add(verts, np.arange(count * 3).reshape(count, 3), np.clip(tint, 0, 1), "foliage")
+
+
+def rock(b: MeshBuilder, rng, at, size_m, color="#7f7a72", surface="rock") -> None:
+    unit, faces = sphere(10, 8)
+    bumps = 1 + 0.16 * np.sin(unit @ rng.uniform(2, 4, (3, 3)) + rng.uniform(0, 6, 3)).sum(1)
+    verts = unit * bumps[:, None] * np.asarray(size_m) * np.array([1, 1, 0.7])
+    b.add(verts, faces, color, surface, smooth=True, turn_rad=rng.uniform(0, 6.28),
+          at=(*at, 0.15 * np.max(size_m)))
+
+
+def street_lamp(b: MeshBuilder, at, height_m, color="#25292c") -> None:
+    x, y = at
+    b.cylinder((x, y, 0), 0.16, 0.35, color, "paint", top_m=0.1)
+    b.cylinder((x, y, 0.35), 0.055, height_m - 0.35, color, "paint", segments=8)
+    b.cylinder((x, y, height_m), 0.14, 0.42, "#fff1c8", "lamp", top_m=0.2, segments=6)
+    b.cylinder((x, y, height_m + 0.42), 0.24, 0.16, color, "paint", top_m=0.02, segments=6)
+
+
+def bench(b: MeshBuilder, rng, at, heading_rad, wood=None) -> float:
+    """A slatted bench that faces ``heading_rad``; returns its seat height."""
+    wood = wood or pick(rng, ("#8a5a34", "#6f4a2c", "#9a7550", "#4f6a4a"))
+    x, y = at
+    spin = rotation_z(heading_rad)
+
+    def box(p, size, color, surface):
+        b.box(tuple(spin @ np.array(p) + (x, y, 0)), size, color, surface, turn_rad=heading_rad)
+
+    for k in range(4):
+        box((-0.18 + 0.12 * k, 0, 0.42), (0.1, 1.7, 0.035), wood, "wood")
+    for k in range(3):
+        box((-0.27 - 0.02 * k, 0, 0.53 + 0.13 * k), (0.035, 1.7, 0.1), wood, "wood")
+    for side in (-0.7, 0.7):
+        box((0, side, 0), (0.5, 0.06, 0.42), "#2a2d30", "paint")
+        box((-0.26, side, 0.42), (0.05, 0.06, 0.5), "#2a2d30", "paint")
+    return 0.455
+
+
+def planter(b: MeshBuilder, rng, at, fast=False) -> None:
+    x, y = at
+    color = pick(rng, ("#8a8780", "#a5623f", "#5a4a3c", "#c9c2b2"))
+    b.box((x, y, 0), (1.5, 1.5, 0.6), color, "concrete", taper=1.08)
+    bush(b, rng, (x, y), 0.75, fast=fast)
+    count = 60
+    a, r = rng.uniform(0, 6.28, count), rng.uniform(0.2, 0.75, count)
+    unit = np.stack([r * np.cos(a) + x, r * np.sin(a) + y, rng.uniform(0.7, 1.1, count)], -1)
+    flower = _hex(pick(rng, ("#d8352e", "#e8c33a", "#d873a8", "#f0ece2", "#7a4ab0")))
+    for p in unit[: 20 if fast else 60]:
+        b.ball(p, 0.06, flower, "plain", segments=5, rings=4)
+
+
+def fountain(b: MeshBuilder, at, radius_m) -> None:
+    x, y = at
+    stone = "#b5aea0"
+    b.loft(np.array([(x, y, 0), (x, y, 0.1), (x, y, 0.12), (x, y, 0.5), (x, y, 0.55), (x, y, 0.55),
+                     (x, y, 0.3)]),
+           np.array([1.08, 1.08, 1.0, 1.0, 1.06, 0.9, 0.88]) * radius_m, stone, "concrete",
+           segments=28, smooth=False, u=(1, 0, 0), v=(0, 1, 0))
+    b.cylinder((x, y, 0.3), radius_m * 0.9, 0.1, "#4f7a86", "water", segments=28)
+    z = np.array([0.3, 0.5, 0.6, 1.1, 1.2, 1.3, 1.34, 1.36, 1.7, 1.85])
+    r = np.array([.32, .3, .14, .12, .2, .75, .78, .2, .1, .16])
+    b.loft(np.stack([0 * z + x, 0 * z + y, z], -1), r, stone, "concrete", segments=18,
+           u=(1, 0, 0), v=(0, 1, 0))
+    b.ball((x, y, 1.98), 0.2, stone, "concrete")
+
+
+def hills(b: MeshBuilder, rng, distance_m: float, color) -> None:
+    """A ring of hills that closes the horizon."""
+    n = 48
+    a = np.arange(n + 1) / n * 2 * np.pi
+    top = 7 + 4 * np.sin(3 * a + rng.uniform(0, 6)) + 3 * np.sin(5 * a + rng.uniform(0, 6))
+    ring = np.stack([np.cos(a), np.sin(a), 0 * a], -1) * distance_m
+    verts = np.concatenate([ring - (0, 0, 2), ring * 1.15 + np.stack([0 * a, 0 * a, top * 0.6], -1),
+                            ring * 1.5 + np.stack([0 * a, 0 * a, top], -1)])
+    m = n + 1
+    i = np.arange(n)
+    faces = np.concatenate([np.stack([i + 1 + m * r, i + m * r, i + m * (r + 1),
+                                      i + 1 + m * (r + 1)], -1) for r in (0, 1)])
+    tint = np.concatenate([np.broadcast_to(_hex(color), (m, 3)) * s for s in (0.8, 1.0, 1.05)])
+    b.add(verts, faces, np.clip(tint, 0, 1), "plain", smooth=True)
+
+
+def flowers(b: MeshBuilder, rng, count: int, radius_m: float) -> None:
+    """Small four-petalled heads above the grass."""
+    r, a = np.sqrt(rng.uniform(0, 1, count)) * radius_m, rng.uniform(0, 2 * np.pi, count)
+    at = np.stack([r * np.cos(a), r * np.sin(a), rng.uniform(0.1, 0.28, count)], -1)
+    turn = rng.uniform(0, 6.28, count)
+    side = np.stack([np.cos(turn), np.sin(turn), 0.3 + 0 * turn], -1) * 0.05
+    other = np.stack([-np.sin(turn), np.cos(turn), 0.1 + 0 * turn], -1) * 0.05
+    verts = np.stack([at - side, at - other, at + side, at + other], 1).reshape(-1, 3)
+    palette = np.array([_hex(c) for c in ("#e8d23a", "#f0f0ea", "#d8485a", "#8a5ac0", "#e88a3a")])
+    b.add(verts, np.arange(count * 4).reshape(count, 4), palette[rng.integers(5, size=count)],
+          "plain")
+
+
+def fence(b: MeshBuilder, rng, distance_m: float, angle_rad: float, length_m=26.0) -> None:
+    """A post-and-rail fence."""
+    spin = rotation_z(angle_rad)
+    wood = pick(rng, ("#8a6a48", "#a89a86", "#e0dcd2", "#6b5138"))
+    for x in np.arange(-length_m / 2, length_m / 2 + 0.1, 2.0):
+        b.box(tuple(spin @ (x, distance_m, 0)), (0.13, 0.13, 1.15), wood, "wood",
+              turn_rad=angle_rad)
+    for z in (0.45, 0.9):
+        b.box(tuple(spin @ (0, distance_m, z)), (length_m, 0.05, 0.13), wood, "wood",
+              turn_rad=angle_rad)
+
+
+def palm(b: MeshBuilder, rng, at, height_m, fast=False) -> None:
+    x, y = at
+    lean = rng.uniform(-0.9, 0.9, 2)
+    t = np.linspace(0, 1, 8)
+    points = np.stack([x + lean[0] * t**2, y + lean[1] * t**2, t * height_m], -1)
+    b.loft(points, 0.17 - 0.07 * t + 0.08 * (t == 0), "#8a7355", "bark", segments=8)
+    top = points[-1]
+    fronds = 9 if fast else 13
+    for k in range(fronds):
+        a = 2 * np.pi * k / fronds + rng.uniform(-0.15, 0.15)
+        s = np.linspace(0, 1, 6)
+        length = rng.uniform(1.7, 2.3)
+        out = np.array([np.cos(a), np.sin(a), 0])
+        rise = rng.uniform(0.1, 0.6)
+        spine = top + out * (s * length)[:, None] + np.array([0, 0, 1.0]) * (
+            rise * s - 1.25 * s**2)[:, None] * length * 0.7
+        side = np.cross(out, (0, 0, 1.0)) * (0.34 * np.sin(np.pi * (s * 0.9 + 0.1)))[:, None]
+        dip = np.array([0, 0, 0.12])
+        verts = np.concatenate([spine - side - dip, spine, spine + side - dip])
+        i = np.arange(5)
+        faces = np.concatenate([np.stack([i, i + 6, i + 7, i + 1], -1),
+                                np.stack([i + 6, i + 12, i + 13, i + 7], -1)])
+        tint = _hex(pick(rng, ("#4d7a2f", "#5f8a36", "#6f8f3c"))) * rng.uniform(0.85, 1.1)
+        b.add(verts, faces, np.clip(tint, 0, 1), "foliage")
+    for k in range(4):
+        b.ball(top + (0.16 * np.cos(k * 1.6), 0.16 * np.sin(k * 1.6), -0.14), 0.12, "#5e4226",
+               "bark", segments=6, rings=5)
+
+
+def parasol(b: MeshBuilder, rng, at) -> None:
+    """A beach parasol, a towel and a deck chair under it."""
+    x, y = at
+    color = pick(rng, ("#d8402f", "#2f7fb8", "#e8b83a", "#3a9a6a", "#d873a0"))
+    b.cylinder((x, y, 0), 0.03, 2.2, "#e8e4da", "paint", segments=6)
+    n = 12
+    a = np.arange(n) / n * 2 * np.pi
+    rim = np.stack([np.cos(a) * 1.35 + x, np.sin(a) * 1.35 + y, 0 * a + 1.85], -1)
+    verts = np.concatenate([rim, [(x, y, 2.35)]])
+    tint = np.array([_hex(color) if k % 2 else _hex("#f0ece2") for k in range(n)])
+    k = np.arange(n)
+    b.add(verts, np.stack([k, (k + 1) % n, np.full(n, n)], -1), tint, "fabric")
+    b.box((x + 0.5, y + 0.3, 0), (0.9, 1.8, 0.02), pick(rng, ("#3a6aa8", "#c84a6a", "#e0d0a0")),
+          "stripes")
+
+
+def car(b: MeshBuilder, rng, at, heading_rad: float) -> None:
+    """A parked car: body, cabin with windows, wheels, lights."""
+    color = pick(rng, ("#b02a2a", "#2a4f8a", "#d8d8d6", "#2a2c30", "#7a7f86", "#d8a02a", "#2f6a4a"))
+    spin = rotation_z(heading_rad)
+    at = np.array([*at, 0.0])
+
+    def world(points):
+        return np.asarray(points) @ spin.T + at
+
+    x = np.array([-2.15, -2.1, -1.9, -1.2, 0.0, 1.2, 1.85, 2.1, 2.15])
+    half = np.array([0.7, 0.82, 0.88, 0.9, 0.9, 0.9, 0.87, 0.8, 0.66])
+    top = np.array([0.72, 0.86, 0.92, 0.94, 0.94, 0.9, 0.82, 0.74, 0.6])
+    low = 0.3
+    centers = world(np.stack([x, 0 * x, (top + low) / 2], -1))
+    u, v = spin @ (0, 1.0, 0), np.array([0, 0, 1.0])
+    b.loft(centers, np.stack([half, (top - low) / 2], -1), color, "paint", segments=20, power=5,
+           u=u, v=v)
+    x = np.array([-1.75, -1.45, -0.9, 0.1, 0.75, 1.25])
+    top = np.array([0.93, 1.32, 1.43, 1.43, 1.3, 0.93])
+    half = np.array([0.74, 0.7, 0.68, 0.68, 0.7, 0.76])
+    centers = world(np.stack([x, 0 * x, (top + 0.85) / 2], -1))
+    b.loft(centers, np.stack([half, (top - 0.85) / 2 + 0.01], -1), "#18222a", "glass", segments=20,
+           power=5, u=u, v=v)
+    roof = world(np.stack([x[1:5], 0 * x[1:5], top[1:5] - 0.03], -1))
+    b.loft(roof, np.stack([half[1:5] * 1.01, np.full(4, 0.05)], -1), color, "paint", segments=16,
+           power=5, u=u, v=v)
+    angle = np.arange(14) / 14 * 2 * np.pi
+    for wx in (-1.35, 1.3):
+        for side in (-1, 1):
+            for r, out, tint in ((0.32, 0.12, "#17181a"), (0.19, 0.135, "#a8abb0")):
+                ring = np.stack([np.cos(angle) * r + wx, 0 * angle, np.sin(angle) * r + 0.32], -1)
+                inner, outer = ring + (0, side * 0.72, 0), ring + (0, side * (0.78 + out), 0)
+                k = np.arange(14)
+                quads = np.stack([k, (k + 1) % 14, (k + 1) % 14 + 14, k + 14], -1)
+                b.add(world(np.concatenate([inner, outer])), quads, tint, "plastic", smooth=True)
+                cap = np.concatenate([outer, [(wx, side * (0.78 + out), 0.32)]])
+                b.add(world(cap), np.stack([k, (k + 1) % 14, np.full(14, 14)], -1), tint, "plastic")
+    for side in (-0.62, 0.62):
+        b.box(tuple(world([(2.08, side, 0.58)])[0]), (0.1, 0.3, 0.14), "#f2efe2", "plain",
+              turn_rad=heading_rad)
+        b.box(tuple(world([(-2.1, side, 0.66)])[0]), (0.1, 0.26, 0.14), "#a81c1c", "plain",
+              turn_rad=heading_rad)
+
+
+def cabin(b: MeshBuilder, rng, distance_m: float, angle_rad: float) -> None:
+    """A log cabin with a snow roof, facing the origin."""
+    spin = rotation_z(angle_rad)
+
+    def box(p, size, color, surface):
+        b.box(tuple(spin @ np.array(p, float)), size, color, surface, turn_rad=angle_rad)
+
+    for k in range(9):
+        z = 0.15 + k * 0.28
+        points = np.array([(-3.2, distance_m, z), (3.2, distance_m, z)]) @ spin.T
+        b.loft(points, np.full(2, 0.16), "#6f4e32", "bark", segments=8)
+    box((0, distance_m + 2.2, 0), (6.0, 4.2, 2.7), "#5e422b", "planks")
+    box((0, distance_m - 0.15, 0), (1.0, 0.12, 2.0), "#3f2c1d", "wood")
+    for x in (-1.9, 1.9):
+        box((x, distance_m - 0.12, 1.0), (1.1, 0.12, 0.9), "#d8c8a0", "wood")
+        box((x, distance_m - 0.16, 1.07), (0.95, 0.12, 0.76), "#e8b860", "screen")
+    for slope in (1, -1):
+        corners = np.array([(-3.6, distance_m + 2.1 - slope * 2.9, 2.5),
+                            (3.6, distance_m + 2.1 - slope * 2.9, 2.5),
+                            (3.6, distance_m + 2.1, 4.6), (-3.6, distance_m + 2.1, 4.6)]) @ spin.T
+        b.quad(corners if slope > 0 else corners[::-1], "#e9eef4", "snow")
+        b.quad(corners + (0, 0, 0.18), "#eef3f8", "snow")
+    box((1.6, distance_m + 2.6, 3.2), (0.7, 0.7, 1.7), "#7a6a60", "brick")
+
+
+def cactus(b: MeshBuilder, rng, at, height_m) -> None:
+    x, y = at
+    color = pick(rng, ("#4a6b3c", "#56784a", "#3f6044"))
+    z = np.linspace(0, height_m, 6)
+    r = height_m * 0.075
+    b.loft(np.stack([0 * z + x, 0 * z + y, z], -1), r * np.array([.9, 1, 1, 1, .85, .3]), color,
+           "foliage", segments=10)
+    for k in range(rng.integers(1, 4)):
+        a, low = rng.uniform(0, 6.28), height_m * rng.uniform(0.3, 0.55)
+        out = np.array([np.cos(a), np.sin(a), 0]) * r
+        up = height_m * rng.uniform(0.2, 0.38)
+        points = np.array([x, y, low]) + np.array([out * 0, out * 2.2, out * 3.2 + (0, 0, r),
+                                                   out * 3.4 + (0, 0, up * 0.6),
+                                                   out * 3.4 + (0, 0, up)])
+        b.loft(points, r * np.array([.6, .65, .68, .65, .25]), color, "foliage", segments=8)
+
+
+def mesa(b: MeshBuilder, rng, at, radius_m, height_m, color) -> None:
+    """A flat-topped rock of layered stone."""
+    z = np.array([0, 0.3, 0.34, 0.62, 0.66, 0.95, 1.0]) * height_m
+    r = np.array([1.5, 1.12, 1.0, 0.94, 0.84, 0.8, 0.72]) * radius_m
+    bend = rng.uniform(0.85, 1.15, 7)
+    shade = np.array([0.95, 1.0, 0.85, 1.08, 0.9, 1.12, 1.05])
+    b.loft(np.stack([0 * z + at[0], 0 * z + at[1], z], -1), np.stack([r * bend, r], -1),
+           np.clip(_hex(color) * shade[:, None], 0, 1), "rock", segments=13, u=(1, 0, 0),
+           v=(0, 1, 0), smooth=False, power=2.6)

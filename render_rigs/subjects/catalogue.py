@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Draws a subject of any kind and animates it: the one door from scenes to people and animals."""
+
+import numpy as np
+
+from render_rigs import trajectories
+from render_rigs.scene import Actor
+from render_rigs.subjects import human_motion, quadruped, quadruped_motion
+from render_rigs.subjects.human import build_human
+from render_rigs.subjects.human_shape import draw_human
+from render_rigs.subjects.rig import skin
+
+VERBS = {
+    "walk": "walks", "run": "runs", "stroll": "strolls", "stand": "stands", "wave": "waves",
+    "dance": "dances", "look around": "looks around", "talk": "talks and gestures", "sit": "sits",
+    "clap": "claps", "stretch": "stretches", "trot": "trots", "graze": "grazes", "gallop": "runs",
+    "sniff": "sniffs the ground",
+}
+
+
+def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = False):
+    """A person with probability ``humans``, else an animal (a large one for a fast set)."""
+    if rng.random() < humans:
+        return build_human(draw_human(rng))
+    return quadruped.build_quadruped(quadruped.draw_quadruped(
+        rng, quadruped.LARGE[rng.integers(len(quadruped.LARGE))] if fast else None))
+
+
+def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, *,
+            size_m: float, travelling: float = 0.75, offset_m=(0.0, 0.0)) -> Actor:
+    """Choose an action and a trajectory and pose every frame (and one before and after)."""
+    duration = frames / fps
+    time_s = np.arange(-1, frames + 1) / fps
+    module = human_motion if figure.info["kind"] == "human" else quadruped_motion
+    if rng.random() < travelling:
+        action = module.TRAVEL[rng.integers(len(module.TRAVEL))]
+        gait = module.gait_of(figure, action)
+        kinds = trajectories.KINDS
+        reach = gait.speed_mps * duration
+        if reach > size_m * 1.6:  # too far for an open curve: stay near the centre
+            kinds = ("circle", "eight")
+        elif duration < 3:
+            kinds = ("line", "arc", "circle", "eight")
+        kind = kinds[rng.integers(len(kinds))]
+        path = trajectories.travel(rng, kind, gait, duration, rng.uniform(0.55, 0.95) * size_m)
+    else:
+        action = module.IN_PLACE[rng.integers(len(module.IN_PLACE))]
+        kind = "in place"
+        dance = action == "dance"
+        path = trajectories.stand(rng, duration, 1.0 if dance else 0.0,
+                                  sway_m=0.12 if dance else 0.0)
+    path.xy_m = path.xy_m + np.asarray(offset_m)
+    pose, feet = module.animate(figure, action, path, time_s, rng)
+    vertices = skin(figure, pose).astype(np.float32)
+    return Actor(name, figure.info["kind"], action, figure.mesh, vertices, pose.heads_m[1:-1, 0],
+                 path.at(time_s)[1][1:-1], figure.height_m, figure.radius_m,
+                 figure.info["caption"], kind,
+                 {**figure.info, "feet": feet, "verb": VERBS[action]})
