@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +66,7 @@ def user_config_dir() -> Path:
 
 
 def private_dir(path: Path) -> Path:
-    """Make `path` with mode 0700; refuse one that belongs to or is open to somebody else."""
+    """Make `path` with mode 0700; refuse one that somebody else owns or could have written to."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if sys.platform == "win32":
         return path
@@ -77,14 +79,17 @@ def private_dir(path: Path) -> Path:
         raise SynCamError(
             "folder.not_private", f"{path} belongs to another user.", fix=f"Remove {path}."
         )
-    if info.st_mode & 0o077:
+    mode = stat.S_IMODE(info.st_mode)
+    if mode & 0o022:
         raise SynCamError(
             "folder.not_private",
-            f"{path} is open to other users (mode {stat.S_IMODE(info.st_mode):04o}).",
-            value=f"{stat.S_IMODE(info.st_mode):04o}",
+            f"Other users may write to {path} (mode {mode:04o}).",
+            value=f"{mode:04o}",
             nearest="0700",
             fix=f"chmod 700 {path}",
         )
+    if mode & 0o077:
+        path.chmod(0o700)  # ours, and nobody can have put anything into it
     return path
 
 
@@ -131,3 +136,22 @@ def read_engine_info(state_dir: Path) -> dict | None:
     except (OSError, ValueError):
         return None
     return info if isinstance(info, dict) else None
+
+
+def stored_client_id(name: str) -> str:
+    """Return the id under which this user's `name` (a host program) owns its jobs, making it once.
+
+    It is a secret among clients of one machine: who has it may cancel and fetch its jobs.
+    """
+    folder = private_dir(private_dir(user_config_dir()) / "client-ids")
+    path = folder / name
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        text = ""
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        text = uuid.uuid4().hex
+        temporary = path.with_name(f".{name}.{os.getpid()}")
+        temporary.write_text(text, encoding="ascii")
+        os.replace(temporary, path)
+    return text

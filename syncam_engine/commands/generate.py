@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam generate`: one clip for every camera of a rig file, from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from syncam_engine.link import rig_json
+from syncam_engine.link.client import EngineClient, Fetched, Lost, Reply
+from syncam_engine.link.endpoint import stored_client_id
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.launch import EngineLauncher
+from syncam_engine.link.messages import (
+    ClipResult,
+    Done,
+    ErrorInfo,
+    Failed,
+    GenerateRequest,
+    Hello,
+    Phase,
+    Progress,
+    Queued,
+    new_id,
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rig", type=Path, required=True, help="a rig file (JSON)")
+    add("--prompt", required=True, help="what happens in the scene")
+    add("--negative-prompt", default=None)
+    add("--out", type=Path, required=True, help="folder for the clips and result.json")
+    add("--seed", type=int, default=0)
+    add("--steps", type=int)
+    add("--guidance", type=float)
+    add("--size", metavar="WIDTHxHEIGHT")
+    add("--frames", type=int)
+    add("--fps", type=int)
+    add("--preset", default="", help="default: the engine's own")
+    add("--fit", choices=("crop", "letterbox"), default="crop")
+    add("--previz", type=Path, nargs="+", metavar="CLIP", help="a clip a camera to start from")
+    add("--previz-strength", type=float, default=0.6)
+    add("--reference", type=Path, metavar="CLIP", help="a clip of the anchor camera to follow")
+    add("--png", action="store_true", help="also write PNG sequences")
+    add("--priority", type=int, default=0)
+    add("--job-id", default="", help="the same id again finds the same job")
+    add("--engine", default="", metavar="tcp://HOST:PORT#KEY", help="a remote engine")
+    add("--state-dir", type=Path, help="the local engine's folder")
+    add("--json", action="store_true", help="print result.json instead of a progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    rig = rig_json.read_rig(args.rig)
+    client = EngineClient(
+        args.engine or None,
+        state_dir=args.state_dir,
+        client_name="syncam generate",
+        client_id=stored_client_id("terminal"),
+    )
+    launcher = None if args.engine else EngineLauncher(client, state_dir=args.state_dir)
+    try:
+        return _generate(args, rig, client, launcher)
+    finally:
+        client.close()
+
+
+def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) -> int:
+    start_s = time.monotonic()
+    hello = connect(client, launcher)
+    ready_s = time.monotonic()
+    request = _request(args, rig, hello)
+    job_id = client.submit(request, args.previz or ([args.reference] if args.reference else []))
+    try:
+        with _Bar(quiet=args.json) as bar:
+            done = _follow(client, job_id, bar)
+    except KeyboardInterrupt:
+        client.cancel(job_id)
+        _await_end(client, job_id)
+        raise
+    args.out.mkdir(parents=True, exist_ok=True)
+    clips = [_bring(client, done, clip, args.out, local=hello.local) for clip in done.clips]
+    result = {
+        "job_id": job_id,
+        "model": done.model,
+        "device": done.device,
+        "weights_digest": done.weights_digest,
+        "seed": done.seed,
+        "prompt": request.prompt,
+        "clips": clips,
+        "seconds": {
+            "engine_start": ready_s - start_s,
+            **done.seconds,
+            "total": time.monotonic() - start_s,
+        },
+    }
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    (args.out / "result.json").write_text(text + "\n", encoding="utf-8")
+    print(text if args.json else f"{len(clips)} clips in {args.out}")
+    return 0
+
+
+def connect(client: EngineClient, launcher: EngineLauncher | None, limit_s: float = 60.0) -> Hello:
+    """Wait for the engine, starting a local one if none runs. Raises `SynCamError` "engine.*"."""
+    if launcher is not None:
+        launcher.ensure_started()
+    end_s = time.monotonic() + limit_s
+    said = ""
+    while client.hello is None or client.state not in ("ready", "loading"):
+        for event in client.wait(0.2):
+            if isinstance(event, Lost):
+                raise event.error.to_error()
+        if launcher is not None:
+            status = launcher.status()
+            said = status.sentence
+            if status.state in ("not found", "lost", "version mismatch"):
+                raise SynCamError("engine.unavailable", status.sentence, fix=status.fix)
+        if time.monotonic() > end_s:
+            where = client.address or "this machine"
+            raise SynCamError(
+                "engine.unavailable", said or f"No engine answers at {where}.", fix="syncam serve"
+            )
+    return client.hello
+
+
+def _request(args, rig, hello: Hello) -> GenerateRequest:
+    default = next((p.name for p in hello.presets if p.default), "preview")
+    preset = next((p for p in hello.presets if p.name == (args.preset or default)), None)
+    negative = args.negative_prompt
+    if negative is None:
+        negative = preset.defaults.get("negative_prompt", "") if preset else ""
+    width, height = _size(args.size)
+    return GenerateRequest(
+        job_id=args.job_id or new_id(),
+        rig=rig_json.rig_to_dict(rig),
+        prompt=args.prompt,
+        negative_prompt=negative,
+        seed=args.seed,
+        steps=args.steps,
+        guidance_scale=args.guidance,
+        width=width,
+        height=height,
+        frames=args.frames,
+        fps=(args.fps, 1) if args.fps else None,
+        mode="previz" if args.previz else "reference" if args.reference else "text",
+        preset=args.preset or default,
+        previz_strength=args.previz_strength,
+        fit_rule=args.fit,
+        outputs=["mp4", "png"] if args.png else ["mp4"],
+        priority=args.priority,
+    )
+
+
+def _size(text: str | None) -> tuple[int | None, int | None]:
+    if not text:
+        return None, None
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise SynCamError("size.impossible", f'"{text}" is no size.', value=text, nearest="160x96")
+    return int(width), int(height)
+
+
+def _follow(client: EngineClient, job_id: str, bar: _Bar) -> Done:
+    while True:
+        for event in client.wait(0.25):
+            if isinstance(event, Done) and event.job_id == job_id:
+                return event
+            if isinstance(event, Failed) and event.job_id == job_id:
+                raise event.error.to_error()
+            bar.show(event)
+
+
+def _await_end(client: EngineClient, job_id: str, limit_s: float = 10.0) -> None:
+    end_s = time.monotonic() + limit_s
+    while time.monotonic() < end_s:
+        if any(isinstance(event, (Done, Failed)) for event in client.wait(0.25)):
+            return
+
+
+def _bring(client: EngineClient, done: Done, clip: ClipResult, out: Path, *, local: bool) -> dict:
+    """Copy a clip from the engine's folder, or fetch it from another machine."""
+    if local and clip.kind == "image/png":
+        target = out / Path(clip.path).name
+        shutil.copytree(clip.path, target, dirs_exist_ok=True)
+    elif local:
+        target = out / Path(clip.path).name
+        shutil.copyfile(clip.path, target)
+    elif clip.digest:
+        target = out / f"{clip.index:02d}.mp4"
+        message_id = client.fetch(done.job_id, clip, target)
+        _await_file(client, message_id)
+    else:
+        return {"camera": clip.camera, "path": "", "kind": clip.kind}
+    return {
+        "camera": clip.camera,
+        "path": str(target),
+        "kind": clip.kind,
+        "frames": clip.frames,
+        "fps": clip.fps[0] / clip.fps[1],
+        "width": clip.width,
+        "height": clip.height,
+        "plate_crop": list(clip.plate_crop),
+    }
+
+
+def _await_file(client: EngineClient, message_id: str) -> None:
+    while True:
+        for event in client.wait(1.0):
+            if isinstance(event, Fetched) and event.message_id == message_id:
+                return
+            failed = isinstance(event, Reply) and event.message_id == message_id
+            if failed and isinstance(event.body, ErrorInfo):
+                raise event.body.to_error()
+
+
+class _Bar:
+    """A progress bar on a terminal, plain lines elsewhere, nothing when `quiet`."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._console = Console(stderr=True, quiet=quiet)
+        self._live = self._console.is_terminal and not quiet
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task("sending", total=None, note="")
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: object) -> None:
+        update = self._progress.update
+        if isinstance(event, Queued):
+            for notice in event.warnings if event.position or not event.paused else ():
+                self._console.print(f"note: {notice.sentence}", markup=False)
+            place = f"{event.position} before it" if event.position else "next"
+            update(self._task, description="waiting", note=place)
+        elif isinstance(event, Phase):
+            update(self._task, description=event.phase, note="")
+            if not self._live:
+                print(event.phase, file=sys.stderr) if not self._console.quiet else None
+        elif isinstance(event, Progress):
+            eta = f", {event.eta_s:.0f} s left" if event.eta_s is not None else ""
+            note = f"step {event.step} of {event.steps}{eta}"
+            update(self._task, total=event.steps, completed=event.step, note=note)
+        elif isinstance(event, Lost):
+            self._console.print(event.error.sentence, markup=False)
+            update(self._task, description="engine lost", note="waiting for it")
