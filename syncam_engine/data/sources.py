@@ -42,9 +42,9 @@ def _reader(kind: str, folder: Path, pictures: str) -> SceneSource | LatentSourc
 
         return LatentStore(folder)
     if kind == "rendered":
-        from syncam_engine.data.rendered import Rendered
+        from syncam_engine.data.rendered import open_rendered
 
-        return Rendered(folder)
+        return open_rendered(folder)
     if kind == "syncamvideo":
         from syncam_engine.data.syncamvideo import SynCamVideo
 
