@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process of `test_ddp.py`: trains three steps whole, and again in two parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from synthetic import BoxSource
+
+from syncam_engine.data.mixture import Mixture
+from syncam_engine.model.preview_autoencoder import PatchAutoencoder, PatchAutoencoderConfig
+from syncam_engine.training.config import TrainConfig, config_from_dict
+from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.trainer import Trainer
+
+CONFIG = {
+    "name": "ddp",
+    "seed": 8,
+    "data": {
+        "sources": [{"kind": "rendered", "path": "unused"}],
+        "views": 2,
+        "frames": 5,
+        "width": 64,
+        "height": 32,
+    },
+    "phases": [{"until_step": 3, "stills": 0.5, "batch": 1, "stills_batch": 1}],
+    "model": {
+        "transformer": {
+            "num_attention_heads": 2,
+            "attention_head_dim": 16,
+            "num_layers": 1,
+            "ffn_dim": 48,
+            "in_channels": 6,
+            "text_dim": 32,
+        }
+    },
+    "optim": {"learning_rate": 1e-3, "ema_decay": 0.9, "accumulation": 2},
+    "run": {"device": "cpu", "strategy": "ddp", "checkpoint_minutes": 0},
+}
+
+
+def digest(trainer: Trainer) -> str:
+    tensors = trainer.net.state_dict()
+    joined = b"".join(tensors[k].detach().numpy().tobytes() for k in sorted(tensors))
+    return hashlib.sha256(joined).hexdigest()
+
+
+def make(folder: Path) -> Trainer:
+    config = config_from_dict(TrainConfig, CONFIG, "")
+    mixture = Mixture([(BoxSource(), 1.0)], seed=config.seed, width_px=64, height_px=32)
+    task = MultiViewTask(config, mixture.sources[0][0].scenes, None)
+    torch.manual_seed(1)
+    task.autoencoder = PatchAutoencoder(PatchAutoencoderConfig(z_channels=6, width=16)).eval()
+    return Trainer(config, task, mixture, folder)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    out = Path(sys.argv[1])
+    rank = int(os.environ["RANK"])
+    whole = make(out / "whole")
+    result = whole.train()
+    make(out / "parts").train(until=2)
+    resumed = make(out / "parts")
+    assert resumed.state.step == 2
+    resumed.train()
+    report = {
+        "digest": digest(whole),
+        "resumed_digest": digest(resumed),
+        "losses": result.losses,
+        "samples": whole.state.samples,
+    }
+    (out / f"rank{rank}.json").write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
