@@ -114,7 +114,9 @@ def bpy_environment(version: str) -> Environment:
     return Environment(
         label=f"Blender {version} as a module",
         folder=ROOT / f".venv-bpy-{version}",
-        installs=((*host_requirements(), f"bpy=={BPY[version]}", "numpy", "pytest"),),
+        installs=(
+            (*host_requirements(), f"bpy=={BPY[version]}", "numpy", "av>=16", "pillow>=11", "pytest"),
+        ),
         sees_clone=True,
     )
 
