@@ -26,6 +26,7 @@ MODULES = (
     "settings",
     "thumbs",
     "session",
+    "checks",
     "generate_ops",
     "engine_ops",
     "rig_ops",

@@ -70,9 +70,7 @@ def camera_at_frame(scene: bpy.types.Scene, frame: int) -> bpy.types.Object | No
     if not bound:
         return scene.camera
     before = [m for m in bound if m.frame <= frame]
-    marker = (
-        max(before, key=lambda m: m.frame) if before else min(bound, key=lambda m: m.frame)
-    )
+    marker = max(before, key=lambda m: m.frame) if before else min(bound, key=lambda m: m.frame)
     return marker.camera
 
 

@@ -127,9 +127,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
     preset: StringProperty(name="Preset")
     previz_strength: FloatProperty(name="Strength", default=0.6, min=0.0, max=1.0)
     reference_file: StringProperty(name="Movie", subtype="FILE_PATH")
-    fit_rule: EnumProperty(
-        name="Fit", items=(("crop", "Crop", ""), ("letterbox", "Letterbox", ""))
-    )
+    fit_rule: EnumProperty(name="Fit", items=(("crop", "Crop", ""), ("letterbox", "Letterbox", "")))
     targets: EnumProperty(
         name="Put Results On", items=settings.TARGETS, options={"ENUM_FLAG"}, default={"PLATES"}
     )
@@ -217,8 +215,10 @@ class _OnJob:
         running = state.running()
         record = state.records.get(self.job_id) if self.job_id else (running or [None])[0]
         if record is None:
-            self.report({"ERROR"}, f"There is no job {self.job_id!r}." if self.job_id else
-                        "No job is running.")
+            self.report(
+                {"ERROR"},
+                f"There is no job {self.job_id!r}." if self.job_id else "No job is running.",
+            )
         return record
 
 

@@ -110,6 +110,20 @@ def issues_of(rig: Rig, request: GenerateRequest, envelope: Envelope) -> list[En
     return sorted(found, key=lambda issue: issue.kind != "refuse")
 
 
+def step_of(scene: bpy.types.Scene, envelope: Envelope | None) -> int:
+    """Return the scene frames from one picture to the next."""
+    return timing.frame_step(
+        scene.syncam.frame_step, cameras.scene_fps(scene), envelope.fps if envelope else None
+    )
+
+
+def frames_of(scene: bpy.types.Scene, envelope: Envelope | None) -> list[int]:
+    """Return the scene frame of each picture that the settings ask for."""
+    return timing.scene_frames(
+        settings.first_frame(scene), step_of(scene, envelope), scene.syncam.frames
+    )
+
+
 def build(
     scene: bpy.types.Scene,
     view_layer: bpy.types.ViewLayer,

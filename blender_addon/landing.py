@@ -32,8 +32,10 @@ def belongs_here(session: Session, record: JobRecord) -> bool:
 
 
 def _same(a: str, b: str) -> bool:
-    return bool(a) and bool(b) and os.path.normcase(os.path.abspath(a)) == os.path.normcase(
-        os.path.abspath(b)
+    return (
+        bool(a)
+        and bool(b)
+        and os.path.normcase(os.path.abspath(a)) == os.path.normcase(os.path.abspath(b))
     )
 
 

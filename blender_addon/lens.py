@@ -79,7 +79,9 @@ def lens_of(K: Matrix3, frame: Frame, sensor_width_mm: float = 36.0) -> Lens:
     )
 
 
-def focal_for_hfov_mm(hfov_deg: float, lens: Lens, frame: Frame, fitted_share: float = 1.0) -> float:
+def focal_for_hfov_mm(
+    hfov_deg: float, lens: Lens, frame: Frame, fitted_share: float = 1.0
+) -> float:
     """Return the focal length at which the model sees `hfov_deg` across.
 
     `fitted_share` is the part of the picture's width that the fit to the model's size keeps

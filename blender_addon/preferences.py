@@ -40,8 +40,11 @@ class SynCamPreferences(bpy.types.AddonPreferences):
         default=True,
     )
     preview_scale: FloatProperty(
-        name="Picture Size", description="Size of the pictures in the panel", default=6.0,
-        min=3.0, max=12.0,
+        name="Picture Size",
+        description="Size of the pictures in the panel",
+        default=6.0,
+        min=3.0,
+        max=12.0,
     )
 
     def draw(self, context: bpy.types.Context) -> None:

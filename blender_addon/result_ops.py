@@ -1,3 +1,231 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-def register(): pass
-def unregister(): pass
+"""Operators on finished jobs: apply, run again, reveal, fetch again, forget."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import bpy
+import msgspec
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import GenerateRequest, new_id
+from syncam_engine.link.rig_json import rig_from_dict
+
+from . import generate_ops, plates, results, session, settings
+from .jobs import JobRecord
+
+
+def _record_or_none(operator: bpy.types.Operator) -> JobRecord | None:
+    """Return the job of `operator.job_id` (empty: the newest that has clips), or report."""
+    state = session.get()
+    state.connect()
+    if operator.job_id:
+        record = state.records.get(operator.job_id)
+    else:
+        record = next((r for r in state.ended() if r.clips), None)
+    if record is None:
+        operator.report({"ERROR"}, f"There is no job {operator.job_id!r} in the history.")
+    return record
+
+
+def _finish(operator: bpy.types.Operator, record: JobRecord) -> set[str]:
+    """In background mode, tick until the job's files are there."""
+    state = session.get()
+    if bpy.app.background:
+        while not state.is_settled([record.job_id]):
+            state.tick()
+            time.sleep(0.01)
+        if state.error is not None:
+            operator.report({"ERROR"}, state.error.sentence)
+            return {"CANCELLED"}
+    return {"FINISHED"}
+
+
+class SYNCAM_OT_apply(bpy.types.Operator):
+    """Bring this job's clips into the scene, each to its own camera"""
+
+    bl_idname = "syncam.apply"
+    bl_label = "Apply"
+    bl_options = {"REGISTER", "UNDO"}
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+    targets: EnumProperty(
+        name="Put Results On", items=settings.TARGETS, options={"ENUM_FLAG", "SKIP_SAVE"}
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        record = _record_or_none(self)
+        if record is None:
+            return {"CANCELLED"}
+        if not record.clips:
+            self.report({"ERROR"}, "This job has no clips.")
+            return {"CANCELLED"}
+        state = session.get()
+        targets = sorted(self.targets or context.scene.syncam.targets)
+        if all(Path(clip.get("local", "")).is_file() for clip in record.clips):
+            same = record.job_id in state.made_here
+            try:
+                notes = results.apply(record, context.scene, targets=targets, same_session=same)
+            except SynCamError as error:
+                self.report({"ERROR"}, error.sentence)
+                return {"CANCELLED"}
+            record.applied = True
+            state.store.save(record)
+            for note in notes:
+                self.report({"WARNING"}, note)
+            return {"FINISHED"}
+        # Files that are gone come from the engine first.
+        record.targets, record.scene = targets, context.scene.name
+        state.made_here.add(record.job_id)
+        state.start_engine()
+        state.land_again(record)
+        return _finish(self, record)
+
+
+class SYNCAM_OT_again(bpy.types.Operator):
+    """Run this job again, with its own cameras, prompt and settings"""
+
+    bl_idname = "syncam.again"
+    bl_label = "Run Again"
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+    new_seed: BoolProperty(name="New Seed", default=False, options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        record = _record_or_none(self)
+        if record is None:
+            return {"CANCELLED"}
+        state = session.get()
+        request = msgspec.convert(record.request, GenerateRequest)
+        request.job_id = new_id()
+        request.inputs = []
+        if self.new_seed:
+            request.seed = random.SystemRandom().randrange(2**31)
+        rig = rig_from_dict(request.rig)
+        again = JobRecord(
+            job_id=request.job_id,
+            created_unix_s=time.time(),
+            blend=bpy.data.filepath,
+            scene=context.scene.name,
+            cameras=[dict(reference) for reference in record.cameras],
+            request=msgspec.to_builtins(request),
+            frame_start=record.frame_start,
+            frame_step=record.frame_step,
+            targets=list(record.targets),
+            plate_distance=record.plate_distance,
+            steps=request.steps,
+        )
+        try:
+            task = generate_ops.prepare(state, context.scene.name, {}, rig, request, again)
+            state.run(again, task)
+        except (SynCamError, OSError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if not bpy.app.background:
+            return {"FINISHED"}
+        finished = _finish(self, again)
+        return finished if again.state == "done" else {"CANCELLED"}
+
+
+class SYNCAM_OT_reveal(bpy.types.Operator):
+    """Show this job's files in the system's file browser"""
+
+    bl_idname = "syncam.reveal"
+    bl_label = "Reveal Files"
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        record = _record_or_none(self)
+        if record is None:
+            return {"CANCELLED"}
+        folder = next(
+            (Path(c["local"]).parent for c in record.clips if Path(c.get("local", "")).is_file()),
+            None,
+        )
+        if folder is None:
+            self.report({"ERROR"}, "This job's files are not here; apply it to fetch them.")
+            return {"CANCELLED"}
+        if not bpy.app.background:
+            bpy.ops.wm.path_open(filepath=str(folder))
+        self.report({"INFO"}, str(folder))
+        return {"FINISHED"}
+
+
+class SYNCAM_OT_forget(bpy.types.Operator):
+    """Take this job out of the history; clips beside the .blend stay"""
+
+    bl_idname = "syncam.forget"
+    bl_label = "Forget"
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        record = _record_or_none(self)
+        if record is None:
+            return {"CANCELLED"}
+        if record.is_running:
+            self.report({"ERROR"}, "The job is still running; cancel it first.")
+            return {"CANCELLED"}
+        session.get().forget(record.job_id)
+        session.redraw()
+        return {"FINISHED"}
+
+
+class SYNCAM_OT_refetch(bpy.types.Operator):
+    """Fetch clips of this scene again whose files are missing"""
+
+    bl_idname = "syncam.refetch"
+    bl_label = "Fetch Missing Clips"
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        state = session.get()
+        jobs = {image.get("syncam_job", "") for image in missing_images()}
+        if not jobs:
+            self.report({"INFO"}, "No clip is missing.")
+            return {"FINISHED"}
+        state.start_engine()
+        records = [state.records[job_id] for job_id in jobs if job_id in state.records]
+        if not records:
+            self.report({"ERROR"}, "The missing clips' jobs are not in the history any more.")
+            return {"CANCELLED"}
+        for record in records:
+            state.made_here.add(record.job_id)
+            state.land_again(record)
+        outcomes = [_finish(self, record) for record in records]
+        return {"CANCELLED"} if {"CANCELLED"} in outcomes else {"FINISHED"}
+
+
+def missing_images() -> list[bpy.types.Image]:
+    """Return the movie datablocks whose clip is not on the disk."""
+    return [
+        image
+        for image in bpy.data.images
+        if image.library is None
+        and image.source == "MOVIE"
+        and image.get(plates.KEY)
+        and not Path(bpy.path.abspath(image.filepath)).is_file()
+    ]
+
+
+CLASSES = (
+    SYNCAM_OT_apply,
+    SYNCAM_OT_again,
+    SYNCAM_OT_reveal,
+    SYNCAM_OT_forget,
+    SYNCAM_OT_refetch,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -66,6 +66,10 @@ class Session:
         self._next_status_s = 0.0
         self._on_status: list[Callable[[EngineStatus], None]] = []
         self._restarts = 0
+        self.is_stop_wanted = self.is_restart_wanted = False
+        """The engine is being ended on purpose; the second: to be started again."""
+        self.chore: Iterator[Any] | None = None
+        """Work for the panel alone (camera thumbnails), a step a tick."""
 
     # ---- the engine ----
 
@@ -115,6 +119,7 @@ class Session:
     def start_engine(self) -> None:
         """Have an engine running soon; returns at once."""
         self.connect()
+        self.is_stop_wanted = False
         if self.launcher is not None and preferences.remote_endpoint() is None:
             self.launcher.ensure_started()
             self._next_status_s = 0.0
@@ -221,11 +226,14 @@ class Session:
             self._next_status_s = now_s + STATUS_EVERY_S
             changed = self._follow_engine() or changed
         changed = self._show_one_preview() or changed
+        changed = self._advance_chore() or changed
         return self._advance_one_task() or changed
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._tasks or self._previews or self.running()) or self.engine.state in (
+        return bool(
+            self._tasks or self._previews or self.chore or self.running()
+        ) or self.engine.state in (
             "starting",
             "loading",
         )
@@ -244,7 +252,9 @@ class Session:
                 self._previews[(event.job_id, event.camera)] = event
             return False
         if isinstance(event, Hello):
-            self.error = None if self.error and self.error.code.startswith("engine.") else self.error
+            self.error = (
+                None if self.error and self.error.code.startswith("engine.") else self.error
+            )
             for record in self.running():
                 if record.job_id not in self._tasks:
                     self.client.watch(record.job_id)
@@ -294,7 +304,13 @@ class Session:
             now = self.launcher.status()
             own = preferences.get()
             may_start = own is None or own.start_engine
-            if now.state == "lost" and self.running() and may_start and self._restarts < 3:
+            if now.state == "lost" and self.is_restart_wanted:
+                self.is_restart_wanted = False
+                self.launcher.ensure_started()
+            elif now.state == "lost" and self.is_stop_wanted:
+                now = EngineState(state="stopped", sentence="The engine is stopped.")
+                self.error = None
+            elif now.state == "lost" and self.running() and may_start and self._restarts < 3:
                 self._restarts += 1
                 self.notice = "The engine stopped; it is being started again and the job goes on."
                 self.launcher.ensure_started()
@@ -327,6 +343,17 @@ class Session:
         (_, camera), preview = next(iter(self._previews.items()))
         del self._previews[next(iter(self._previews))]
         thumbs.show_live(camera, preview.width, preview.height, preview.rgb8)
+        return True
+
+    def _advance_chore(self) -> bool:
+        if self.chore is None:
+            return False
+        try:
+            next(self.chore)
+        except StopIteration:
+            self.chore = None
+        except SynCamError as error:
+            self.chore, self.error = None, error
         return True
 
     def _drop_previews(self, job_id: str) -> None:

@@ -122,9 +122,7 @@ class SynCamSettings(bpy.types.PropertyGroup):
         default="160x96",
         search=_preset_sizes,
     )
-    frames: IntProperty(
-        name="Pictures", description="Pictures in each clip", default=17, min=1
-    )
+    frames: IntProperty(name="Pictures", description="Pictures in each clip", default=17, min=1)
     start_at: EnumProperty(
         name="From",
         description="The scene frame of the clip's first picture",

@@ -9,7 +9,7 @@ window they are drawn as the 3-D viewport shades them; without one, by Workbench
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bpy
@@ -19,8 +19,10 @@ from mathutils import Matrix
 
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
 
+from . import cameras
 from .cameras import CV_FROM_BLENDER
 from .lens import Frame, lens_of
 
@@ -53,6 +55,45 @@ def render_views(
         finally:
             _strike()
     yield pictures
+
+
+def thumbnails(
+    scene_name: str, clear_before: float, show: Callable[[str, int, int, np.ndarray], None]
+) -> Iterator[None]:
+    """Draw what each camera of the rig's list sees now, a camera a step: show("camera:NAME", ...).
+
+    `clear_before` is the plates' distance in scene units: a camera sees past its own plate.
+    """
+    scene = bpy.data.scenes.get(scene_name)
+    listed = [item.camera.name for item in scene.syncam.rig if item.camera] if scene else []
+    frame = cameras.picture_frame(scene)
+    width = 192
+    height = max(32, min(256, round(width * frame.height_px / frame.width_px)))
+    for name in listed:
+        scene = bpy.data.scenes.get(scene_name)
+        thing = scene.objects.get(name) if scene else None
+        if thing is None or thing.data.type != "PERSP":
+            continue
+        try:
+            rig = cameras.read_rig(scene, scene.view_layers[0], [thing])
+        except SynCamError:
+            # The list already shows what is wrong with this camera.
+            continue
+        camera = fit_camera(rig.cameras[0], width, height).camera
+        view = None if bpy.app.background else _viewport_or_none()
+        if view is None:
+            return
+        unit_m = scene.unit_settings.scale_length
+        c2w = Matrix(camera.c2w_cv_m_at(0)) @ CV_FROM_BLENDER
+        c2w.translation /= unit_m
+        far = camera.far_m / unit_m
+        near = min(max(camera.near_m / unit_m, clear_before * 1.01), far * 0.5)
+        rgb = _draw_offscreen(scene, camera, camera.K_at(0), c2w, near, far, view)
+        rgba = np.ones((height, width, 4), np.float32)
+        pixels = np.frombuffer(rgb, np.uint8).reshape(height, width, 3)
+        rgba[..., :3] = pixels[::-1] / np.float32(255)
+        show(f"camera:{name}", width, height, rgba.ravel())
+        yield
 
 
 def _stage_of(scene_name: str) -> bpy.types.Scene:

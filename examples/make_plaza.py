@@ -36,8 +36,14 @@ def build_place() -> None:
     rng = random.Random(11)
     square = collection("Plaza")
     parts.add_paving(square, 15.0)
-    walls = [(0.70, 0.45, 0.24), (0.72, 0.60, 0.42), (0.60, 0.30, 0.22), (0.55, 0.56, 0.50),
-             (0.74, 0.52, 0.36), (0.50, 0.38, 0.30)]
+    walls = [
+        (0.70, 0.45, 0.24),
+        (0.72, 0.60, 0.42),
+        (0.60, 0.30, 0.22),
+        (0.55, 0.56, 0.50),
+        (0.74, 0.52, 0.36),
+        (0.50, 0.38, 0.30),
+    ]
     houses = collection("Houses")
     for side in range(4):
         turn = Matrix.Rotation(math.radians(90 * side), 4, "Z")
@@ -45,8 +51,14 @@ def build_place() -> None:
         while at < 14.5:
             width = rng.uniform(5.5, 8.0)
             matrix = turn @ Matrix.Translation((at + width / 2, 15.0, 0))
-            parts.add_facade(houses, rng, width=width, floors=rng.choice((2, 2, 3)),
-                             wall=rng.choice(walls), matrix=matrix)
+            parts.add_facade(
+                houses,
+                rng,
+                width=width,
+                floors=rng.choice((2, 2, 3)),
+                wall=rng.choice(walls),
+                matrix=matrix,
+            )
             at += width
     things = collection("Things")
     parts.add_fountain(things, (-1.6, 3.4, 0))
@@ -61,31 +73,58 @@ def build_place() -> None:
         angle = math.radians(45 + 90 * k)
         parts.place(things, lamp, (8.8 * math.cos(angle), 8.8 * math.sin(angle), 0))
         angle += math.radians(20)
-        parts.place(things, bench, (9.2 * math.cos(angle), 9.2 * math.sin(angle), 0),
-                    math.degrees(angle) - 90)
+        parts.place(
+            things,
+            bench,
+            (9.2 * math.cos(angle), 9.2 * math.sin(angle), 0),
+            math.degrees(angle) - 90,
+        )
 
 
 def build_figures() -> None:
     people = collection("Figures")
-    walker = figures.add_figure(people, "Walker", figures.PERSON, {
-        "top": (0.62, 0.09, 0.06), "legs": (0.05, 0.08, 0.17), "shoes": (0.09, 0.05, 0.03),
-        "skin": (0.62, 0.38, 0.26), "hair": (0.05, 0.03, 0.02)}, 0.024)
+    walker = figures.add_figure(
+        people,
+        "Walker",
+        figures.PERSON,
+        {
+            "top": (0.62, 0.09, 0.06),
+            "legs": (0.05, 0.08, 0.17),
+            "shoes": (0.09, 0.05, 0.03),
+            "skin": (0.62, 0.38, 0.26),
+            "hair": (0.05, 0.03, 0.02),
+        },
+        0.024,
+    )
     figures.walk(walker, ((-1.5, -0.75), (1.5, 0.35)), FRAMES, FPS, 1.3, figures.PERSON_SWING)
-    dog = figures.add_figure(people, "Dog", figures.DOG, {
-        "fur": (0.42, 0.24, 0.10), "pale": (0.66, 0.54, 0.38), "dark": (0.16, 0.08, 0.04)}, 0.018)
+    dog = figures.add_figure(
+        people,
+        "Dog",
+        figures.DOG,
+        {"fur": (0.42, 0.24, 0.10), "pale": (0.66, 0.54, 0.38), "dark": (0.16, 0.08, 0.04)},
+        0.018,
+    )
     figures.walk(dog, ((-0.6, -1.15), (2.4, -0.05)), FRAMES, FPS, 0.8, figures.DOG_SWING)
-    waiting = figures.add_figure(people, "Waiting", figures.PERSON, {
-        "top": (0.78, 0.60, 0.16), "legs": (0.27, 0.24, 0.22), "shoes": (0.30, 0.05, 0.05),
-        "skin": (0.48, 0.28, 0.18), "hair": (0.10, 0.05, 0.03)}, 0.024)
+    waiting = figures.add_figure(
+        people,
+        "Waiting",
+        figures.PERSON,
+        {
+            "top": (0.78, 0.60, 0.16),
+            "legs": (0.27, 0.24, 0.22),
+            "shoes": (0.30, 0.05, 0.05),
+            "skin": (0.48, 0.28, 0.18),
+            "hair": (0.10, 0.05, 0.03),
+        },
+        0.024,
+    )
     waiting.location = (-0.9, 1.3, 0)
     waiting.rotation_euler.z = math.radians(25)
     waiting.scale = (0.95,) * 3
     for name, degrees in (("arm.L", 14), ("forearm.L", 62), ("arm.R", -4), ("thigh.L", 5)):
         bone = waiting.pose.bones[name]
         axis = bone.bone.matrix_local.to_3x3().inverted() @ Vector((1.0, 0.0, 0.0))
-        bone.rotation_quaternion = Matrix.Rotation(
-            math.radians(-degrees), 3, axis
-        ).to_quaternion()
+        bone.rotation_quaternion = Matrix.Rotation(math.radians(-degrees), 3, axis).to_quaternion()
 
 
 def build_light() -> None:
@@ -206,7 +245,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("plaza.blend"))
     parser.add_argument("--stills", type=Path, help="also render a picture of each camera there")
-    parser.add_argument("--hfov", type=float, default=53.1, help="horizontal field of view, degrees")
+    parser.add_argument(
+        "--hfov", type=float, default=53.1, help="horizontal field of view, degrees"
+    )
     args = parser.parse_args()
     build(args.hfov)
     bpy.ops.wm.save_as_mainfile(filepath=str(args.out.resolve()), compress=True, copy=True)

@@ -59,7 +59,9 @@ def add_mesh(
     return thing
 
 
-def box(mesh: bmesh.types.BMesh, low: Sequence[float], high: Sequence[float], slot: int = 0) -> None:
+def box(
+    mesh: bmesh.types.BMesh, low: Sequence[float], high: Sequence[float], slot: int = 0
+) -> None:
     """Add an axis-aligned box from corner `low` to `high`."""
     centre = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
     size = [b - a for a, b in zip(low, high, strict=True)]
@@ -75,8 +77,9 @@ def lathe(
     """Turn a profile of (radius, height) about Z."""
     rings = [
         [
-            mesh.verts.new((r * math.cos(2 * math.pi * k / sides),
-                            r * math.sin(2 * math.pi * k / sides), z))
+            mesh.verts.new(
+                (r * math.cos(2 * math.pi * k / sides), r * math.sin(2 * math.pi * k / sides), z)
+            )
             for k in range(sides)
         ]
         for r, z in profile
@@ -106,8 +109,12 @@ def add_paving(collection: bpy.types.Collection, radius: float) -> None:
             a0 = 2 * math.pi * (k + 0.5 * (ring % 2)) / sides + 0.012 / outer
             a1 = 2 * math.pi * (k + 1 + 0.5 * (ring % 2)) / sides - 0.012 / outer
             z = rng.uniform(0.0, 0.008)
-            corners = [(inner + 0.012, a0), (outer - 0.012, a0), (outer - 0.012, a1),
-                       (inner + 0.012, a1)]
+            corners = [
+                (inner + 0.012, a0),
+                (outer - 0.012, a0),
+                (outer - 0.012, a1),
+                (inner + 0.012, a1),
+            ]
             face = mesh.faces.new(
                 [mesh.verts.new((r * math.cos(a), r * math.sin(a), z)) for r, a in corners]
             )
@@ -133,13 +140,25 @@ def add_facade(
         material(f"Wall {wall[0]:.2f} {wall[1]:.2f} {wall[2]:.2f}", wall, 0.9),
         material("Window glass", (0.05, 0.08, 0.11), 0.08),
         material("Stone trim", (0.62, 0.58, 0.50)),
-        material(*rng.choice((("Shutters green", (0.07, 0.17, 0.12)),
-                              ("Shutters blue", (0.10, 0.18, 0.28)),
-                              ("Shutters brown", (0.20, 0.10, 0.05))))),
+        material(
+            *rng.choice(
+                (
+                    ("Shutters green", (0.07, 0.17, 0.12)),
+                    ("Shutters blue", (0.10, 0.18, 0.28)),
+                    ("Shutters brown", (0.20, 0.10, 0.05)),
+                )
+            )
+        ),
         material("Roof tiles", (0.36, 0.13, 0.07)),
-        material(*rng.choice((("Awning red", (0.50, 0.06, 0.05)),
-                              ("Awning ochre", (0.62, 0.36, 0.07)),
-                              ("Awning teal", (0.04, 0.27, 0.28))))),
+        material(
+            *rng.choice(
+                (
+                    ("Awning red", (0.50, 0.06, 0.05)),
+                    ("Awning ochre", (0.62, 0.36, 0.07)),
+                    ("Awning teal", (0.04, 0.27, 0.28)),
+                )
+            )
+        ),
     ]
     mesh = bmesh.new()
     storey, ground = 3.1, 3.7
@@ -150,8 +169,10 @@ def add_facade(
     box(mesh, (-width / 2 - 0.1, -0.35, height), (width / 2 + 0.1, 7.1, height + 0.3), 2)
     # The roof: a gable along X.
     top = height + 0.3
-    ends = [[mesh.verts.new((x, y, z)) for y, z in ((-0.5, top), (3.5, top + 2.2), (7.3, top))]
-            for x in (-width / 2 - 0.1, width / 2 + 0.1)]
+    ends = [
+        [mesh.verts.new((x, y, z)) for y, z in ((-0.5, top), (3.5, top + 2.2), (7.3, top))]
+        for x in (-width / 2 - 0.1, width / 2 + 0.1)
+    ]
     for a, b in ((0, 1), (1, 2)):
         mesh.faces.new((ends[0][a], ends[1][a], ends[1][b], ends[0][b])).material_index = 4
     for end in ends:
@@ -178,11 +199,21 @@ def add_facade(
         is_door = bay == bays // 2
         half = 0.6 if is_door else 0.95
         box(mesh, (x - half - 0.1, -0.07, 0.0 if is_door else 0.55), (x + half + 0.1, 0, 2.9), 2)
-        box(mesh, (x - half, -0.1, 0.05 if is_door else 0.65), (x + half, -0.02, 2.75),
-            3 if is_door else 1)
+        box(
+            mesh,
+            (x - half, -0.1, 0.05 if is_door else 0.65),
+            (x + half, -0.02, 2.75),
+            3 if is_door else 1,
+        )
         if not is_door:
-            corners = [(x - 1.15, -0.05, 3.2), (x + 1.15, -0.05, 3.2), (x + 1.15, -1.05, 2.75),
-                       (x - 1.15, -1.05, 2.75), (x + 1.15, -1.05, 2.5), (x - 1.15, -1.05, 2.5)]
+            corners = [
+                (x - 1.15, -0.05, 3.2),
+                (x + 1.15, -0.05, 3.2),
+                (x + 1.15, -1.05, 2.75),
+                (x - 1.15, -1.05, 2.75),
+                (x + 1.15, -1.05, 2.5),
+                (x - 1.15, -1.05, 2.5),
+            ]
             v = [mesh.verts.new(c) for c in corners]
             mesh.faces.new(v[:4]).material_index = 5
             mesh.faces.new((v[3], v[2], v[4], v[5])).material_index = 5
@@ -196,11 +227,42 @@ def add_fountain(collection: bpy.types.Collection, location: Sequence[float]) ->
     stone = material("Fountain stone", (0.60, 0.57, 0.52), 0.7)
     water = material("Water", (0.06, 0.20, 0.24), 0.05)
     mesh = bmesh.new()
-    lathe(mesh, [(1.75, 0.0), (1.75, 0.14), (1.55, 0.14), (1.5, 0.5), (1.62, 0.58), (1.62, 0.66),
-                 (1.36, 0.66), (1.34, 0.2), (0.3, 0.2)], 40)
-    lathe(mesh, [(0.34, 0.2), (0.2, 0.5), (0.15, 1.0), (0.22, 1.25), (0.75, 1.45), (0.78, 1.52),
-                 (0.68, 1.52), (0.16, 1.36), (0.1, 1.8), (0.16, 1.9), (0.3, 2.0), (0.31, 2.05),
-                 (0.06, 2.02), (0.03, 2.2), (0.0, 2.22)], 28)
+    lathe(
+        mesh,
+        [
+            (1.75, 0.0),
+            (1.75, 0.14),
+            (1.55, 0.14),
+            (1.5, 0.5),
+            (1.62, 0.58),
+            (1.62, 0.66),
+            (1.36, 0.66),
+            (1.34, 0.2),
+            (0.3, 0.2),
+        ],
+        40,
+    )
+    lathe(
+        mesh,
+        [
+            (0.34, 0.2),
+            (0.2, 0.5),
+            (0.15, 1.0),
+            (0.22, 1.25),
+            (0.75, 1.45),
+            (0.78, 1.52),
+            (0.68, 1.52),
+            (0.16, 1.36),
+            (0.1, 1.8),
+            (0.16, 1.9),
+            (0.3, 2.0),
+            (0.31, 2.05),
+            (0.06, 2.02),
+            (0.03, 2.2),
+            (0.0, 2.22),
+        ],
+        28,
+    )
     bmesh.ops.recalc_face_normals(mesh, faces=mesh.faces)
     basin = add_mesh(collection, "Fountain", mesh, [stone], smooth=False)
     basin.location = location
@@ -210,12 +272,20 @@ def add_fountain(collection: bpy.types.Collection, location: Sequence[float]) ->
     # Eight thin falls from the upper bowl.
     for k in range(8):
         a = 2 * math.pi * k / 8
-        for (r0, z0), (r1, z1) in zip(((0.72, 1.52), (0.88, 1.45), (0.98, 1.1), (1.03, 0.53)),
-                                      ((0.88, 1.45), (0.98, 1.1), (1.03, 0.53)), strict=False):
-            corners = [(r0, a - 0.06, z0), (r0, a + 0.06, z0), (r1, a + 0.06, z1),
-                       (r1, a - 0.06, z1)]
-            mesh.faces.new([mesh.verts.new((r * math.cos(t), r * math.sin(t), z))
-                            for r, t, z in corners])
+        for (r0, z0), (r1, z1) in zip(
+            ((0.72, 1.52), (0.88, 1.45), (0.98, 1.1), (1.03, 0.53)),
+            ((0.88, 1.45), (0.98, 1.1), (1.03, 0.53)),
+            strict=False,
+        ):
+            corners = [
+                (r0, a - 0.06, z0),
+                (r0, a + 0.06, z0),
+                (r1, a + 0.06, z1),
+                (r1, a - 0.06, z1),
+            ]
+            mesh.faces.new(
+                [mesh.verts.new((r * math.cos(t), r * math.sin(t), z)) for r, t, z in corners]
+            )
             mesh.faces.ensure_lookup_table()
             mesh.faces[-1].material_index = 1
     falls = material("Falling water", (0.42, 0.60, 0.66), 0.15)
@@ -232,8 +302,9 @@ def tree_mesh(rng: random.Random, height: float) -> bpy.types.Mesh:
         direction.normalize()
         at = Vector((0, 0, height * 0.72)) + direction * rng.uniform(0.3, 0.95) * height * 0.24
         size = rng.uniform(0.13, 0.2) * height
-        made = bmesh.ops.create_icosphere(mesh, subdivisions=2, radius=size,
-                                          matrix=Matrix.Translation(at))
+        made = bmesh.ops.create_icosphere(
+            mesh, subdivisions=2, radius=size, matrix=Matrix.Translation(at)
+        )
         shade = rng.choice((1, 1, 2))
         for vert in made["verts"]:
             vert.co += Vector((rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1))) * (
@@ -244,8 +315,11 @@ def tree_mesh(rng: random.Random, height: float) -> bpy.types.Mesh:
     data = bpy.data.meshes.new("Tree")
     mesh.to_mesh(data)
     mesh.free()
-    for one in (material("Bark", (0.15, 0.09, 0.05)), material("Leaves", (0.10, 0.22, 0.045)),
-                material("Leaves light", (0.19, 0.31, 0.06))):
+    for one in (
+        material("Bark", (0.15, 0.09, 0.05)),
+        material("Leaves", (0.10, 0.22, 0.045)),
+        material("Leaves light", (0.19, 0.31, 0.06)),
+    ):
         data.materials.append(one)
     return data
 
@@ -262,8 +336,11 @@ def planter_mesh() -> bpy.types.Mesh:
 
 def lamp_mesh() -> bpy.types.Mesh:
     mesh = bmesh.new()
-    lathe(mesh, [(0.2, 0), (0.2, 0.1), (0.1, 0.25), (0.06, 0.6), (0.045, 3.1), (0.1, 3.2),
-                 (0.03, 3.25)], 12)
+    lathe(
+        mesh,
+        [(0.2, 0), (0.2, 0.1), (0.1, 0.25), (0.06, 0.6), (0.045, 3.1), (0.1, 3.2), (0.03, 3.25)],
+        12,
+    )
     lathe(mesh, [(0.1, 3.25), (0.17, 3.5), (0.19, 3.62)], 12, 1)
     lathe(mesh, [(0.24, 3.62), (0.1, 3.78), (0.02, 3.9), (0.0, 3.92)], 12)
     data = bpy.data.meshes.new("Lamp")
