@@ -63,14 +63,7 @@ def load_package_parts(
     preset: Preset, folder: Path, device: torch.device, dtype: torch.dtype, say: OnProgress
 ) -> Parts:
     """Return the networks of a folder in our own format."""
-    files = [folder / f"{name}.safetensors" for name in ("transformer", "autoencoder")]
-    files.append(folder / "text_encoder.safetensors")
-    headers = [read_header(path) for path in files]
-    check_shapes(
-        headers[0].shapes,
-        expected_shapes(preset.transformer),
-        f"The transformer of preset {preset.name!r} ({files[0].name})",
-    )
+    files = check_package_files(preset, folder)
     from syncam_engine.model.preview_autoencoder import PatchAutoencoder
     from syncam_engine.model.preview_text_encoder import WordTextEncoder
 
@@ -90,6 +83,38 @@ def load_package_parts(
     transformer = load_transformer(preset.transformer, load_file(files[0]), device, dtype)
     say(1.0, "ready")
     return Parts(transformer, autoencoder, text_encoder, digest_of(files))
+
+
+def check_package_files(preset: Preset, folder: Path) -> list[Path]:
+    """Return the folder's weight files; raise SynCamError for the first that is wrong.
+
+    Only headers are read.
+    """
+    names = ("transformer", "autoencoder", "text_encoder")
+    files = [folder / f"{name}.safetensors" for name in names]
+    headers = [read_header(path) for path in files]
+    check_shapes(
+        headers[0].shapes,
+        expected_shapes(preset.transformer),
+        f"The transformer of preset {preset.name!r} ({files[0].name})",
+    )
+    return files
+
+
+def check_files(preset: Preset) -> list[str]:
+    """Return one line a weight file of a preset, all of them there and whole; no download.
+
+    Raises SynCamError for the first that is not.
+    """
+    if preset.source.kind == "package":
+        files = check_package_files(preset, package_folder(preset))
+    else:
+        from syncam_engine.model.hub_files import find_local_base, find_mvs_file
+        from syncam_engine.model.hub_parts import check_hub_files
+
+        mvs = find_mvs_file(preset.source.mvs_file)
+        files = check_hub_files(preset, find_local_base(preset.source.base), mvs)
+    return [f"{path}: {read_header(path).parameters:,} parameters, whole" for path in files]
 
 
 def empty_transformer(config: TransformerConfig) -> MultiViewWanTransformer:

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A diffusers-format base folder plus an MVS file, at toy size; and what is said without them.
+
+Nothing is downloaded: the folder is made here, the hub's address is a closed port.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.interfaces import Autoencoder, TextEncoder
+from syncam_engine.model.loading import check_files
+from syncam_engine.model.presets import WAN_1_3B
+from syncam_engine.sampling.pipeline import load_pipeline
+from tests.model.networks import randomized, small_config
+from tests.sampling.tiny import make_request, make_rig
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder as on the hub, of toy networks, with an MVS file beside it."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+    torch.manual_seed(4)
+    folder = tmp_path_factory.mktemp("hub")
+    config = small_config(mvs_form="released", in_channels=4)
+    ours = randomized(config)
+    ours_only = ("mask_text", "mvs_form", "camera_numbers", "view_rope")
+    plain = WanTransformer3DModel(
+        **{k: v for k, v in ours.config.items() if k not in ours_only and not k.startswith("_")}
+    )
+    state = ours.state_dict()
+    plain.load_state_dict({k: v for k, v in state.items() if ".mvs." not in k})
+    plain.save_pretrained(folder / "transformer", max_shard_size="20KB")
+    mvs = {k: v for k, v in state.items() if ".mvs." in k}
+    save_file(mvs, folder / "mvs.safetensors", metadata={"form": "released"})
+    AutoencoderKLWan(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        latents_mean=[0.1, -0.2, 0.3, 0.0],
+        latents_std=[1.1, 0.9, 1.3, 0.7],
+    ).save_pretrained(folder / "vae")
+    UMT5EncoderModel(
+        UMT5Config(vocab_size=32, d_model=11, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
+    ).save_pretrained(folder / "text_encoder")
+    words = {"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3, "red": 4, "dog": 5, "runs": 6}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder / "tokenizer")
+    return folder, config
+
+
+def preset_file(toy, **source):
+    folder, config = toy
+    preset = replace(
+        WAN_1_3B,
+        name="toy",
+        transformer=config,
+        source=replace(
+            WAN_1_3B.source,
+            **{"base": str(folder), "mvs_file": str(folder / "mvs.safetensors"), **source},
+        ),
+        envelope=replace(WAN_1_3B.envelope, sizes=((160, 96),), frames=(5, 9)),
+    )
+    path = folder / f"preset{abs(hash(tuple(source.items())))}.json"
+    preset.write(path)
+    return str(path)
+
+
+def test_folder_and_mvs_file_make_clips(base):
+    torch.set_num_threads(1)
+    said = []
+    pipeline = load_pipeline(
+        preset_file(base), "cpu", on_progress=lambda fraction, text: said.append(text)
+    )
+    assert isinstance(pipeline.parts.autoencoder, Autoencoder)
+    assert isinstance(pipeline.parts.text_encoder, TextEncoder)
+    assert said[-1] == "ready"
+    reports = []
+    clips = pipeline.generate(
+        make_request(make_rig(3), steps=2, frames=5, fps=(15, 1)), on_report=reports.append
+    )
+    assert clips.shape == (3, 5, 96, 160, 3)
+    previews = [r.preview_VHW3 for r in reports if r.preview_VHW3 is not None]
+    assert [p.shape for p in previews] == [(3, 12, 20, 3)] * 2
+
+
+def test_latents_are_whitened_and_back(base):
+    pipeline = load_pipeline(preset_file(base), "cpu")
+    autoencoder, vae = pipeline.parts.autoencoder, pipeline.parts.autoencoder.vae
+    video = torch.rand(2, 3, 5, 32, 48) * 2 - 1
+    with torch.no_grad():
+        z = autoencoder.encode(video)
+        raw = vae.encode(video).latent_dist.mode()
+        mean = torch.tensor([0.1, -0.2, 0.3, 0.0]).reshape(1, 4, 1, 1, 1)
+        std = torch.tensor([1.1, 0.9, 1.3, 0.7]).reshape(1, 4, 1, 1, 1)
+        assert torch.allclose(z, (raw - mean) / std, atol=1e-6)
+        decoded = vae.decode(raw).sample.clamp(-1, 1)
+        assert torch.allclose(autoencoder.decode(z), decoded, atol=1e-5)
+
+
+def test_text_is_zero_after_its_end(base):
+    tokens, mask = load_pipeline(preset_file(base), "cpu").parts.text_encoder.encode(
+        ["a red  dog", ""]
+    )
+    assert tokens.shape == (2, 512, 11)
+    assert mask[0].sum() == 3
+    assert tokens[0, :3].abs().sum() > 0
+    assert not tokens[0, 3:].any()
+    assert not tokens[1].any()
+
+
+def test_check_lists_every_file(base, tmp_path):
+    from syncam_engine.model.presets import get_preset
+
+    lines = check_files(get_preset(preset_file(base)))
+    assert len(lines) > 2  # shards and the MVS
+    assert all(line.endswith("whole") for line in lines)
+
+
+def test_a_file_of_the_other_form_is_refused(base):
+    folder, _ = base
+    from safetensors.torch import load_file
+
+    path = folder / "paper.safetensors"
+    save_file(load_file(folder / "mvs.safetensors"), path, metadata={"form": "paper"})
+    with pytest.raises(SynCamError, match="are of the paper form"):
+        load_pipeline(preset_file(base, mvs_file=str(path)), "cpu")
+
+
+def test_a_cut_shard_is_refused(base, tmp_path):
+    import shutil
+
+    folder, _ = base
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shard = sorted((copy / "transformer").glob("*.safetensors"))[-1]
+    shard.write_bytes(shard.read_bytes()[:-7])
+    with pytest.raises(SynCamError, match="was cut off") as caught:
+        load_pipeline(preset_file(base, base=str(copy)), "cpu")
+    assert caught.value.code == "weights.truncated"
+
+
+def test_a_missing_mvs_file_says_how_to_make_it(base):
+    with pytest.raises(SynCamError, match="syncam checkpoint convert"):
+        load_pipeline(preset_file(base, mvs_file="nowhere.safetensors"), "cpu")
+
+
+def test_without_a_network_the_message_says_what_to_put_where(base, tmp_path):
+    path = preset_file(base, base="Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
+    code = (
+        "import sys\nfrom syncam_engine.link.errors import SynCamError\n"
+        "from syncam_engine.sampling.pipeline import load_pipeline\n"
+        "try:\n    load_pipeline(sys.argv[1], 'cpu')\n"
+        "except SynCamError as error:\n    print(error.code, error)\n"
+    )
+    env = {
+        **os.environ,
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HOME": str(tmp_path / "hf"),
+        "SYNCAM_MODELS_DIR": str(tmp_path / "models"),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", code, path], env=env, capture_output=True, text=True, timeout=300,
+        check=True,
+    )  # fmt: skip
+    assert result.stdout.startswith("weights.offline")
+    assert "hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers" in result.stdout
+    assert str(tmp_path / "models" / "Wan2.1-T2V-1.3B-Diffusers") in result.stdout
