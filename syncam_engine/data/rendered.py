@@ -8,6 +8,7 @@ SynCamVideo layout, which the renderer writes for large sets, are read by that r
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene, SceneSource
 
 LOCAL_HEADER_BYTES = 30
+PEOPLE = re.compile(r"\b(man|woman|boy|girl)\b")
+ANIMALS = re.compile(r"\b(dog|cat|bear|cow|horse|deer|sheep|goat|pig|fox|wolf|camel)\b")
 
 
 def map_member(path: Path, name: str) -> np.ndarray:
@@ -43,6 +46,12 @@ def map_member(path: Path, name: str) -> np.ndarray:
         if dtype.hasobject or fortran:
             raise ValueError(f"{name} is not a plain array")
         return np.memmap(path, dtype, "r", file.tell(), shape)
+
+
+def caption_variants(caption: str) -> tuple[str, ...]:
+    """The caption three times and once with the general word, so that "person" means something."""
+    general = ANIMALS.sub("animal", PEOPLE.sub("person", caption))
+    return (caption, caption, caption, general)
 
 
 class PackedShards:
@@ -72,7 +81,7 @@ class PackedShards:
             Scene(
                 key=f"{path.stem}/scene-{int(numbers[s]):06d}",
                 kind="multiview",
-                captions=(str(captions[s]),),
+                captions=caption_variants(str(captions[s])),
                 K_CT33=_per_frame(K[s]),
                 c2w_cv_m_CT44=_per_frame(c2w[s]),
                 width_px=width,

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from syncam_engine.data.moving_video import Nerfstudio, RealEstate10K
-from syncam_engine.data.rendered import PackedShards, open_rendered
+from syncam_engine.data.rendered import PackedShards, caption_variants, open_rendered
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.data.sources import open_source
 from syncam_engine.data.static_clips import StaticClips
@@ -73,7 +73,7 @@ def test_packed_shards_give_pictures_and_cameras(shards):
         "shard-00001/scene-000000",
     ]
     assert read.groups["shard-00001"] == [3, 4, 5]
-    assert read.scenes[4].captions == source.scenes[1].captions[:1]
+    assert read.scenes[4].captions[0] == source.scenes[1].captions[0]
     assert read.scenes[4].fps == 8.0
     wanted = source.read_pictures(1, [3, 0], [4, 2])
     assert (read.read_pictures(4, [3, 0], [4, 2]) == wanted).all()
@@ -233,3 +233,10 @@ def test_missing_and_empty_sources_are_one_sentence(tmp_path):
         open_source("static-clips", str(tmp_path))
     with pytest.raises(SynCamError, match="no data source of kind 'dream'"):
         open_source("dream", str(tmp_path))
+
+
+def test_general_words_stand_beside_the_caption():
+    variants = caption_variants("an old woman in a red coat walks across a dogged mandarin square")
+    assert variants[0] == variants[2]
+    assert variants[3] == "an old person in a red coat walks across a dogged mandarin square"
+    assert caption_variants("a spotted dog sits")[3] == "a spotted animal sits"
