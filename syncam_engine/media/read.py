@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files to clips, and a clip to another rate and size by a stated rule.
+"""Files to clips, and a clip to another rate by a stated rule.
 
 Legend: T frames, H, W, 3 channels (8-bit sRGB).
 """
@@ -83,39 +83,17 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES) -> Clip:
     return Clip(frames_THW3=np.stack(pictures), fps=fps, times_s=times_s, metadata=metadata)
 
 
-def resample(clip: Clip, frames: int, fps: Fraction, width: int, height: int) -> np.ndarray:
-    """Return uint8 [frames, height, width, 3]: the clip as the model wants it.
+def resample(clip: Clip, frames: int, fps: Fraction) -> np.ndarray:
+    """Return uint8 [frames, H, W, 3]: the clip at another rate and length.
 
     The rule: picture k of the result shows the clip's frame that is on the screen at k / fps
-    seconds (the latest that began by then); after its end the last frame is held. Each picture is
-    scaled to cover the size and cropped at the centre.
+    seconds (the latest that began by then); after its end the last frame is held.
     """
     starts = np.asarray(clip.times_s)
     wanted = np.arange(frames) / float(fps)
     # A thousandth of a frame forgives the rounding of time stamps.
     index = np.searchsorted(starts, wanted + 1e-3 / float(fps), side="right") - 1
-    return cover(clip.frames_THW3[np.clip(index, 0, len(starts) - 1)], width, height)
-
-
-def cover(frames_THW3: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Scale every picture so that it covers width x height, and crop it at the centre."""
-    from PIL import Image
-
-    source_height, source_width = frames_THW3.shape[1:3]
-    if (source_width, source_height) == (width, height):
-        return frames_THW3
-    scale = max(width / source_width, height / source_height)
-    left = (source_width - width / scale) / 2
-    top = (source_height - height / scale) / 2
-    box = (left, top, left + width / scale, top + height / scale)
-    return np.stack(
-        [
-            np.asarray(
-                Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS, box=box)
-            )
-            for picture in frames_THW3
-        ]
-    )
+    return clip.frames_THW3[np.clip(index, 0, len(starts) - 1)]
 
 
 def _metadata(text: str) -> dict[str, Any]:

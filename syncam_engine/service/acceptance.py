@@ -15,6 +15,7 @@ from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import GenerateRequest, Notice
+from syncam_engine.model.presets import Preset
 
 from .catalog import Catalog
 
@@ -72,16 +73,9 @@ def accept(
     return request, [_notice(issue) for issue in issues]
 
 
-def fill_in(request: GenerateRequest, preset) -> GenerateRequest:
+def fill_in(request: GenerateRequest, preset: Preset) -> GenerateRequest:
     """Return the request with a number wherever it left one to the preset."""
-    filled = {
-        "steps": preset.sampling.steps,
-        "guidance_scale": preset.sampling.guidance_scale,
-        "width": preset.size[0],
-        "height": preset.size[1],
-        "frames": preset.frames,
-        "fps": (preset.fps, 1),
-    }
+    filled = preset.request_defaults(request.mode)
     given = {key: value for key, value in filled.items() if getattr(request, key) is None}
     return msgspec.structs.replace(request, **given)
 

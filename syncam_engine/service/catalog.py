@@ -40,13 +40,8 @@ class Catalog:
                 available=is_available(preset, self.sources[name]),
                 envelope=preset.envelope.to_dict(),
                 defaults={
-                    "steps": preset.sampling.steps,
-                    "guidance_scale": preset.sampling.guidance_scale,
+                    **preset.request_defaults(),
                     "negative_prompt": preset.sampling.negative_prompt,
-                    "width": preset.size[0],
-                    "height": preset.size[1],
-                    "frames": preset.frames,
-                    "fps": [preset.fps, 1],
                 },
             )
             for name, preset in self.presets.items()

@@ -200,9 +200,7 @@ class Worker:
         inputs = [self._read_input(request, path, k) for k, path in enumerate(order.inputs)]
         given: dict[str, Any] = {}
         if request.mode == "previz":
-            import numpy as np
-
-            given["start_clips_VTHW3"] = np.stack(inputs)
+            given["start_clips_VTHW3"] = inputs
         elif request.mode == "reference":
             given["reference_clip_THW3"] = inputs[0]
         last_preview_s = 0.0
@@ -252,7 +250,7 @@ class Worker:
             raise SynCamError(
                 error.code, f"Input clip {index + 1} of the job: {said}", value=index
             ) from error
-        return resample(clip, request.frames, Fraction(*request.fps), request.width, request.height)
+        return resample(clip, request.frames, Fraction(*request.fps))
 
     def _write(self, order: wm.Run, clips_VTHW3: Any, clock: Clock) -> Any:
         from .results import write_result

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.media.read import Clip, cover, read_clip, resample
+from syncam_engine.media.read import Clip, read_clip, resample
 from syncam_engine.media.write import write_mp4, write_png_sequence
 
 
@@ -99,13 +99,5 @@ def numbered(count, fps):
     ],
 )
 def test_resampling_rule(fps_in, fps_out, expected):
-    out = resample(numbered(10, fps_in), 5, fps_out, 6, 4)
+    out = resample(numbered(10, fps_in), 5, fps_out)
     assert out[:, 0, 0, 0].tolist() == expected
-
-
-def test_cover_crops_the_centre():
-    frames = np.zeros((1, 40, 100, 3), np.uint8)
-    frames[:, :, 30:70] = 200  # the middle square and no more
-    out = cover(frames, 20, 20)
-    assert out.shape == (1, 20, 20, 3)
-    assert out[0, :, 2:18].min() >= 198

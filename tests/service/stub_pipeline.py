@@ -46,7 +46,7 @@ class StubPipeline:
             report(Report("sample", step, request.steps, clips[:, 0]))
         report(Report("decode", request.steps, request.steps))
         if start_clips_VTHW3 is not None:
-            clips = (clips // 2 + start_clips_VTHW3 // 2).astype(np.uint8)
+            clips = (clips // 2 + np.stack(start_clips_VTHW3) // 2).astype(np.uint8)
         if reference_clip_THW3 is not None:
             clips[0] = reference_clip_THW3
         return clips
