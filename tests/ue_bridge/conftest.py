@@ -43,7 +43,9 @@ def place_camera(unreal, label, location=(0.0, 0.0, 0.0), rotation=(0.0, 0.0, 0.
     roll, pitch, yaw = rotation
     actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
     actor = actors.spawn_actor_from_class(
-        unreal.CineCameraActor, unreal.Vector(*location), unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw)
+        unreal.CineCameraActor,
+        unreal.Vector(*location),
+        unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw),
     )
     actor.set_actor_label(label)
     camera = actor.get_cine_camera_component()

@@ -26,7 +26,9 @@ def unreal_ndc(point_cm, location_cm, rotation, lens):
     """Where Unreal draws a world point: (x right, y up) in -1..1 of the camera's own frame."""
     forward, right, up = unreal_axes(*rotation)
     d = [a - b for a, b in zip(point_cm, location_cm, strict=True)]
-    along, side, rise = (sum(a * b for a, b in zip(d, axis, strict=True)) for axis in (forward, right, up))
+    along, side, rise = (
+        sum(a * b for a, b in zip(d, axis, strict=True)) for axis in (forward, right, up)
+    )
     width, height = lens["width_mm"], lens["height_mm"]
     full = width * lens["squeeze"] / height
     if lens["crop"]:
@@ -41,10 +43,13 @@ def unreal_ndc(point_cm, location_cm, rotation, lens):
 
 def random_camera(rng):
     lens = {
-        "width_mm": rng.uniform(8, 50), "height_mm": rng.uniform(6, 40),
-        "focal_mm": rng.uniform(8, 120), "squeeze": rng.choice([1.0, 1.0, 1.33, 2.0]),
+        "width_mm": rng.uniform(8, 50),
+        "height_mm": rng.uniform(6, 40),
+        "focal_mm": rng.uniform(8, 120),
+        "squeeze": rng.choice([1.0, 1.0, 1.33, 2.0]),
         "crop": rng.choice([0.0, 0.0, 1.0, 1.85, 2.39]),
-        "offset_x_mm": rng.uniform(-2, 2), "offset_y_mm": rng.uniform(-2, 2),
+        "offset_x_mm": rng.uniform(-2, 2),
+        "offset_y_mm": rng.uniform(-2, 2),
     }
     location = tuple(rng.uniform(-2000, 2000) for _ in range(3))
     rotation = (rng.uniform(-180, 180), rng.uniform(-89, 89), rng.uniform(-180, 180))
@@ -111,7 +116,9 @@ def test_scopes_and_duplicate_labels(unreal):
     second = place_camera(unreal, "Cam", (100, 0, 0))
     other = place_camera(unreal, "Wide", (200, 0, 0))
     other.tags = [*other.tags, "SynCam"]
-    unreal.get_editor_subsystem(unreal.EditorActorSubsystem).set_selected_level_actors([first, second])
+    unreal.get_editor_subsystem(unreal.EditorActorSubsystem).set_selected_level_actors(
+        [first, second]
+    )
     from syncam_unreal.level_cameras import LevelScope, read_level_rig
 
     names = [c.name for c in read_level_rig(LevelScope(which="selected")).cameras]
@@ -140,9 +147,13 @@ def test_self_check_against_the_components_own_angle(unreal):
 
     for _ in range(20):
         location, rotation, values = random_camera(rng)
-        component = place_camera(unreal, "c", location, rotation, **values).get_cine_camera_component()
+        component = place_camera(
+            unreal, "c", location, rotation, **values
+        ).get_cine_camera_component()
         seen = camera_reading.read_lens(component)
-        assert lens.fov_x_deg(seen) == pytest.approx(component.get_horizontal_field_of_view(), abs=1e-9)
+        assert lens.fov_x_deg(seen) == pytest.approx(
+            component.get_horizontal_field_of_view(), abs=1e-9
+        )
 
 
 def test_same_physical_rig_in_blender_and_unreal_gives_the_same_network_input(unreal):
@@ -156,7 +167,7 @@ def test_same_physical_rig_in_blender_and_unreal_gives_the_same_network_input(un
         angle, radius, rise = rng.uniform(0, 6.28), rng.uniform(3.5, 9), rng.uniform(0.2, 4)
         eye = (radius * math.cos(angle), radius * math.sin(angle), rise)
         target = (rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3), 1.0)
-        # Blender: camera looks along -Z with +Y up; the matrix comes from its track quaternion's axes.
+        # Blender: a camera looks along -Z with +Y up.
         back = [a - b for a, b in zip(eye, target, strict=True)]
         length = math.sqrt(sum(b * b for b in back))
         z = [b / length for b in back]
@@ -167,9 +178,17 @@ def test_same_physical_rig_in_blender_and_unreal_gives_the_same_network_input(un
         # Unreal: the same point in centimetres with Y turned round, aimed by yaw and pitch.
         d = [(target[0] - eye[0]) * 100, -(target[1] - eye[1]) * 100, (target[2] - eye[2]) * 100]
         place_camera(
-            unreal, f"cam{index}", (eye[0] * 100, -eye[1] * 100, eye[2] * 100),
-            (0.0, math.degrees(math.atan2(d[2], math.hypot(d[0], d[1]))), math.degrees(math.atan2(d[1], d[0]))),
-            focal_mm=focal_mm, width_mm=width_mm, height_mm=height_mm,
+            unreal,
+            f"cam{index}",
+            (eye[0] * 100, -eye[1] * 100, eye[2] * 100),
+            (
+                0.0,
+                math.degrees(math.atan2(d[2], math.hypot(d[0], d[1]))),
+                math.degrees(math.atan2(d[1], d[0])),
+            ),
+            focal_mm=focal_mm,
+            width_mm=width_mm,
+            height_mm=height_mm,
         )
     rig = read_level_rig(LevelScope(which="all"))
     for got, want in zip(rig.cameras, blender_poses, strict=True):
@@ -196,7 +215,9 @@ def test_bad_cameras_are_refused_in_one_sentence(unreal):
     read = lambda: read_level_rig(LevelScope(which="all"))  # noqa: E731
     assert refused(read).code == "rig.no_cameras"
     assert refused(lambda: read_level_rig(LevelScope(which="selected"))).code == "rig.no_cameras"
-    assert refused(lambda: read_level_rig(LevelScope(which="tag", tag="Hero"))).sentence.count("Hero")
+    assert refused(lambda: read_level_rig(LevelScope(which="tag", tag="Hero"))).sentence.count(
+        "Hero"
+    )
     actor = place_camera(unreal, "Plan", (0, 0, 0))
     component = actor.get_cine_camera_component()
     component.set_projection_mode(unreal.CameraProjectionMode.ORTHOGRAPHIC)

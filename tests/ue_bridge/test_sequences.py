@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras of Level Sequences: possessables, spawnables, shots, cuts, frame mapping, interruptions."""
+"""Cameras of Level Sequences: possessables, spawnables, shots, cuts, frames, interruptions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def open_(unreal, sequence):
 def read(sequence, pictures=17, fps=15, **scope):
     from syncam_unreal.sequence_cameras import SequenceReading, SequenceScope
 
-    reading = SequenceReading(sequence, SequenceScope(**scope), pictures=pictures, fps=Fraction(fps))
+    reading = SequenceReading(
+        sequence, SequenceScope(**scope), pictures=pictures, fps=Fraction(fps)
+    )
     ticks = 1
     while not reading.step(frames=4):
         ticks += 1
@@ -120,7 +122,9 @@ def test_shots_and_cuts(unreal, editor):
     rig = read(master, pictures=5, first_frame=10)[0].rig
     assert [c.name for c in rig.cameras] == ["outer", "inner"]
     xs = [rig.cameras[1].c2w_cv_m_at(k)[0][3] for k in range(5)]
-    assert xs == pytest.approx([1.0, 1.2, 1.4, 1.6, 1.8]), "the shot starts at frame 10 of the master"
+    assert xs == pytest.approx([1.0, 1.2, 1.4, 1.6, 1.8]), (
+        "the shot starts at frame 10 of the master"
+    )
     assert [c.name for c in read(master, pictures=5, which="cuts")[0].rig.cameras] == ["outer"]
 
 
@@ -138,7 +142,10 @@ def test_closing_the_sequence_or_the_map_stops_the_reading(unreal, editor):
     from syncam_unreal.sequence_cameras import SequenceReading, SequenceScope
 
     for break_it, code in (
-        (lambda: unreal.LevelSequenceEditorBlueprintLibrary.close_level_sequence(), "unreal.sequence_closed"),
+        (
+            lambda: unreal.LevelSequenceEditorBlueprintLibrary.close_level_sequence(),
+            "unreal.sequence_closed",
+        ),
         (lambda: editor.open_level("/Game/Maps/Other"), "unreal.camera_gone"),
     ):
         editor.open_level()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in `unreal` module: the surface of the real API, with behaviour for what the bridge uses.
 
-`make_unreal("5.5", project_dir)` returns a fresh module with a fresh editor. `module._editor` is the
-editor itself, for tests to drive; nothing else here is visible to the bridge that Unreal lacks.
+`make_unreal("5.5", project_dir)` returns a fresh module with a fresh editor. `module._editor` is
+the editor itself, for tests to drive; nothing else here is visible to the bridge that Unreal lacks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def load_table(version: str = "5.5") -> dict:
     table = json.loads((SURFACE / "unreal_5_5.json").read_text("utf-8"))
     beyond = json.loads((SURFACE / "beyond_5_5_table.json").read_text("utf-8"))
     for entry in beyond["added"]:
-        if _number(version) < _number(entry["since"]) or _number(version) > _number(entry.get("until", "99.0")):
+        if _number(version) < _number(entry["since"]) or _number(version) > _number(
+            entry.get("until", "99.0")
+        ):
             continue
         merge(table, entry)
     for entry in beyond["absent_before"]:
@@ -53,7 +55,9 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def make_unreal(
-    version: str = "5.5", project_dir: str | Path = "/nonexistent", without_plugins: tuple[str, ...] = ()
+    version: str = "5.5",
+    project_dir: str | Path = "/nonexistent",
+    without_plugins: tuple[str, ...] = (),
 ) -> types.ModuleType:
     """Return a fresh stand-in; classes of disabled plugins are absent, as in the editor."""
     table = load_table(version)

@@ -113,7 +113,9 @@ def _make_directory(cls, directory_path):
 @B.method(LIBRARY, "list_assets")
 def _list_assets(cls, directory_path, recursive, include_folder):
     prefix = directory_path.rstrip("/") + "/"
-    return sorted(f"{p}.{p.rsplit('/', 1)[1]}" for p in editor_of(cls).assets if p.startswith(prefix))
+    return sorted(
+        f"{p}.{p.rsplit('/', 1)[1]}" for p in editor_of(cls).assets if p.startswith(prefix)
+    )
 
 
 # Materials ------------------------------------------------------------------------------------
@@ -150,12 +152,19 @@ def _recompile_material(cls, material):
             editor.log.append(("error", f"{material.get_name()}: Missing input texture"))
         elif isinstance(texture, types_of(cls)["MediaTexture"]):
             sampler = expression.sampler_type.name
-            colour = texture._values.get("new_style_output") or texture._values.get("enable_gen_mips")
+            colour = texture._values.get("new_style_output") or texture._values.get(
+                "enable_gen_mips"
+            )
             wanted = "SAMPLERTYPE_COLOR" if colour else "SAMPLERTYPE_EXTERNAL"
             if sampler != wanted:
                 material._compiled = False
-                editor.log.append(("error", f"{material.get_name()}: Sampler type is {sampler}, "
-                                            f"should be {wanted} for {texture.get_name()}"))
+                editor.log.append(
+                    (
+                        "error",
+                        f"{material.get_name()}: Sampler type is {sampler}, "
+                        f"should be {wanted} for {texture.get_name()}",
+                    )
+                )
 
 
 @B.method(MATERIALS, "set_material_instance_parent")
@@ -181,3 +190,17 @@ def _get_texture_parameter(cls, instance, parameter_name, association):
 @B.method(MATERIALS, "update_material_instance")
 def _update_material_instance(cls, instance):
     instance._updated = True
+
+
+@B.method(MATERIALS, "connect_material_expressions")
+def _connect_material_expressions(
+    cls, from_expression, from_output_name, to_expression, to_input_name
+):
+    to_expression.__dict__.setdefault("_inputs", {})[to_input_name] = from_expression
+    return True
+
+
+@B.method(MATERIALS, "set_material_instance_vector_parameter_value")
+def _set_vector_parameter(cls, instance, parameter_name, value, association):
+    instance.__dict__.setdefault("_vectors", {})[str(parameter_name)] = value
+    return True

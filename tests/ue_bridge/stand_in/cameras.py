@@ -27,8 +27,13 @@ def _cine_init(self):
     self._values.update(
         filmback=types["CameraFilmbackSettings"](sensor_width=23.76, sensor_height=13.365),
         lens_settings=types["CameraLensSettings"](
-            min_focal_length=4.0, max_focal_length=1000.0, min_f_stop=1.2, max_f_stop=22.0,
-            minimum_focus_distance=15.0, squeeze_factor=1.0, diaphragm_blade_count=7,
+            min_focal_length=4.0,
+            max_focal_length=1000.0,
+            min_f_stop=1.2,
+            max_f_stop=22.0,
+            minimum_focus_distance=15.0,
+            squeeze_factor=1.0,
+            diaphragm_blade_count=7,
         ),
         focus_settings=types["CameraFocusSettings"](focus_method=types["CameraFocusMethod"].MANUAL),
         current_focal_length=35.0,
@@ -45,7 +50,9 @@ def _sensor_aspect_ratio(self):
 @B.setter("CineCameraComponent", "current_focal_length")
 def _set_focal_length(self, value):
     lens = self.lens_settings
-    self._values["current_focal_length"] = min(max(value, lens.min_focal_length), lens.max_focal_length)
+    self._values["current_focal_length"] = min(
+        max(value, lens.min_focal_length), lens.max_focal_length
+    )
 
 
 def cropped_sensor(camera: Any) -> tuple[float, float]:

@@ -57,7 +57,7 @@ class Editor:
         return next(self._handles)
 
     def tick(self, delta_s: float = 1.0 / 30.0) -> None:
-        """Run one editor frame: media, tickers (5.7), Slate callbacks. Errors are logged and kept."""
+        """Run one editor frame: media, tickers (5.7), Slate callbacks. Errors are logged."""
         for player in list(self.players):
             player._advance(delta_s)
         for handle, call in list(self.tickers.items()):

@@ -2,8 +2,8 @@
 """Types of a stand-in `unreal` module, generated from a table of the real API.
 
 Every class, method, argument name, default, enum value and writability comes from the table; what a
-method *does* comes from functions registered in `Behaviours` by the other files of this package.
-A name that the table lacks raises AttributeError, a method without behaviour NotImplementedError, an
+method *does* comes from functions registered in `Behaviours` by the other files of this package. A
+name that the table lacks raises AttributeError, a method without behaviour NotImplementedError, an
 argument of the wrong type TypeError, a write to a read-only property AttributeError.
 """
 
@@ -15,7 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .objects import ObjectBase, StructBase, get_value, require_alive, set_value
-from .wrappers import Array, Class, EnumBase, MulticastDelegate, Name, Text, WrapperBase
+from .wrappers import (
+    Array,
+    Class,
+    EnumBase,
+    MulticastDelegate,
+    Name,
+    ScopedEditorTransaction,
+    Text,
+    WrapperBase,
+)
 
 
 class Behaviours:
@@ -48,8 +57,14 @@ BEHAVIOURS = Behaviours()
 
 
 SCALARS = {
-    "float": (float, 0.0), "double": (float, 0.0), "int": (int, 0), "int32": (int, 0),
-    "uint8": (int, 0), "int64": (int, 0), "bool": (bool, False), "str": (str, ""),
+    "float": (float, 0.0),
+    "double": (float, 0.0),
+    "int": (int, 0),
+    "int32": (int, 0),
+    "uint8": (int, 0),
+    "int64": (int, 0),
+    "bool": (bool, False),
+    "str": (str, ""),
 }
 OPAQUE = {"object", "Any", "Callable", "TracebackType", "Mapping"}
 
@@ -61,9 +76,17 @@ class Generator:
         self.table = table
         self.behaviours = behaviours
         self.types: dict[str, type] = {
-            "_WrapperBase": WrapperBase, "Name": Name, "Text": Text, "Array": Array, "Class": Class,
-            "EnumBase": EnumBase, "MulticastDelegateBase": MulticastDelegate, "object": object,
-            "StructBase": StructBase, "_ObjectBase": ObjectBase,
+            "_WrapperBase": WrapperBase,
+            "Name": Name,
+            "Text": Text,
+            "Array": Array,
+            "Class": Class,
+            "EnumBase": EnumBase,
+            "MulticastDelegateBase": MulticastDelegate,
+            "object": object,
+            "StructBase": StructBase,
+            "_ObjectBase": ObjectBase,
+            "ScopedEditorTransaction": ScopedEditorTransaction,
         }
         self.opaque: dict[str, type] = {}
         self.module: Any = None
@@ -71,7 +94,7 @@ class Generator:
             self.type_named(name)
 
     def type_named(self, name: str) -> type:
-        """Return the generated type; a name that only types mention becomes an opaque object type."""
+        """Return the generated type; a name that only types mention becomes an opaque object."""
         if name in self.types:
             return self.types[name]
         entry = self.table["classes"].get(name)
@@ -81,7 +104,9 @@ class Generator:
                 self.opaque[name] = type(name, (base,), {"_entry": {}, "_module": "Engine"})
             return self.opaque[name]
         bases = tuple(self.type_named(b) for b in entry["bases"])
-        made = {"enum": self._make_enum, "struct": self._make_struct}.get(entry["kind"], self._make_class)
+        made = {"enum": self._make_enum, "struct": self._make_struct}.get(
+            entry["kind"], self._make_class
+        )
         self.types[name] = made(name, bases, entry)
         return self.types[name]
 
@@ -106,11 +131,15 @@ class Generator:
         return type(name, bases, self._namespace(name, entry))
 
     def _namespace(self, name: str, entry: dict) -> dict:
-        space: dict[str, Any] = {"_entry": entry, "_module": entry.get("module", "Engine"), "_gen": self}
+        space: dict[str, Any] = {
+            "_entry": entry,
+            "_module": entry.get("module", "Engine"),
+            "_gen": self,
+        }
         for member, text in entry.get("methods", {}).items():
             space[member] = make_method(self, name, member, text)
         for member, text in entry.get("properties", {}).items():
-            type_text, _, access = text.partition(" (get only)")
+            type_text, _, _ = text.partition(" (get only)")
             space[member] = make_property(self, name, member, type_text, " (get only)" in text)
         for member in ("__eq__", "__ne__"):
             space.pop(member, None)
@@ -152,8 +181,9 @@ class Generator:
         if annotation is None:
             return value
         if isinstance(annotation, str):
-            annotation = ast.parse(annotation.split(" ")[0] if "(" in annotation else annotation,
-                                   mode="eval").body
+            annotation = ast.parse(
+                annotation.split(" ")[0] if "(" in annotation else annotation, mode="eval"
+            ).body
         if isinstance(annotation, ast.Constant):
             return value
         if isinstance(annotation, ast.Subscript):
@@ -215,7 +245,9 @@ class Generator:
             return Array(ast.unparse(inner), [self.coerce(inner, item, where) for item in value])
         if outer == "Map":
             key, item = inner.elts
-            return {self.coerce(key, k, where): self.coerce(item, v, where) for k, v in value.items()}
+            return {
+                self.coerce(key, k, where): self.coerce(item, v, where) for k, v in value.items()
+            }
         if outer == "Tuple":
             return tuple(self.coerce(e, v, where) for e, v in zip(inner.elts, value, strict=True))
         if outer == "type":
@@ -230,12 +262,18 @@ class Generator:
         if text.endswith(".static_class()"):
             return self.type_named(text.removesuffix(".static_class()"))
         head = text.split(".")[0]
-        if "." in text and (head in self.table["classes"] or not text[0].isdigit()) and text[0].isupper():
+        if (
+            "." in text
+            and (head in self.table["classes"] or not text[0].isdigit())
+            and text[0].isupper()
+        ):
             return getattr(self.type_named(head), text.split(".")[1], None)
         value = self._literal(node)
         if annotation is None or value is None:
             return value
-        if ast.unparse(annotation).split("[")[0] in self.table["classes"] or not isinstance(value, list):
+        if ast.unparse(annotation).split("[")[0] in self.table["classes"] or not isinstance(
+            value, list
+        ):
             return self.coerce(annotation, value, where)
         return value if ast.unparse(annotation)[:5] not in ("Array",) else Array("object", value)
 
@@ -266,12 +304,14 @@ def _scalar(wanted: type, value: Any, wrong: TypeError) -> Any:
 
 
 def parse_signature(text: str) -> ast.FunctionDef:
-    """Return the parsed form of a table signature such as '@classmethod (cls, a: int=0) -> bool'."""
+    """Return the parsed form of a table's signature, '@classmethod (cls, a: int=0) -> bool'."""
     return ast.parse(f"def f{text.removeprefix('@classmethod ')}: ...").body[0]
 
 
-def bind(gen: Generator, definition: ast.FunctionDef, where: str, args: tuple, kwargs: dict) -> dict:
-    """Return argument values by name, as the call would bind them; TypeError as Python would raise."""
+def bind(
+    gen: Generator, definition: ast.FunctionDef, where: str, args: tuple, kwargs: dict
+) -> dict:
+    """Return argument values by name, as the call would bind them. Raises TypeError."""
     parameters = [p for p in definition.args.args if p.arg != "cls"]
     defaults = definition.args.defaults
     first = len(parameters) - len(defaults)
@@ -351,7 +391,9 @@ def signature_of(gen: Generator, definition: ast.FunctionDef) -> inspect.Signatu
     )
 
 
-def make_property(gen: Generator, owner: str, name: str, type_text: str, read_only: bool) -> property:
+def make_property(
+    gen: Generator, owner: str, name: str, type_text: str, read_only: bool
+) -> property:
     def read(self: Any) -> Any:
         require_alive(self)
         return get_value(self, name, type_text)
@@ -361,5 +403,3 @@ def make_property(gen: Generator, owner: str, name: str, type_text: str, read_on
         set_value(self, name, type_text, value)
 
     return property(read, None if read_only else write, doc=f"{owner}.{name}: {type_text}")
-
-

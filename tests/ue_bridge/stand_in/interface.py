@@ -245,7 +245,8 @@ def _blueprint_init(self):
 def _add_source_widget(cls, widget_blueprint, widget_class, widget_name, widget_parent_name):
     names = [name for _kind, name, _parent in widget_blueprint._design]
     parent = str(widget_parent_name)
-    if str(widget_name) in names or (parent in ("", "None")) != (not names) and parent not in names:
+    is_root = parent in ("", "None")
+    if str(widget_name) in names or (is_root != (not names) and parent not in names):
         return None
     widget_blueprint._design.append((widget_class, str(widget_name), parent))
     return widget_class(widget_blueprint, str(widget_name))
@@ -328,8 +329,3 @@ def _uclass(module):
         return kind
 
     return decorate
-
-
-@B.method("ScopedEditorTransaction", "cancel")
-def _cancel(self):
-    editor_of(self).commands.append("transaction cancelled")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vectors, rotators, quaternions, transforms by Unreal's rules (left-handed, Z up, degrees).
 
-Axes of a rotator and the quaternion of a rotator are the engine's published formulas; a transform is
-scale, then rotation, then translation, and `a * b` applies a first.
+Axes of a rotator and the quaternion of a rotator are the engine's published formulas; a transform
+is scale, then rotation, then translation, and `a * b` applies a first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from .generator import BEHAVIOURS as B
 def axes(rotator: Any) -> tuple[tuple, tuple, tuple]:
     """Return the forward, right and up axes of a rotator."""
     r, p, y = (math.radians(a) for a in (rotator.roll, rotator.pitch, rotator.yaw))
-    sr, cr, sp, cp, sy, cy = math.sin(r), math.cos(r), math.sin(p), math.cos(p), math.sin(y), math.cos(y)
+    sr, cr, sp, cp, sy, cy = (
+        math.sin(r),
+        math.cos(r),
+        math.sin(p),
+        math.cos(p),
+        math.sin(y),
+        math.cos(y),
+    )
     forward = (cp * cy, cp * sy, sp)
     right = (sr * sp * cy - cr * sy, sr * sp * sy + cr * cy, -sr * cp)
     up = (-(cr * sp * cy + sr * sy), cy * sr - cr * sp * sy, cr * cp)
@@ -25,7 +32,14 @@ def axes(rotator: Any) -> tuple[tuple, tuple, tuple]:
 
 def quaternion_of(gen: Any, rotator: Any) -> Any:
     r, p, y = (math.radians(a) / 2 for a in (rotator.roll, rotator.pitch, rotator.yaw))
-    sr, cr, sp, cp, sy, cy = math.sin(r), math.cos(r), math.sin(p), math.cos(p), math.sin(y), math.cos(y)
+    sr, cr, sp, cp, sy, cy = (
+        math.sin(r),
+        math.cos(r),
+        math.sin(p),
+        math.cos(p),
+        math.sin(y),
+        math.cos(y),
+    )
     return gen.type_named("Quat")(
         x=cr * sp * sy - sr * cp * cy,
         y=-cr * sp * cy - sr * cp * sy,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Media players, sources, textures and the Media Plate: opening takes editor ticks, as in Unreal."""
+"""Media players, sources, textures and the Media Plate: opening takes editor ticks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ B.initialiser("MediaPlayer")(_player_class_init)
 def _open_source(self, media_source):
     if media_source is None or not media_source.file_path:
         return False
-    self._state, self._url, self._time_s, self._left = "preparing", media_source.file_path, 0.0, TICKS_TO_OPEN
+    path = media_source.file_path
+    if path.startswith("./"):
+        path = str(editor_of(self).project_dir / "Content" / path[2:])
+    self._state, self._url, self._time_s, self._left = "preparing", path, 0.0, TICKS_TO_OPEN
     return True
 
 
@@ -111,7 +114,11 @@ def _get_url(self):
 
 @B.method("FileMediaSource", "set_file_path")
 def _set_file_path(self, path):
-    self._values["file_path"] = path
+    content = str(editor_of(self).project_dir / "Content") + "/"
+    # Paths under Content are kept relative to it, as the engine does.
+    self._values["file_path"] = (
+        "./" + path.removeprefix(content) if path.startswith(content) else path
+    )
 
 
 @B.method("MediaSource", "get_url")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from .wrappers import Array, Class, Name, WrapperBase
 
@@ -53,11 +53,16 @@ class EditorProperties:
 
     def _editor_property(self, name: str) -> tuple[str, bool]:
         for base in type(self).__mro__:
-            text = getattr(base, "__dict__", {}).get("_entry", {}).get("editor_properties", {}).get(name)
+            text = (
+                getattr(base, "__dict__", {})
+                .get("_entry", {})
+                .get("editor_properties", {})
+                .get(name)
+            )
             if text is not None:
                 type_text, _, access = text.rpartition(" ")
                 return type_text, access == "RW"
-        raise Exception(f"{type(self).__name__}: Failed to find property '{name}'")  # noqa: TRY002
+        raise Exception(f"{type(self).__name__}: Failed to find property '{name}'")
 
     def get_editor_property(self, name: str) -> Any:
         require_alive(self)
@@ -67,7 +72,7 @@ class EditorProperties:
         require_alive(self)
         type_text, writable = self._editor_property(str(name))
         if not writable:
-            raise Exception(f"{type(self).__name__}: property '{name}' is read-only")  # noqa: TRY002
+            raise Exception(f"{type(self).__name__}: property '{name}' is read-only")
         set_value(self, str(name), type_text, value)
 
     def set_editor_properties(self, properties: Mapping[str, Any]) -> None:
@@ -78,7 +83,7 @@ class EditorProperties:
 class StructBase(EditorProperties, WrapperBase):
     """A struct: a value. Reading one gives a copy; write it back to its owner."""
 
-    _fields: dict[str, str] = {}
+    _fields: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kind = type(self)
@@ -99,7 +104,8 @@ class StructBase(EditorProperties, WrapperBase):
         for name, value in self.__dict__.items():
             object.__setattr__(made, name, value)
         values = {
-            k: v.copy() if isinstance(v, (StructBase, Array)) else v for k, v in self._values.items()
+            k: v.copy() if isinstance(v, (StructBase, Array)) else v
+            for k, v in self._values.items()
         }
         object.__setattr__(made, "_values", values)
         return made

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Level Sequences: bindings, tracks, sections, channels, and the evaluation of the open sequence.
 
-Opening a sequence spawns its spawnables; setting the playhead evaluates transform and float tracks of
-the root and of the shots and sub-sequences under it. Ends of ranges are exclusive.
+Opening a sequence spawns its spawnables; setting the playhead evaluates transform and float tracks
+of the root and of the shots and sub-sequences under it. Ends of ranges are exclusive.
 """
 
 from __future__ import annotations
@@ -286,7 +286,10 @@ def _set_property_name_and_path(self, property_name, property_path):
 @B.initialiser("MovieSceneSection")
 def _section_init(self):
     self._range = (None, None)
-    names = {"MovieScene3DTransformSection": TRANSFORM_CHANNELS, "MovieSceneFloatSection": ("Float",)}
+    names = {
+        "MovieScene3DTransformSection": TRANSFORM_CHANNELS,
+        "MovieSceneFloatSection": ("Float",),
+    }
     kind = {"MovieScene3DTransformSection": "MovieSceneScriptingDoubleChannel"}
     kind = kind.get(type(self).__name__, "MovieSceneScriptingFloatChannel")
     self._channels = []
@@ -364,7 +367,11 @@ def _channel_behaviours(owner: str, key_type: str) -> None:
     def get_num_keys(self):
         return len(self._keys)
 
-    for name, call in (("add_key", add_key), ("set_default", set_default), ("get_num_keys", get_num_keys)):
+    for name, call in (
+        ("add_key", add_key),
+        ("set_default", set_default),
+        ("get_num_keys", get_num_keys),
+    ):
         B.method(owner, name)(call)
 
 
@@ -506,4 +513,3 @@ def _get_global_position(cls, time_unit):
 @B.method(LIBRARY, "get_bound_objects")
 def _get_bound_objects(cls, object_binding):
     return objects_of(editor_of(cls), object_binding._binding)
-

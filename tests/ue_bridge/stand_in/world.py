@@ -142,10 +142,20 @@ def _set_actor_location_and_rotation(self, new_location, new_rotation, sweep, te
 
 
 @B.method("Actor", "attach_to_actor")
-def _attach_to_actor(self, parent_actor, socket_name, location_rule, rotation_rule, scale_rule,
-                     weld_simulated_bodies):
-    root_of(self)._parent = root_of(parent_actor)
+def _attach_to_actor(
+    self, parent_actor, socket_name, location_rule, rotation_rule, scale_rule, weld_simulated_bodies
+):
+    root = root_of(self)
+    kept = world_transform(root)
+    root._parent = root_of(parent_actor)
+    if location_rule.name == "KEEP_WORLD":
+        set_world_transform(root, kept)
     return True
+
+
+@B.method("Actor", "set_actor_enable_collision")
+def _set_actor_enable_collision(self, new_actor_enable_collision):
+    self._collides = new_actor_enable_collision
 
 
 @B.method("Actor", "destroy_actor")

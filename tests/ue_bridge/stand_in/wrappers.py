@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hand-written wrapped types of the stand-in: names, texts, arrays, delegates, classes, enums."""
+"""The hand-written types of the stand-in: names, texts, arrays, delegates, classes, enums."""
 
 from __future__ import annotations
 
@@ -85,13 +85,15 @@ class Array(WrapperBase, MutableSequence):
         return Array(self._type, self._items)
 
     def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, (Array, list, tuple)) else NotImplemented
+        return (
+            list(self) == list(other) if isinstance(other, (Array, list, tuple)) else NotImplemented
+        )
 
     __hash__ = None
 
 
 class MulticastDelegate(WrapperBase):
-    """A dynamic multicast delegate; `broadcast` calls the callables in the order they were added."""
+    """A dynamic multicast delegate; `broadcast` calls the callables in their order."""
 
     def __init__(self) -> None:
         self._callables: list[Callable] = []
@@ -156,3 +158,19 @@ class EnumBase(WrapperBase):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}.{self._name}: {self._value}>"
+
+
+class ScopedEditorTransaction:
+    """A transaction: a context manager."""
+
+    def __init__(self, desc: Any) -> None:
+        self.desc = desc
+
+    def __enter__(self) -> ScopedEditorTransaction:
+        return self
+
+    def __exit__(self, type: Any, value: Any, traceback: Any) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        return None

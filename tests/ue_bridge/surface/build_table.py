@@ -17,7 +17,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-ALWAYS = {"Object", "_ObjectBase", "StructBase", "EnumBase", "Name", "Text", "Array", "StaticMeshActor"}
+ALWAYS = {
+    "Object",
+    "_ObjectBase",
+    "StructBase",
+    "EnumBase",
+    "Name",
+    "Text",
+    "Array",
+    "StaticMeshActor",
+}
 
 
 def names_in(files: list[Path]) -> set[str]:
@@ -29,7 +38,11 @@ def names_in(files: list[Path]) -> set[str]:
                 found.add(node.attr)
             elif isinstance(node, ast.keyword) and node.arg:
                 found.add(node.arg)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            elif (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node.value.isidentifier()
+            ):
                 found.add(node.value)
     return found
 
@@ -43,9 +56,15 @@ def cut(full: dict, names: set[str]) -> dict:
         if name in classes or name not in full["classes"]:
             continue
         entry = full["classes"][name]
-        kept = {k: entry[k] for k in ("bases", "kind", "module", "plugin", "enum_values") if entry.get(k)}
+        kept = {
+            k: entry[k]
+            for k in ("bases", "kind", "module", "plugin", "enum_values")
+            if entry.get(k)
+        }
         for kind in ("methods", "properties", "editor_properties"):
-            members = {m: t for m, t in entry.get(kind, {}).items() if m in names or m == "__init__"}
+            members = {
+                m: t for m, t in entry.get(kind, {}).items() if m in names or m == "__init__"
+            }
             if entry["kind"] == "struct" and kind != "methods":
                 members = entry.get(kind, {})
             if members:
@@ -56,16 +75,24 @@ def cut(full: dict, names: set[str]) -> dict:
             for text in kept.get(kind, {}).values():
                 mentioned |= set(re.findall(r"\b[A-Z]\w+", text))
         wanted += [
-            m for m in mentioned
-            if m in full["classes"] and (m in entry["bases"] or full["classes"][m]["kind"] != "class")
+            m
+            for m in mentioned
+            if m in full["classes"]
+            and (m in entry["bases"] or full["classes"][m]["kind"] != "class")
         ]
     functions = {n: t for n, t in full["functions"].items() if n in names}
     meta = {k: full["_meta"][k] for k in ("ue_version", "source", "notes")}
-    return {"_meta": meta, "functions": dict(sorted(functions.items())), "classes": dict(sorted(classes.items()))}
+    return {
+        "_meta": meta,
+        "functions": dict(sorted(functions.items())),
+        "classes": dict(sorted(classes.items())),
+    }
 
 
 def main(argv: list[str]) -> int:
-    files = sorted((ROOT / "ue_bridge").rglob("*.py")) + sorted((ROOT / "tests/ue_bridge").rglob("*.py"))
+    files = sorted((ROOT / "ue_bridge").rglob("*.py")) + sorted(
+        (ROOT / "tests/ue_bridge").rglob("*.py")
+    )
     table = cut(json.loads(Path(argv[1]).read_text("utf-8")), names_in(files))
     target = HERE / "unreal_5_5.json"
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -122,7 +122,7 @@ def _near_m(component: unreal.CameraComponent, units_per_m: float) -> float:
 
 
 def unique_names(labelled: list[tuple[str, str]]) -> list[str]:
-    """Return a name for each (label, path): the label, with the object's name where two share one."""
+    """Return a name for each (label, path): the label, and the object's name where two share it."""
     counts: dict[str, int] = {}
     for label, _path in labelled:
         counts[label] = counts.get(label, 0) + 1

@@ -25,7 +25,7 @@ def engine_version() -> tuple[int, int]:
 
 
 def check_engine() -> None:
-    """Raise SynCamError for an engine too old, or one that lacks a plugin. A newer one is let in."""
+    """Raise SynCamError for an engine too old, or one that lacks a plugin; newer is let in."""
     version = engine_version()
     if version < OLDEST:
         raise SynCamError(
@@ -46,7 +46,7 @@ def check_engine() -> None:
 
 
 class Ticker:
-    """Calls a function each editor frame: the engine's ticker where there is one (5.7), else Slate."""
+    """Calls a function each editor frame: by the engine's ticker (5.7), else Slate's."""
 
     def __init__(self, call: Callable[[float], None]) -> None:
         self._call = call

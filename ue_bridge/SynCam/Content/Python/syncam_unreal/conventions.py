@@ -2,9 +2,9 @@
 """Unreal's axes and units to the project's convention and back: the only place that flips them.
 
 Unreal: left-handed world, Z up, in world units (centimetres unless World to Meters says otherwise);
-a camera looks along its X axis, Y right, Z up. The project: right-handed, Z up, metres, OpenCV camera
-axes (x right, y down, z forward). World points go by S = diag(1, -1, 1) / World to Meters, so that X
-stays forward and Y turns from right to left. No `unreal` here: plain numbers only.
+a camera looks along its X axis, Y right, Z up. The project: right-handed, Z up, metres, OpenCV
+camera axes (x right, y down, z forward). World points go by S = diag(1, -1, 1) / World to Meters,
+so that X stays forward and Y turns from right to left. No `unreal` here: plain numbers only.
 """
 
 from __future__ import annotations
@@ -54,24 +54,27 @@ def camera_to_world_cv_m(
     return rigid(tuple(zip(*columns, strict=True)), point_to_m(location_uu, world_to_meters))
 
 
-def unreal_placement(
-    c2w_cv_m: Matrix4, world_to_meters: float = 100.0
-) -> tuple[Vector3, tuple[float, float, float]]:
+def unreal_placement(c2w_cv_m: Matrix4, world_to_meters: float = 100.0) -> tuple[Vector3, Vector3]:
     """Return the location (world units) and (roll, pitch, yaw) in degrees of a camera's pose.
 
     Inverse of `camera_to_world_cv_m`; at a pitch of +-90 degrees the roll is 0.
     """
     right, down, forward = (_flip_y([c2w_cv_m[i][k] for i in range(3)]) for k in range(3))
-    up = tuple(-c for c in down)
-    pitch = math.atan2(forward[2], math.hypot(forward[0], forward[1]))
-    if math.hypot(forward[0], forward[1]) < 1e-9:
+    angles = angles_of_axes(forward, right, tuple(-c for c in down))
+    return point_to_uu(centre_of(c2w_cv_m), world_to_meters), angles
+
+
+def angles_of_axes(x_axis: Vector3, y_axis: Vector3, z_axis: Vector3) -> Vector3:
+    """Return roll, pitch, yaw in degrees of the rotator with these unit axes in Unreal's world."""
+    level = math.hypot(x_axis[0], x_axis[1])
+    pitch = math.atan2(x_axis[2], level)
+    if level < 1e-9:
         # Straight up or down: yaw and roll turn about one axis, and yaw takes it all.
-        yaw, roll = math.atan2(-right[0], right[1]), 0.0
+        yaw, roll = math.atan2(-y_axis[0], y_axis[1]), 0.0
     else:
-        yaw = math.atan2(forward[1], forward[0])
-        roll = math.atan2(-right[2], up[2])
-    location = point_to_uu(centre_of(c2w_cv_m), world_to_meters)
-    return location, (math.degrees(roll), math.degrees(pitch), math.degrees(yaw))
+        yaw = math.atan2(x_axis[1], x_axis[0])
+        roll = math.atan2(-y_axis[2], z_axis[2])
+    return (math.degrees(roll), math.degrees(pitch), math.degrees(yaw))
 
 
 def _flip_y(vector: Sequence[float]) -> Vector3:

@@ -2,8 +2,8 @@
 """From an Unreal lens to `K`: filmback, focal length, squeeze, plate crop, sensor offset, aspect.
 
 The engine's rules, as far as they are public (docs/unreal.md lists which a real editor must still
-confirm): the plate crop shortens one side of the sensor, the squeeze widens what it sees, the offset
-shifts it, and a camera that does not constrain its aspect keeps one of its angles of view.
+confirm): the plate crop shortens one side of the sensor, the squeeze widens what it sees, the
+offset shifts it, and a camera that does not constrain its aspect keeps one of its angles of view.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Lens:
     """Which angle of view an unconstrained camera keeps in a picture of another aspect."""
 
 
-def lens_of_field_of_view(fov_x_deg: float, aspect: float, constrain: bool, keep: str = "x") -> Lens:
+def lens_of_field_of_view(
+    fov_x_deg: float, aspect: float, constrain: bool, keep: str = "x"
+) -> Lens:
     """Return the lens of a plain camera component, which has an angle and an aspect only."""
     width_mm = 36.0
     half = math.tan(math.radians(fov_x_deg) / 2.0)
@@ -107,9 +109,9 @@ def intrinsics_of(lens: Lens, width_px: int, height_px: int) -> Matrix3:
     """Return the 3x3 `K` of this lens for a picture of `width_px` x `height_px`.
 
     A constrained camera fills the picture with its own frame (whole pixels stretch it by less than
-    one part in a thousand, which `K` says exactly). An unconstrained one has square pixels and keeps
-    the angle of `keep`. A sensor moved to the right or up shows more of that side, so the principal
-    point moves to the left or down.
+    one part in a thousand, which `K` says exactly). An unconstrained one has square pixels and
+    keeps the angle of `keep`. A sensor moved to the right or up shows more of that side, so the
+    principal point moves to the left or down.
     """
     width_mm, height_mm = used_sensor_mm(lens)
     fx = width_px * lens.focal_length_mm / (width_mm * lens.squeeze)

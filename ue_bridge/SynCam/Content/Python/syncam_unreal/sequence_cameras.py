@@ -3,7 +3,8 @@
 
 The sequence is opened, the playhead set, the bound components asked where they are: attachments,
 constraints and blends count. Possessables and spawnables, of the sequence and of the shots and
-sub-sequences under it. Reading is a generator: it yields between frames, so that a tick takes a few.
+sub-sequences under it. Reading is a generator: it yields between frames, so that a tick takes a
+few.
 """
 
 from __future__ import annotations

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The panel as an Editor Utility Widget, by the route that this engine allows.
+
+1. 5.7: the widget tree is authored from Python and saved with the asset.
+2. Older: an Editor Utility Widget with its one default panel is made on first run, and the panel is
+   filled each time it opens; what is put into it at run time is not saved.
+Where neither gives a panel the menus of `panel_menu.py` do the same work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import unreal
+
+from . import compat, panel_layout
+from .assets import AssetMaker
+from .controller import Controller
+from .panel_state import PanelView
+
+FOLDER = "/Game/SynCam"
+PANEL_NAMES = ("WidgetTree.Root", "WidgetTree.CanvasPanel_0", "WidgetTree.RootWidget")
+
+
+class PanelWidget:
+    """An open panel: draws views, hands clicks and fields to the controller.
+
+    The instance holds its widgets and callables: the editor would let them go.
+    """
+
+    def __init__(self, controller: Controller, widgets: dict[str, unreal.Widget], tab: str) -> None:
+        self.controller, self.tab = controller, tab
+        self._widgets = widgets
+        self._calls: list[Callable[[], None]] = []
+        self._drawn: PanelView | None = None
+        for item in panel_layout.ITEMS:
+            self._prepare(item, widgets[item.name])
+
+    def _prepare(self, item: panel_layout.Item, widget: Any) -> None:
+        if item.text:
+            widget.set_text(item.text)
+        if item.kind == "TextBlock":
+            widget.set_auto_wrap_text(True)
+        for option in item.options:
+            widget.add_option(option)
+        if item.field:
+            self._set_field(widget, item, getattr(self.controller.fields, item.field))
+            if item.hint:
+                widget.set_hint_text(item.hint)
+        if item.action:
+            call = self._click_of(item)
+            self._calls.append(call)
+            widget.on_clicked.add_callable(call)
+
+    def _click_of(self, item: panel_layout.Item) -> Callable[[], None]:
+        def clicked() -> None:
+            self.read_fields()
+            if item.action == "apply":
+                self.controller.apply(self._chosen_job())
+            else:
+                getattr(self.controller, item.action)()
+
+        return clicked
+
+    def _chosen_job(self) -> str:
+        label = self._widgets["History"].get_selected_option()
+        return next((job.job_id for job in self.controller.history if job.label == label), "")
+
+    def read_fields(self) -> None:
+        """Bring what stands in the widgets into the controller's fields."""
+        for item in panel_layout.ITEMS:
+            if item.field:
+                widget = self._widgets[item.name]
+                combo = item.kind == "ComboBoxString"
+                value = widget.get_selected_option() if combo else widget.get_text()
+                setattr(self.controller.fields, item.field, str(value))
+
+    def _set_field(self, widget: Any, item: panel_layout.Item, value: str) -> None:
+        if item.kind == "ComboBoxString":
+            widget.set_selected_option(value)
+        else:
+            widget.set_text(value)
+
+    def draw(self, view: PanelView) -> None:
+        """Show a view; widgets whose part of it is unchanged are left alone."""
+        for item in panel_layout.ITEMS:
+            if item.shows and self._changed(view, item.shows):
+                self._show(item, getattr(view, item.shows))
+            if item.enabled and self._changed(view, item.enabled):
+                self._widgets[item.name].set_is_enabled(getattr(view, item.enabled))
+        self._drawn = view
+
+    def _changed(self, view: PanelView, name: str) -> bool:
+        return self._drawn is None or getattr(view, name) != getattr(self._drawn, name)
+
+    def _show(self, item: panel_layout.Item, value: Any) -> None:
+        widget = self._widgets[item.name]
+        if item.kind == "ProgressBar":
+            widget.set_percent(value)
+        elif item.kind == "ComboBoxString":
+            chosen = widget.get_selected_option()
+            widget.clear_options()
+            for option in value:
+                widget.add_option(option)
+            widget.set_selected_option(chosen if chosen in value else value[0] if value else "")
+        else:
+            widget.set_text(value)
+
+    def is_open(self) -> bool:
+        """Return whether the tab still exists; a closed one takes its widgets with it."""
+        subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
+        return subsystem.does_tab_exist(self.tab)
+
+    def close(self) -> None:
+        unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem).close_tab_by_id(self.tab)
+
+
+def open_panel(controller: Controller) -> PanelWidget | None:
+    """Open the panel; None where this editor gives no way to fill one."""
+    opened = _open_authored(controller) if compat.has_widget_authoring() else None
+    return opened or _open_filled(controller)
+
+
+def _blueprint(name: str) -> unreal.EditorUtilityWidgetBlueprint:
+    maker = AssetMaker()
+    factory = unreal.EditorUtilityWidgetBlueprintFactory()
+    factory.set_editor_property("parent_class", unreal.EditorUtilityWidget)
+    return maker.get_or_make(f"{FOLDER}/{name}", unreal.EditorUtilityWidgetBlueprint, factory)
+
+
+def _open_authored(controller: Controller) -> PanelWidget | None:
+    """Route 1: the tree is part of the asset; built where a widget of the layout is missing."""
+    blueprint = _blueprint(f"EUW_SynCam_{panel_layout.VERSION}")
+    library = unreal.EditorUtilityLibrary
+    for item in panel_layout.ITEMS:
+        if library.find_source_widget_by_name(blueprint, item.name) is None:
+            library.add_source_widget(blueprint, getattr(unreal, item.kind), item.name, item.parent)
+    unreal.EditorAssetLibrary.save_loaded_asset(blueprint)
+    subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
+    widget, tab = subsystem.spawn_and_register_tab_and_get_id(blueprint)
+    found = {item.name: widget.find_child_widget_by_name(item.name) for item in panel_layout.ITEMS}
+    if any(part is None for part in found.values()):
+        subsystem.close_tab_by_id(tab)
+        return None
+    return PanelWidget(controller, found, str(tab))
+
+
+def _open_filled(controller: Controller) -> PanelWidget | None:
+    """Route 2: find the asset's one panel and fill it now."""
+    blueprint = _blueprint("EUW_SynCam_Panel")
+    unreal.EditorAssetLibrary.save_loaded_asset(blueprint)
+    subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
+    widget, tab = subsystem.spawn_and_register_tab_and_get_id(blueprint)
+    panel = _panel_of(widget)
+    if panel is None:
+        subsystem.close_tab_by_id(tab)
+        return None
+    panel.clear_children()
+    made: dict[str, unreal.Widget] = {}
+    for item in panel_layout.ITEMS:
+        part = unreal.new_object(
+            getattr(unreal, item.kind), outer=widget, name=f"SynCam{item.name}"
+        )
+        made[item.name] = part
+        (made[item.parent] if item.parent else panel).add_child(part)
+    return PanelWidget(controller, made, str(tab))
+
+
+def _panel_of(widget: unreal.EditorUtilityWidget) -> unreal.PanelWidget | None:
+    for name in PANEL_NAMES:
+        found = unreal.find_object(widget, name)
+        if isinstance(found, unreal.PanelWidget):
+            return found
+    try:
+        found = widget.get_editor_property("Root")
+    except Exception:  # noqa: BLE001 - the editor raises plain Exception for a property it lacks
+        return None
+    return found if isinstance(found, unreal.PanelWidget) else None

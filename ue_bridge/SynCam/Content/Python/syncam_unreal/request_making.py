@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the panel's fields and a rig to a request, checked against the preset's envelope."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+from syncam_engine.link import rig_json
+from syncam_engine.link.envelope import Envelope, EnvelopeIssue, check_request, check_rig
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.messages import GenerateRequest, PresetInfo
+from syncam_engine.link.rig import Rig
+
+from .panel_state import MODES, PanelFields
+
+
+def choose_preset(presets: list[PresetInfo], wanted: str) -> PresetInfo:
+    """Return the preset of this name, or the engine's default. Raises SynCamError "preset.*"."""
+    if wanted:
+        for preset in presets:
+            if preset.name == wanted:
+                return preset
+        names = ", ".join(preset.name for preset in presets)
+        raise SynCamError(
+            "preset.unknown",
+            f"The engine has no preset {wanted!r}; it has {names or 'none'}.",
+            value=wanted,
+            nearest=presets[0].name if presets else None,
+        )
+    usable = [preset for preset in presets if preset.available] or presets
+    if not usable:
+        raise SynCamError("preset.none", "The engine has no preset.")
+    return next((preset for preset in usable if preset.default), usable[0])
+
+
+def pictures_of(preset: PresetInfo) -> tuple[int, Fraction, tuple[int, int]]:
+    """Return the preset's own picture count, frames a second and WIDTH, HEIGHT."""
+    defaults = preset.defaults
+    fps = defaults.get("fps", 15)
+    fps = Fraction(*fps) if isinstance(fps, (list, tuple)) else Fraction(fps)
+    return int(defaults["frames"]), fps, (int(defaults["width"]), int(defaults["height"]))
+
+
+def whole_number(text: str, what: str) -> int | None:
+    """Return the number in a field, None for an empty one. Raises SynCamError "panel.number"."""
+    if not text.strip():
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise SynCamError(
+            "panel.number",
+            f"The {what} is {text!r}; it must be a whole number or empty.",
+            value=text,
+            fix=f"Empty the {what}",
+        ) from None
+
+
+def check_fields(fields: PanelFields) -> None:
+    """Raise SynCamError for fields that no job can be made of."""
+    whole_number(fields.seed, "seed")
+    whole_number(fields.steps, "steps")
+    whole_number(fields.first_frame, "first frame")
+    if not fields.prompt.strip():
+        raise SynCamError(
+            "prompt.empty",
+            "The prompt is empty; say in a few words what happens.",
+            value="",
+            fix="Type a prompt",
+        )
+    if fields.mode not in MODES:
+        raise SynCamError(
+            "panel.mode",
+            f"The mode is {fields.mode!r}; it must be one of {', '.join(MODES)}.",
+            value=fields.mode,
+            nearest="text",
+        )
+    if not fields.take.strip():
+        raise SynCamError("panel.take", "The take has no name.", value="", nearest="Take1")
+
+
+def make_request(
+    fields: PanelFields, rig: Rig, scene_frames: list[float], preset: PresetInfo
+) -> GenerateRequest:
+    """Return the job; what the panel leaves open is the preset's own, the seed is drawn."""
+    pictures, fps, (width, height) = pictures_of(preset)
+    seed = whole_number(fields.seed, "seed")
+    return GenerateRequest(
+        rig=rig_json.rig_to_dict(rig),
+        prompt=fields.prompt.strip(),
+        negative_prompt=fields.negative_prompt.strip(),
+        seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
+        steps=whole_number(fields.steps, "steps"),
+        width=width,
+        height=height,
+        frames=pictures,
+        fps=(fps.numerator, fps.denominator),
+        scene_frames=scene_frames,
+        mode=fields.mode,
+        preset=preset.name,
+        fit_rule=fields.fit_rule,
+    )
+
+
+def check(request: GenerateRequest, rig: Rig, preset: PresetInfo) -> list[str]:
+    """Return what is outside the preset's training, in sentences. Raises SynCamError."""
+    if not preset.envelope:
+        return []
+    envelope = Envelope.from_dict(preset.envelope)
+    fitted = replace(
+        rig,
+        cameras=tuple(
+            fit_camera(camera, request.width, request.height, request.fit_rule).camera
+            for camera in rig.cameras
+        ),
+    )
+    numbers = SimpleNamespace(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        width=request.width,
+        height=request.height,
+        frames=request.frames,
+        steps=preset.defaults.get("steps", envelope.steps[0])
+        if request.steps is None
+        else request.steps,
+    )
+    issues: list[EnvelopeIssue] = check_request(numbers, envelope) + check_rig(fitted, envelope)
+    for issue in issues:
+        if issue.kind == "refuse":
+            raise issue.to_error()
+    return [issue.sentence for issue in issues]
+
+
+def input_clips(fields: PanelFields, rig: Rig) -> list[Path]:
+    """Return the clips that the mode needs: none, one reference, or one previz a camera."""
+    if fields.mode == "text":
+        return []
+    given = Path(fields.clips)
+    if fields.mode == "reference":
+        if not given.is_file():
+            raise SynCamError(
+                "input.missing",
+                f"The reference clip '{fields.clips}' is not a file.",
+                value=fields.clips,
+                fix="Choose the clip of the anchor camera",
+            )
+        return [given]
+    paths = [given / f"{camera.name}.mp4" for camera in rig.cameras]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise SynCamError(
+            "input.missing",
+            f"The folder '{fields.clips}' has no {missing[0]}; previz needs one for each camera.",
+            value=missing,
+            fix="Render each camera to <camera name>.mp4 in that folder",
+        )
+    return paths

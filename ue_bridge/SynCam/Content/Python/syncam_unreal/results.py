@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job's clips onto planes in the level: files, media assets, material instances, actors.
+
+A take has one set of assets, `/Game/SynCam/<take>/{MS,MP,MT,MI}_<camera>`, which later jobs update;
+the clips have new file names each time, because a file that a player holds open cannot be written
+over on Windows. Work is a generator, one camera a step; what a failed run made is taken back.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import unreal
+
+from syncam_engine.link.camera import Camera
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.rig import Rig
+
+from . import camera_reading, materials, plates, preconditions
+from .assets import AssetMaker, asset_name
+
+PLANE_MESH = "/Engine/BasicShapes/Plane"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One camera's file on this machine."""
+
+    camera: str
+    path: Path
+    width_px: int
+    height_px: int
+    frames: int = 0
+    fps: tuple[int, int] = (15, 1)
+
+
+@dataclass(kw_only=True)
+class Take:
+    """What to show: a job's clips on the cameras that they were made for."""
+
+    name: str
+    job_id: str
+    rig: Rig
+    clips: list[Clip]
+    fit_rule: str = "crop"
+    distance_m: float = 1.0
+    style: str = "plane"
+    """plane, or media plate."""
+    media_track: bool = False
+    """Add Media Tracks to the open sequence too."""
+    first_frame: int = 0
+    """Where the Media Tracks begin, in display frames."""
+
+
+@dataclass(kw_only=True)
+class Shown:
+    """What a take made. Holds the players, which the editor would let go."""
+
+    take: str
+    players: dict[str, unreal.MediaPlayer] = field(default_factory=dict)
+    sources: dict[str, unreal.FileMediaSource] = field(default_factory=dict)
+    textures: dict[str, unreal.MediaTexture] = field(default_factory=dict)
+    plates: dict[str, unreal.Actor] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    old_files: list[Path] = field(default_factory=list)
+
+
+def show_take(take: Take, shown: Shown) -> Iterator[float]:
+    """Bring a take's clips into the level, one camera a step; yields the part done.
+
+    Fills `shown`. Raises SynCamError and leaves nothing of this run behind.
+    """
+    preconditions.check_ready()
+    if take.style == "media plate" and not hasattr(unreal, "MediaPlate"):
+        raise SynCamError(
+            "unreal.plugin",
+            "The plugin 'Media Plate' is not enabled in this project.",
+            value="MediaPlate",
+            fix="Enable Media Plate, or show the clips on planes",
+        )
+    maker = AssetMaker()
+    cameras = {camera.name: camera for camera in take.rig.cameras}
+    try:
+        for index, clip in enumerate(take.clips):
+            _show_clip(maker, take, cameras[clip.camera], clip, shown)
+            yield (index + 1) / len(take.clips)
+        if take.media_track:
+            _add_media_tracks(maker, take, shown)
+    except BaseException:
+        maker.undo()
+        raise
+
+
+def _show_clip(maker: AssetMaker, take: Take, camera: Camera, clip: Clip, shown: Shown) -> None:
+    name = asset_name(clip.camera)
+    folder = f"{materials.FOLDER}/{asset_name(take.name)}"
+    target = clip_file(take, clip)
+    _copy(clip.path, target, maker)
+    crop = plates.plate_crop_of(camera, clip.width_px, clip.height_px, take.fit_rule)
+
+    source = maker.get_or_make(
+        f"{folder}/MS_{name}", unreal.FileMediaSource, unreal.FileMediaSourceFactoryNew()
+    )
+    player = maker.get_or_make(
+        f"{folder}/MP_{name}", unreal.MediaPlayer, unreal.MediaPlayerFactoryNew()
+    )
+    texture = maker.get_or_make(
+        f"{folder}/MT_{name}", unreal.MediaTexture, unreal.MediaTextureFactoryNew()
+    )
+    old = Path(source.file_path).name if source.file_path else ""
+    before = source.file_path
+    source.set_file_path(str(target))
+    maker.on_undo(lambda: source.set_file_path(before))
+    player.set_editor_property("play_on_open", False)
+    player.set_editor_property("loop", True)
+    materials.configure_texture(texture, player)
+    instance = materials.plate_instance(maker, f"{folder}/MI_{name}", texture, crop)
+    for asset in (source, player, texture, instance):
+        maker.save(asset)
+    actor = _place(maker, take, camera, clip, instance, source)
+    if take.style == "media plate":
+        player = actor.media_plate_component.get_media_player()
+    shown.players[clip.camera] = player
+    shown.sources[clip.camera], shown.textures[clip.camera] = source, texture
+    shown.plates[clip.camera], shown.files[clip.camera] = actor, target
+    if old and old != target.name:
+        shown.old_files.append(target.with_name(old))
+
+
+def clip_file(take: Take, clip: Clip) -> Path:
+    """Return where a clip lies in the project: a new name for each job."""
+    folder = preconditions.content_dir() / "Movies" / "SynCam" / asset_name(take.name)
+    return folder / f"{asset_name(clip.camera)}_{take.job_id[:8]}{clip.path.suffix or '.mp4'}"
+
+
+def _copy(source: Path, target: Path, maker: AssetMaker) -> None:
+    if target.exists() and target.stat().st_size == source.stat().st_size:
+        return  # The same job was shown before; a player may hold the file.
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SynCamError(
+            "unreal.clip_copy",
+            f"The clip '{source.name}' cannot be copied to '{target.parent}': {error.strerror}.",
+            value=str(target),
+        ) from None
+    maker.on_undo(lambda: target.unlink(missing_ok=True))
+
+
+def plate_tag(take: str, camera: str) -> str:
+    """Return the actor tag by which a plate is found again."""
+    return f"SynCam:{asset_name(take)}:{asset_name(camera)}"
+
+
+def _place(
+    maker: AssetMaker,
+    take: Take,
+    camera: Camera,
+    clip: Clip,
+    instance: unreal.MaterialInstanceConstant,
+    source: unreal.FileMediaSource,
+) -> unreal.Actor:
+    """Put the plane in front of the camera, or move the one that stands there."""
+    subsystem = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
+    tag = plate_tag(take.name, clip.camera)
+    actors = list(subsystem.get_all_level_actors())
+    kind = unreal.MediaPlate if take.style == "media plate" else unreal.StaticMeshActor
+    actor = next((a for a in actors if isinstance(a, kind) and a.actor_has_tag(tag)), None)
+    plate = plates.plate_of(
+        camera,
+        (clip.width_px, clip.height_px),
+        rule=take.fit_rule,
+        distance_m=take.distance_m,
+        world_to_meters=camera_reading.world_to_meters(),
+    )
+    at = unreal.Vector(*plate.location_uu)
+    roll, pitch, yaw = plate.roll_pitch_yaw_deg
+    turned = unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw)
+    with unreal.ScopedEditorTransaction("SynCam: show a clip"):
+        if actor is None:
+            selected = subsystem.get_selected_level_actors()
+            actor = subsystem.spawn_actor_from_class(kind, at, turned)
+            if actor is None:
+                raise SynCamError("unreal.spawn", "The editor did not place a plane in the level.")
+            maker.on_undo(lambda: subsystem.destroy_actor(actor))
+            subsystem.set_selected_level_actors(selected)  # Spawning takes the selection.
+            actor.set_actor_label(f"SynCam {take.name} {clip.camera}")
+            actor.set_folder_path(f"SynCam/{take.name}")
+            actor.set_editor_property("tags", [*actor.tags, tag])
+        actor.set_actor_transform(
+            unreal.Transform(at, turned, unreal.Vector(*plate.scale)), False, False
+        )
+        actor.set_actor_enable_collision(False)
+        mesh = actor.static_mesh_component
+        mesh.set_mobility(unreal.ComponentMobility.MOVABLE)
+        if take.style != "media plate":
+            mesh.set_static_mesh(unreal.load_asset(PLANE_MESH))
+            mesh.set_material(0, instance)
+        _follow_camera(actor, actors, camera.name)
+    return actor
+
+
+def _follow_camera(plate: unreal.Actor, actors: list[unreal.Actor], name: str) -> None:
+    """Attach the plane to its camera where the level has one of that name alone."""
+    named = [
+        actor
+        for actor in actors
+        if isinstance(actor, unreal.CameraActor) and actor.get_actor_label() == name
+    ]
+    if len(named) == 1:
+        keep = unreal.AttachmentRule.KEEP_WORLD
+        plate.attach_to_actor(named[0], "", keep, keep, keep)
+
+
+def _add_media_tracks(maker: AssetMaker, take: Take, shown: Shown) -> None:
+    """Put a Media Track for each clip into the open sequence: Sequencer's time drives it."""
+    sequence = unreal.LevelSequenceEditorBlueprintLibrary.get_current_level_sequence()
+    if sequence is None or not hasattr(unreal, "MovieSceneMediaTrack"):
+        missing = "no Level Sequence is open" if sequence is None else "Media Compositing is off"
+        raise SynCamError(
+            "unreal.media_track",
+            f"Media Tracks cannot be added: {missing}.",
+            fix="Open a sequence and enable the plugin Media Compositing",
+        )
+    rate = sequence.get_display_rate()
+    for clip in take.clips:
+        label = f"SynCam {take.name} {clip.camera}"
+        tracks = sequence.find_tracks_by_type(unreal.MovieSceneMediaTrack)
+        track = next((t for t in tracks if str(t.get_display_name()) == label), None)
+        if track is None:
+            track = sequence.add_track(unreal.MovieSceneMediaTrack)
+            track.set_display_name(label)
+            maker.on_undo(lambda track=track: sequence.remove_track(track))
+        sections = track.get_sections()
+        section = sections[0] if len(sections) else track.add_section()
+        seconds = clip.frames * clip.fps[1] / clip.fps[0]
+        length = max(1, round(seconds * rate.numerator / rate.denominator))
+        section.set_range(take.first_frame, take.first_frame + length)
+        section.set_editor_property("media_source", shown.sources[clip.camera])
+        section.set_editor_property("media_texture", shown.textures[clip.camera])
+        section.set_editor_property("looping", False)
+    unreal.LevelSequenceEditorBlueprintLibrary.refresh_current_level_sequence()

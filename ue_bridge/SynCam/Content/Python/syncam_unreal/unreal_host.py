@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The editor's side of the controller: cameras in, clips out, the log, dialogs, settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import unreal
+
+from syncam_engine.link import rig_json
+from syncam_engine.link.rig import Rig
+
+from . import preconditions, request_making, results, sequence_cameras
+from .camera_reading import label_of, unique_names
+from .level_cameras import LevelScope, find_cameras, read_level_rig
+from .panel_state import JobRecord, PanelFields
+from .playback import Playback
+from .sequence_cameras import SequenceReading, SequenceScope
+
+LOGGERS = {"log": unreal.log, "warning": unreal.log_warning, "error": unreal.log_error}
+
+
+class LevelReading:
+    """A level's cameras stand still: read at once, in the shape of a sequence's reading."""
+
+    def __init__(self, fields: PanelFields, fps: Fraction, size_px: tuple[int, int]) -> None:
+        self.rig: Rig | None = None
+        self.scene_frames: list[float] = []
+        self._fields, self._size_px = fields, size_px
+
+    def step(self, frames: int) -> bool:
+        scope = LevelScope(which=self._fields.source, tag=self._fields.tag)
+        self.rig = read_level_rig(scope, anchor=self._fields.anchor, size_px=self._size_px)
+        return True
+
+    def close(self) -> None:
+        return None
+
+
+class UnrealHost:
+    """See controller.Host."""
+
+    def __init__(self, *, dialogs: bool = True) -> None:
+        self.dialogs = dialogs
+        self.playbacks: dict[str, Playback] = {}
+        """By take: the players are held here, or the editor would collect them."""
+        self._shown: dict[str, results.Shown] = {}
+
+    def check_ready(self) -> None:
+        preconditions.check_ready()
+
+    def camera_names(self, fields: PanelFields) -> list[str]:
+        if fields.source in ("sequence", "cuts"):
+            sequence = sequence_cameras.current_sequence()
+            which = "cuts" if fields.source == "cuts" else "bindings"
+            components = sequence_cameras.camera_components(sequence, which)
+        else:
+            components = find_cameras(LevelScope(which=fields.source, tag=fields.tag))
+        return unique_names([(label_of(c), c.get_path_name()) for c in components])
+
+    def begin_reading(
+        self, fields: PanelFields, pictures: int, fps: Fraction, size_px: tuple[int, int]
+    ) -> LevelReading | SequenceReading:
+        if fields.source not in ("sequence", "cuts"):
+            return LevelReading(fields, fps, size_px)
+        scope = SequenceScope(
+            which="cuts" if fields.source == "cuts" else "bindings",
+            first_frame=request_making.whole_number(fields.first_frame, "first frame"),
+        )
+        return SequenceReading(
+            sequence_cameras.current_sequence(),
+            scope,
+            pictures=pictures,
+            fps=fps,
+            anchor=fields.anchor,
+            size_px=size_px,
+        )
+
+    def show(self, job: JobRecord, fields: PanelFields) -> Iterator[float]:
+        shown = results.Shown(take=job.take)
+        self._shown[job.job_id] = shown
+        take = results.Take(
+            name=job.take,
+            job_id=job.job_id,
+            rig=rig_json.rig_from_dict(job.rig),
+            clips=[
+                results.Clip(
+                    camera=clip["camera"],
+                    path=Path(clip["path"]),
+                    width_px=clip["width"],
+                    height_px=clip["height"],
+                    frames=clip["frames"],
+                    fps=tuple(clip["fps"]),
+                )
+                for clip in job.clips
+            ],
+            fit_rule=job.fit_rule,
+            distance_m=fields.distance_m,
+            style=fields.style,
+            media_track=fields.media_track,
+            first_frame=job.first_frame,
+        )
+        # The take's players let go of the old files before the new ones are opened.
+        return results.show_take(take, shown)
+
+    def play(self, job: JobRecord) -> None:
+        self.playbacks[job.take] = Playback(self._shown.pop(job.job_id))
+
+    def tick(self, delta_s: float) -> None:
+        """Move the opening of players on. Raises SynCamError for a clip that no player takes."""
+        for playback in self.playbacks.values():
+            playback.tick(delta_s)
+
+    def forget_level(self) -> None:
+        """The map changed: its planes are gone, so their players close."""
+        for playback in self.playbacks.values():
+            playback.stop()
+        self.playbacks.clear()
+        self._shown.clear()
+
+    def downloads(self, job_id: str) -> Path:
+        return folder() / "clips" / job_id
+
+    def log(self, level: str, text: str) -> None:
+        LOGGERS[level](f"SynCam: {text}")
+
+    def tell(self, title: str, text: str) -> None:
+        if self.dialogs:
+            unreal.EditorDialog.show_message(f"SynCam: {title}", text, unreal.AppMsgType.OK)
+
+    def save(self, data: dict[str, Any]) -> None:
+        path = folder() / "state.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".state.{os.getpid()}.json")
+            partial.write_text(json.dumps(data, indent=1), "utf-8")
+            partial.replace(path)
+        except OSError as error:
+            self.log("warning", f"The history cannot be written to '{path}': {error.strerror}.")
+
+    def load(self) -> dict[str, Any]:
+        """Return what `save` wrote last, or {} where there is none or it cannot be read."""
+        path = folder() / "state.json"
+        try:
+            data = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            self.log("warning", f"The history in '{path}' cannot be read: {error}.")
+            return {}
+        return data if isinstance(data, dict) else {}
+
+
+def folder() -> Path:
+    """Return Saved/SynCam of the project."""
+    return preconditions.saved_dir() / "SynCam"
