@@ -15,10 +15,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from syncam_engine.model.mvs import ViewExchange, Views
+from syncam_engine.model.mvs import Views
 from syncam_engine.model.transformer import MultiViewWanTransformer
+from syncam_engine.model.view_parallel import ViewGroup
 from syncam_engine.sampling.guidance import Guidance
 from syncam_engine.sampling.sampler import add_noise
 from syncam_engine.sampling.schedule import timestep_of
@@ -63,16 +65,13 @@ class Denoiser:
         conditions: Conditions,
         method: Method,
         *,
-        exchange: ViewExchange | None = None,
-        all_views: int | None = None,
-        frames_of_rank: slice = slice(None),
+        group: ViewGroup | None = None,
     ) -> None:
+        """With a `group`, joint views are given as this rank's share and stay so; pairs are given
+        whole, and the ranks share the evaluations."""
         self.model, self.conditions, self.method = model, conditions, method
-        self.exchange, self.frames_of_rank = exchange, frames_of_rank
-        views = conditions.cameras_VFSR.shape[0]
-        self.all_views = all_views or views
-        if method.pairs and exchange is not None:
-            raise ValueError("pairs and view parallelism exclude each other: spread the pairs")
+        self.group = group
+        views, self.frames = conditions.cameras_VFSR.shape[:2]
         joint = not method.pairs or views <= 2
         self.groups = [list(range(views))] if joint else [[0, i] for i in range(1, views)]
         evaluations = [
@@ -81,6 +80,8 @@ class Denoiser:
             for group in range(len(self.groups))
         ]
         at_once = max(1, method.rows_at_once // len(self.groups[0]))
+        if group is not None and not joint:
+            evaluations = evaluations[group.rank :: group.ranks]
         self.batches = [evaluations[i : i + at_once] for i in range(0, len(evaluations), at_once)]
         self.views: list[Views | None] = [None] * len(self.batches)
         self._text = [self._batch_text(batch) for batch in self.batches]
@@ -96,6 +97,8 @@ class Denoiser:
                     # Only the anchor stands in several groups: its velocities are averaged.
                     share = len(self.groups) if view == 0 else 1
                     v_GVCFHW[branch, view] += v_CFHW / share
+        if self.group is not None and len(self.groups) > 1:
+            dist.all_reduce(v_GVCFHW)
         return self.method.guidance.combine(v_GVCFHW)
 
     def _evaluate(self, index: int, batch, z_VCFHW: Tensor, sigma: float) -> Tensor:
@@ -120,15 +123,15 @@ class Denoiser:
         text, mask = self._text[index]
         cameras, allowed = self._cameras[index]
         if self.views[index] is None:
+            spread = {}
+            if self.group is not None and len(self.groups) == 1:
+                spread = {
+                    "exchange": self.group.exchange(self.frames),
+                    "all_views": self.group.views,
+                    "frames_of_rank": self.group.my_frames(self.frames),
+                }
             self.views[index] = self.model.prepare_views(
-                z_EMCFHW.shape,
-                cameras,
-                mask,
-                allowed_FKK=allowed,
-                keep=True,
-                exchange=self.exchange,
-                all_views=self.all_views if len(self.groups) == 1 else None,
-                frames_of_rank=self.frames_of_rank,
+                z_EMCFHW.shape, cameras, mask, allowed_FKK=allowed, keep=True, **spread
             )
         context = (
             self.model.cache_context(f"batch{index}")

@@ -29,6 +29,7 @@ from syncam_engine.model.camera_encoding import encode_rig
 from syncam_engine.model.interfaces import latent_frame_count
 from syncam_engine.model.loading import OnProgress, Parts, load_parts
 from syncam_engine.model.presets import Preset, get_preset
+from syncam_engine.model.view_parallel import ViewGroup
 from syncam_engine.sampling.clips import fit_clip, to_network, to_pictures
 from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import Guidance, reference_guidance, text_guidance
@@ -136,14 +137,17 @@ class MultiViewPipeline:
 
         say(Report("encode", 0, request.steps))
         with torch.inference_mode():
+            group = ViewGroup.current(len(rig.cameras))
+            mine = slice(None) if group is None or pairs else group.my_views
             conditions = self._conditions(request, rig, frames)
-            noise = self._noise(request, rig, frames)
+            conditions.cameras_VFSR = conditions.cameras_VFSR[mine]
+            noise = self._noise(request, rig, frames)[mine]
             sigmas = make_sigmas(request.steps, self.preset.sampling.shift)
             z_VCFHW = noise
             if starts is not None:
                 sigmas = start_at(sigmas, float(request.previz_strength))
-                z_VCFHW = add_noise(self._encode(starts), noise, sigmas[0])
-            if reference is not None:
+                z_VCFHW = add_noise(self._encode(starts[mine]), noise, sigmas[0])
+            if reference is not None and not mine.start:  # the rank that holds view 0
                 conditions.reference_CFHW = self._encode(reference[None])[0]
                 conditions.reference_noise_CFHW = noise[0]
             denoiser = Denoiser(
@@ -157,11 +161,14 @@ class MultiViewPipeline:
                     rows_at_once=self.placement.rows_at_once,
                     round_timestep_to_bf16=self.placement.round_timestep_to_bf16,
                 ),
+                group=group,
             )
+            spread = group is not None and not pairs
             back = np.argsort(order)
 
             def on_step(step: int, steps: int, clean_VCFHW: Tensor) -> None:
-                say(Report("sample", step, steps, self._preview(clean_VCFHW)[back]))
+                preview_VHW3 = None if spread else self._preview(clean_VCFHW)[back]
+                say(Report("sample", step, steps, preview_VHW3))
 
             try:
                 z_VCFHW = sample(
@@ -173,6 +180,8 @@ class MultiViewPipeline:
                 )
             finally:
                 self.placement.after_request(self.parts.transformer)
+            if spread:
+                z_VCFHW = group.gather_views(z_VCFHW)
             clips = []
             for view, z_CFHW in enumerate(z_VCFHW):
                 say(Report("decode", view, len(z_VCFHW)))

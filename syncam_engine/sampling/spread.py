@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request on several GPUs: every rank holds the network and a share of the views.
+
+    torchrun --nproc-per-node 4 -m syncam_engine.sampling.spread RIG.json PROMPT OUT.npz \\
+        --preset wan2.1-1.3b --seed 7
+
+Exact: the clips are those of one process up to float rounding. Rank 0 writes them as uint8
+[V, T, H, W, 3] under "clips", cameras in the rig's order, names under "cameras".
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.rig_json import read_rig
+from syncam_engine.sampling.pipeline import Report, load_pipeline
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="torchrun -m syncam_engine.sampling.spread")
+    parser.add_argument("rig", type=Path)
+    parser.add_argument("prompt")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--preset", default="wan2.1-1.3b")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default=None)
+    parser.add_argument("--negative-prompt", default="")
+    parser.add_argument("--seed", type=int, default=0)
+    for name in ("steps", "width", "height", "frames"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--guidance-scale", type=float)
+    parser.add_argument("--fit-rule", choices=("crop", "letterbox"), default="crop")
+    args = parser.parse_args(argv)
+
+    on_gpu = args.device == "cuda" or (args.device is None and torch.cuda.is_available())
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else "cpu"
+    if on_gpu:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        rig = read_rig(args.rig)
+        request = SimpleNamespace(**vars(args), variation=0, fps=None, mode="text")
+        request.rig = rig
+        pipeline = load_pipeline(args.preset, device)
+
+        def show(report: Report) -> None:
+            print(f"\r{report.phase} {report.step}/{report.steps}   ", end="", file=sys.stderr)
+
+        first = dist.get_rank() == 0
+        clips = pipeline.generate(request, on_report=show if first else None)
+        if first:
+            names = np.array([camera.name for camera in rig.cameras])
+            np.savez_compressed(args.out, clips=clips, cameras=names)
+            print(f"\nwrote {args.out}", file=sys.stderr)
+    except SynCamError as error:
+        print(f"syncam: {error}", file=sys.stderr)
+        return 2
+    finally:
+        dist.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views spread over two gloo processes, started by torchrun: exact, also for odd counts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from syncam_engine.link.rig_json import write_rig
+from syncam_engine.model.view_parallel import ViewGroup, shares
+from syncam_engine.sampling.pipeline import load_pipeline
+from tests.sampling.tiny import make_request, make_rig, write_tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=400,
+        check=False,
+    )  # fmt: skip
+
+
+def test_shares():
+    assert shares(5, 2) == [slice(0, 3), slice(3, 5)]
+    assert shares(2, 3) == [slice(0, 1), slice(1, 2), slice(2, 2)]
+
+
+def test_spread_is_exact():
+    # 3 latent frames on 2 ranks, and 3 views: nothing divides evenly.
+    cases = [
+        "paper,full,2,text", "released,full,3,text", "released,epipolar,3,text",
+        "paper,full,3,reference", "released,full,4,pairs",
+    ]  # fmt: skip
+    result = torchrun("-m", "tests.sampling.spread_worker", *cases)
+    assert result.returncode == 0, result.stderr[-3000:]
+    lines = [line.split() for line in result.stdout.splitlines() if "," in line]
+    assert sorted((line[0], line[1]) for line in lines) == sorted(
+        (case, str(rank)) for case in cases for rank in range(2)
+    )
+    for case, _, difference, largest in lines:
+        assert float(difference) < 2e-5 * max(1.0, float(largest)), case
+        assert float(largest) > 0.05
+
+
+def test_torchrun_makes_the_same_clips(tmp_path):
+    preset = write_tiny(tmp_path / "tiny")
+    rig = make_rig(3)
+    write_rig(rig, tmp_path / "rig.json")
+    result = torchrun(
+        "-m", "syncam_engine.sampling.spread", str(tmp_path / "rig.json"), "a red dog runs",
+        str(tmp_path / "out.npz"), "--preset", str(preset), "--device", "cpu", "--seed", "7",
+        "--steps", "3", "--frames", "9", "--guidance-scale", "2",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    with np.load(tmp_path / "out.npz") as made:
+        clips, names = made["clips"], list(made["cameras"])
+    alone = load_pipeline(str(preset), "cpu").generate(make_request(rig))
+    assert names == [camera.name for camera in rig.cameras]
+    assert np.abs(clips.astype(int) - alone).max() <= 1
+
+
+def test_more_ranks_than_views_is_said(monkeypatch):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match="2 ranks share 1 views; use at most 1"):
+        ViewGroup.current(1)
