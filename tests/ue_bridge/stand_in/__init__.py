@@ -15,7 +15,9 @@ from pathlib import Path
 
 from . import assets, cameras, interface, media, render_queue, sequencer, world  # noqa: F401
 from .editor import Editor
-from .generator import Generator, make_function
+from .generator import BEHAVIOURS, Generator, make_function
+
+__all__ = ["BEHAVIOURS", "install", "load_table", "make_unreal", "merge"]
 
 SURFACE = Path(__file__).resolve().parent.parent / "surface"
 

@@ -145,7 +145,10 @@ def _connect_material_property(cls, from_expression, from_output_name, property_
 def _recompile_material(cls, material):
     editor = editor_of(cls)
     material._compiled = True
+    sampling = types_of(cls)["MaterialExpressionTextureBase"]
     for expression in material._expressions:
+        if not isinstance(expression, sampling):
+            continue
         texture = expression._values.get("texture")
         if texture is None:
             material._compiled = False
