@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam evaluate`: clips against their cameras and truths, or the preview model as a whole."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="evaluate_command", metavar="WHAT", required=True)
+
+    clips = verbs.add_parser(
+        "clips", help="camera errors, flickering, and with true clips PSNR and SSIM"
+    )
+    clips.add_argument("folder", type=Path, help="folder of clips named after the rig's cameras")
+    clips.add_argument("--rig", type=Path, required=True, help="the rig file of the clips")
+    clips.add_argument("--truth", type=Path, help="folder of true clips of the same names")
+    clips.add_argument("--method", choices=("essential", "homography"), default="essential")
+    clips.add_argument("--every", type=int, default=4, metavar="N", help="score every N-th frame")
+    clips.add_argument("--out", type=Path, help="folder of scores.json and index.html")
+
+    preview = verbs.add_parser(
+        "preview", help="retrieval, time alignment and errors on held-out scenes"
+    )
+    preview.add_argument("folder", help="held-out scenes as `syncam render` packs them")
+    preview.add_argument("--preset", default="preview", help="preset name or preset.json")
+    preview.add_argument("--scenes", type=int, default=24)
+    preview.add_argument("--steps", type=int, help="sampling steps (default: the preset's)")
+    preview.add_argument("--seed", type=int, default=0)
+    preview.add_argument("--threads", type=int, help="CPU threads of the process")
+    preview.add_argument("--out", type=Path, help="folder of scores.json and of a sheet a scene")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.evaluate_command == "clips":
+        from syncam_engine.evaluation.clips import score_folder
+        from syncam_engine.evaluation.report import print_table, write_report
+
+        scores = score_folder(
+            args.folder, args.rig, truth=args.truth, method=args.method, every=args.every
+        )
+        print_table(scores.rows())
+        if args.out:
+            print(
+                f"written to {write_report(scores.to_dict(), scores.rows(), args.out, scores.files)}"
+            )
+        return 0
+    return _preview(args)
+
+
+def _preview(args: argparse.Namespace) -> int:
+    import torch
+
+    from syncam_engine.data.sources import open_source
+    from syncam_engine.evaluation.preview_run import run_preview
+    from syncam_engine.evaluation.report import print_table, write_report
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    score = run_preview(
+        open_source("rendered", args.folder),
+        args.preset,
+        scenes=args.scenes,
+        steps=args.steps,
+        seed=args.seed,
+        out=args.out,
+        say=lambda text: print(text, flush=True),
+    )
+    print_table(score.rows())
+    if args.out:
+        pictures = sorted(args.out.glob("scene-*.png"))
+        print(f"written to {write_report(score.to_dict(), score.rows(), args.out, pictures)}")
+    return 0

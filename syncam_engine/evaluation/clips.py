@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam evaluate clips`: the scores of one job's clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syncam_engine.data.pictures import clip_facts, read_clip_frames
+from syncam_engine.data.scene import BrokenFile
+from syncam_engine.evaluation.cameras import CameraScore, Method, score_cameras
+from syncam_engine.evaluation.matches import SiftSettings
+from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.rig import Rig
+from syncam_engine.link.rig_json import read_rig
+
+
+@dataclass(kw_only=True, slots=True)
+class ClipScores:
+    """Scores of all clips of a rig."""
+
+    cameras: CameraScore | None
+    """None for a rig of one camera."""
+    temporal_flickering: float
+    psnr_db: float | None = None
+    ssim: float | None = None
+    files: list[Path] = field(default_factory=list)
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        rows = [("temporal flickering (VBench)", f"{self.temporal_flickering:.4f}", "1 is still")]
+        if self.cameras:
+            c = self.cameras
+            rows = [
+                ("RotErr", _number(c.rot_err_rad), "radians"),
+                ("TransErr", _number(c.trans_err), "unit translations, 0 to 2"),
+                ("pairs with a pose", f"{c.found:.2f}", f"of {len(c.pairs)} pairs and frames"),
+                ("SIFT matches", f"{c.sift_matches:.1f}", "a pair; not the paper's Mat. Pix."),
+                *rows,
+            ]
+        if self.psnr_db is not None:
+            rows.append(("PSNR", f"{self.psnr_db:.2f} dB", "against the true clips"))
+            rows.append(("SSIM", f"{self.ssim:.4f}", "against the true clips"))
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "cameras": self.cameras.summary() if self.cameras else None,
+            "temporal_flickering": self.temporal_flickering,
+            "psnr_db": self.psnr_db,
+            "ssim": self.ssim,
+            "provenance": self.cameras.provenance if self.cameras else {},
+        }
+
+
+def score_folder(
+    folder: Path,
+    rig_file: Path,
+    *,
+    truth: Path | None = None,
+    method: Method = "essential",
+    every: int = 4,
+) -> ClipScores:
+    """Score FOLDER/CAMERA.mp4 of every camera of the rig."""
+    rig = read_rig(rig_file).with_anchor_first()
+    files = [clip_file(folder, camera.name) for camera in rig.cameras]
+    clips = _read(files)
+    scores = score_clips(clips, rig, method=method, every=every)
+    scores.files = files
+    if truth is not None:
+        true = _read([clip_file(truth, camera.name) for camera in rig.cameras])
+        pairs = list(zip(clips, true, strict=True))
+        scores.psnr_db = float(np.mean([psnr_db(a, b) for a, b in pairs]))
+        scores.ssim = float(np.mean([ssim(a, b) for a, b in pairs]))
+    return scores
+
+
+def score_clips(
+    clips_VTHW3: np.ndarray, rig: Rig, *, method: Method = "essential", every: int = 4
+) -> ClipScores:
+    """Score clips of a rig, anchor first; cameras of another size are fitted by cropping."""
+    _, count, height, width, _ = clips_VTHW3.shape
+    fitted = [fit_camera(c, width, height).camera for c in rig.cameras]
+    cameras = None
+    if len(fitted) > 1:
+        K = np.array([[c.K_at(k) for k in range(count)] for c in fitted])
+        c2w = np.array([[c.c2w_cv_m_at(k) for k in range(count)] for c in fitted])
+        cameras = score_cameras(
+            clips_VTHW3,
+            K,
+            c2w,
+            frames=list(range(0, count, every)),
+            method=method,
+            provenance=SiftSettings().provenance(),
+        )
+    flickering = float(np.mean([temporal_flickering(clip) for clip in clips_VTHW3]))
+    return ClipScores(cameras=cameras, temporal_flickering=flickering)
+
+
+def clip_file(folder: Path, name: str) -> Path:
+    """The clip of a camera. Raises `SynCamError` that names it."""
+    path = folder / f"{name}.mp4"
+    if not path.is_file():
+        raise SynCamError("clip.missing", f"Camera {name} has no clip at {path}.", value=str(path))
+    return path
+
+
+def _read(files: list[Path]) -> np.ndarray:
+    try:
+        counts = [clip_facts(path)[0] for path in files]
+        return np.stack([read_clip_frames(path, range(min(counts))) for path in files])
+    except BrokenFile as error:
+        raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
+
+
+def _number(value: float | None) -> str:
+    return "none found" if value is None else f"{value:.4f}"

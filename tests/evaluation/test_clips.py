@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam evaluate clips` on files, and the preview evaluation with stand-in generators."""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from syncam_engine.cli import main
+from syncam_engine.evaluation.preview import evaluate_preview
+from syncam_engine.evaluation.preview_run import orthonormal, rig_of
+from syncam_engine.link.rig_json import write_rig
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from synthetic import BoxSource
+
+
+def write_clip(path: Path, frames_THW3: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(15), options={"crf": "10"})
+        stream.height, stream.width = frames_THW3.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames_THW3:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def job(tmp_path):
+    source = BoxSource(scenes=1, cameras=2, frames=5)
+    rig = rig_of(source.scenes[0], [0, 1])
+    clips = source.read_pictures(0, [0, 1], range(5))
+    for camera, clip in zip(rig.cameras, clips, strict=True):
+        write_clip(tmp_path / "clips" / f"{camera.name}.mp4", clip)
+        write_clip(tmp_path / "truth" / f"{camera.name}.mp4", clip)
+    return tmp_path, write_rig(rig, tmp_path / "rig.json")
+
+
+def test_scores_of_a_folder_are_written(job, capsys):
+    folder, rig = job
+    arguments = ["evaluate", "clips", str(folder / "clips"), "--rig", str(rig)]
+    out = folder / "report"
+    assert main([*arguments, "--truth", str(folder / "truth"), "--out", str(out)]) == 0
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["psnr_db"] == 100.0
+    assert scores["ssim"] == pytest.approx(1.0)
+    assert 0.9 < scores["temporal_flickering"] < 1.0
+    assert scores["provenance"]["matcher"] == "sift"
+    page = (out / "index.html").read_text()
+    assert "../clips/cam01.mp4" in page
+    assert "temporal flickering" in capsys.readouterr().out
+
+
+def test_a_missing_clip_is_one_sentence(job, capsys):
+    folder, rig = job
+    (folder / "clips" / "cam02.mp4").unlink()
+    assert main(["evaluate", "clips", str(folder / "clips"), "--rig", str(rig)]) == 2
+    assert "Camera cam02 has no clip" in capsys.readouterr().err
+
+
+def test_poses_read_in_32_bits_are_cleaned():
+    pose = BoxSource(scenes=1).scenes[0].c2w_cv_m_at(2, 0)
+    clean = np.array(orthonormal(pose))
+    assert clean[:3, :3] @ clean[:3, :3].T == pytest.approx(np.eye(3), abs=1e-12)
+    assert clean == pytest.approx(pose, abs=1e-5)
+
+
+@pytest.fixture
+def held_out():
+    return BoxSource(scenes=4, cameras=12, frames=17)
+
+
+def test_a_perfect_model_scores_one_and_a_copying_one_chance(held_out):
+    index_of = {scene.key: i for i, scene in enumerate(held_out.scenes)}
+
+    def perfect(scene, cameras, prompt, seed, reference):
+        return held_out.read_pictures(index_of[scene.key], cameras, range(17))
+
+    def copying(scene, cameras, prompt, seed, reference):
+        clip = perfect(scene, cameras[:1], prompt, seed, reference)
+        return np.broadcast_to(clip, (len(cameras), *clip.shape[1:]))
+
+    best = evaluate_preview(held_out, perfect, lambda clips: clips, scenes=4)
+    assert best.retrieval_reference == best.retrieval_text == 1.0
+    # Not 1.0: a box that stands where it stood before looks like that moment too.
+    assert best.time_alignment == best.time_alignment_codec > 0.95
+    assert best.retrieval_chance == pytest.approx(1 / 12)
+    assert best.psnr_reference_db > 50
+
+    worst = evaluate_preview(held_out, copying, lambda clips: clips, scenes=4)
+    assert worst.retrieval_reference < 0.3
+    assert worst.psnr_reference_db == pytest.approx(worst.psnr_copy_db)
+
+
+def test_scenes_with_too_few_cameras_are_refused():
+    source = BoxSource(scenes=1, cameras=4)
+    with pytest.raises(ValueError, match="no scene of more than 4 cameras"):
+        evaluate_preview(source, None, None, scenes=1)
