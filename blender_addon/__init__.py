@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def _find_link() -> None:
-    """Let `syncam_engine.link` be found: the extension brings it as a wheel, the repository as is."""
+    """Let `syncam_engine.link` be found: a wheel in the extension, as it is in the repository."""
     if importlib.util.find_spec("syncam_engine") is None:
         sys.path.append(str(Path(__file__).resolve().parents[1]))
 

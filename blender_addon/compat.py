@@ -39,26 +39,12 @@ def new_effect_strip(
     return strips.new_effect(**arguments)
 
 
-def strip_end(strip: Any) -> int:
-    """Return the frame after a strip's last one."""
-    return int(strip.frame_final_end)
-
-
-def show_sequencer_scene(context: Any, scene: bpy.types.Scene) -> None:
-    """Show a scene's strips in the sequencer; since 5.0 a workspace chooses its own scene."""
-    workspace = getattr(context, "workspace", None)
-    if workspace is not None and hasattr(workspace, "sequencer_scene"):
-        workspace.sequencer_scene = scene
-
-
-def set_image_output(render: bpy.types.RenderSettings) -> None:
-    """Make renders write PNG pictures; 5.0 asks for the kind of media first."""
+def set_tga_output(render: bpy.types.RenderSettings) -> None:
+    """Make renders write plain TGA pictures; 5.0 asks for the kind of media first."""
     if hasattr(render.image_settings, "media_type"):
         render.image_settings.media_type = "IMAGE"
-    render.image_settings.file_format = "PNG"
+    render.image_settings.file_format = "TARGA_RAW"
     render.image_settings.color_mode = "RGB"
-    render.image_settings.color_depth = "8"
-    render.image_settings.compression = 0
 
 
 # The colour spaces that undo a view transform, so that a plate shows its clip as it is.
@@ -85,11 +71,3 @@ def set_colorspace(image: bpy.types.Image, name: str) -> None:
         image.colorspace_settings.name = name
     except TypeError:
         image.colorspace_settings.name = "sRGB"
-
-
-def template_icon_value(image: bpy.types.ID) -> int:
-    """Return the icon of an ID's preview, made when there is none yet; 0 in background mode."""
-    if bpy.app.background:
-        return 0
-    preview = image.preview_ensure()
-    return preview.icon_id if preview else 0

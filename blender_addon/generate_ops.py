@@ -21,6 +21,37 @@ from .jobs import JobRecord
 WAIT_FOR_ENGINE_S = 90.0
 
 
+def read_later(
+    state: session.Session,
+    scene_name: str,
+    overrides: dict[str, Any],
+    chosen: list[str] | None,
+    record: JobRecord,
+    variation: int,
+) -> Iterator[None]:
+    """Like `prepare`, for a job asked for before the engine told what its presets take.
+
+    The cameras are read anew once it has: their frames follow from the preset's speed.
+    """
+    yield from wait_for_engine(state)
+    scene = bpy.data.scenes.get(scene_name)
+    if scene is None:
+        raise SynCamError("scene.gone", f"The scene {scene_name!r} was removed meanwhile.")
+    rig, request, fresh = job_request.build(
+        scene,
+        scene.view_layers[0],
+        overrides={**overrides, "seed": record.seed},
+        camera_names=chosen,
+        envelope=state.checked_envelope_or_none(record.request["preset"]),
+        variation=variation,
+    )
+    request.job_id = record.job_id
+    record.request = {**fresh.request, "job_id": record.job_id}
+    record.cameras, record.frame_start = fresh.cameras, fresh.frame_start
+    record.frame_step, record.steps = fresh.frame_step, fresh.steps
+    yield from prepare(state, scene_name, overrides, rig, request, record)
+
+
 def prepare(
     state: session.Session,
     scene_name: str,
@@ -160,19 +191,21 @@ class SYNCAM_OT_generate(bpy.types.Operator):
         view_layer = context.view_layer if scene == context.scene else scene.view_layers[0]
         started: list[JobRecord] = []
         try:
+            envelope = state.checked_envelope_or_none(overrides.get("preset", own.preset))
             for variation in range(variations):
                 rig, request, record = job_request.build(
                     scene,
                     view_layer,
                     overrides=overrides,
                     camera_names=chosen,
-                    envelope=state.checked_envelope_or_none(
-                        overrides.get("preset", scene.syncam.preset)
-                    ),
+                    envelope=envelope,
                     variation=variation,
                 )
                 job_request.check_inputs(scene, request, overrides)
-                task = prepare(state, scene.name, overrides, rig, request, record)
+                if envelope is None:
+                    task = read_later(state, scene.name, overrides, chosen, record, variation)
+                else:
+                    task = prepare(state, scene.name, overrides, rig, request, record)
                 state.run(record, task)
                 started.append(record)
         except SynCamError as error:

@@ -74,7 +74,8 @@ def run(command: list[str]) -> str:
         return done.stdout
     if any(sign in done.stdout for sign in OFFLINE):
         raise InstallError(
-            "The engine's packages could not be fetched: there is no network. Connect and try again."
+            "The engine's packages could not be fetched: there is no network; "
+            "connect and try again."
         )
     if "No space left" in done.stdout:
         raise InstallError(f"The disk is full; the engine needs about {FREE_GB:g} GB.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Jobs as the add-on remembers them: what was asked, for which cameras, how far it is. Pure: no bpy.
+"""Jobs as the add-on remembers them: what was asked, for which cameras, how far. Pure: no bpy.
 
 Each job is one JSON file, written whole before the job is sent, so that Blender may be closed,
 crash or load another file: on return the job is found by its id, and its clips find their cameras.

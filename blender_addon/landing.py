@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A finished job comes home: its files are brought beside the .blend, then into the scene. Uses bpy.
+"""A finished job comes home: its files go beside the .blend, then into the scene. Uses bpy.
 
 `land` is advanced one step a tick. It waits while a render runs or a tool is in the middle of a
 drag, and leaves a scene alone that the job does not belong to.
@@ -40,7 +40,7 @@ def _same(a: str, b: str) -> bool:
 
 
 def home_folder(record: JobRecord, store_folder: Path) -> Path:
-    """Return where the clips lie: `syncam/` beside the saved .blend, else the add-on's own folder."""
+    """Return where the clips go: `syncam/` beside the saved .blend, else the add-on's folder."""
     if bpy.data.filepath:
         beside = Path(bpy.data.filepath).parent
         if os.access(beside, os.W_OK):

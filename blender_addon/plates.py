@@ -75,13 +75,15 @@ def movie_image(clip: Clip, scene: bpy.types.Scene) -> bpy.types.Image:
         image.reload()
     image.name = f"SynCam {clip.camera}"
     image["syncam_job"], image["syncam_digest"] = clip.job_id, clip.digest
+    # A movie has no colour space before its first picture is read.
+    _ = image.size[0]
     make_relative(image)
     compat.set_colorspace(image, compat.unaltered_colorspace(scene))
     return image
 
 
 def make_relative(image: bpy.types.Image) -> None:
-    """Store the path relative to the saved .blend; across drives, and unsaved, it stays absolute."""
+    """Store the path relative to the saved .blend; unsaved, or across drives, it is absolute."""
     if not bpy.data.filepath:
         return
     try:

@@ -6,6 +6,8 @@ Each camera gets its own clip. What an earlier run made is updated in place.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import bpy
@@ -90,7 +92,8 @@ def apply(
             else:
                 _set_material(screen, plates.movie_image(clip, scene), clip)
     if "SEQUENCER" in wanted and found:
-        _set_strips(scene, [clip for clip, *_ in found], record)
+        shown = [clip for clip, *_ in found]
+        _set_strips(edit_scene(scene, shown[0], Fraction(*record.clips[0]["fps"])), shown)
     return notes
 
 
@@ -131,10 +134,28 @@ def _set_material(thing: bpy.types.Object, image: bpy.types.Image, clip: Clip) -
     plates.play(tree, 'nodes["SynCam"].image_user', clip)
 
 
-def _set_strips(scene: bpy.types.Scene, clips: list[Clip], record: JobRecord) -> None:
+def edit_scene(scene: bpy.types.Scene, clip: Clip, fps: Fraction) -> bpy.types.Scene:
+    """Return the scene that holds the strips of `scene`, made when there is none.
+
+    A scene of its own: strips in the artist's scene would take the place of its renders, play at
+    its rate and pass its view transform. Here they play at the clips' rate, unaltered.
+    """
+    edit = next((s for s in bpy.data.scenes if s.get("syncam_edit") == scene.name), None)
+    if edit is None:
+        edit = bpy.data.scenes.new(f"{scene.name} SynCam Edit")
+        edit["syncam_edit"] = scene.name
+        edit.view_settings.view_transform = "Standard"
+    edit.render.fps = math.ceil(fps)
+    edit.render.fps_base = float(edit.render.fps / fps)
+    edit.render.resolution_x, edit.render.resolution_y = clip.width_px, clip.height_px
+    edit.frame_start, edit.frame_end = 1, clip.frames
+    return edit
+
+
+def _set_strips(scene: bpy.types.Scene, clips: list[Clip]) -> None:
     """One movie strip a camera, one above the other, and a multicam strip that chooses among them.
 
-    Strips of an earlier run make room; the channels that it used are used again.
+    Strips of an earlier run make room; the chosen camera stays chosen.
     """
     editor = scene.sequence_editor or scene.sequence_editor_create()
     strips = compat.strips_of(editor)
@@ -146,16 +167,11 @@ def _set_strips(scene: bpy.types.Scene, clips: list[Clip], record: JobRecord) ->
     taken = {strip.channel for strip in strips}
     if not base or any(channel in taken for channel in range(base, base + len(clips) + 1)):
         base = max(taken, default=0) + 1
-    length = clips[0].frames * record.frame_step
     for row, clip in enumerate(clips):
         strip = strips.new_movie(
-            name=clip.camera,
-            filepath=str(clip.path),
-            channel=base + row,
-            frame_start=clip.frame_start,
+            name=clip.camera, filepath=str(clip.path), channel=base + row, frame_start=1
         )
         strip[KEY] = clip.camera
-        _stretch(strips, strip, clip, length)
         if bpy.data.filepath:
             strip.filepath = bpy.path.relpath(strip.filepath)
     chooser = compat.new_effect_strip(
@@ -163,18 +179,8 @@ def _set_strips(scene: bpy.types.Scene, clips: list[Clip], record: JobRecord) ->
         name="SynCam cameras",
         kind="MULTICAM",
         channel=base + len(clips),
-        frame_start=record.frame_start,
-        length=length,
+        frame_start=1,
+        length=clips[0].frames,
     )
     chooser[KEY] = "*"
     chooser.multicam_source = source if base <= source < base + len(clips) else base
-
-
-def _stretch(strips, strip, clip: Clip, length: int) -> None:
-    """Let a movie strip last as long as its pictures do in the scene."""
-    if int(strip.frame_final_duration) == length or clip.frames < 2:
-        return
-    keys = strip.retiming_keys
-    while len(keys) < 2:
-        keys.add(timeline_frame=int(strip.frame_final_start) + int(strip.frame_final_duration))
-    keys[len(keys) - 1].timeline_frame = int(strip.frame_final_start) + length

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Operators on the rig: which cameras, new ones, rig files, mending what is outside the envelope."""
+"""Operators on the rig: which cameras, new ones, rig files, mending what is outside."""
 
 from __future__ import annotations
 

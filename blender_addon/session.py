@@ -37,8 +37,6 @@ from .jobs import JobRecord, JobStore
 
 IDLE_S, BUSY_S = 0.25, 0.05
 STATUS_EVERY_S = 0.2
-PRESET_DEFAULTS = {"preview": (10, 2.0), "wan2.1-1.3b": (50, 5.0)}
-"""Steps and guidance that the shipped presets are made for."""
 
 
 class Session:
@@ -91,14 +89,16 @@ class Session:
             self.client, python=bpy.path.abspath(python) if python else None
         )
         for record in self.store.load():
-            known = self.records.setdefault(record.job_id, record)
-            if known is record and record.state == "preparing":
+            if record.job_id in self.records:
+                continue
+            self.records[record.job_id] = record
+            if record.state == "preparing":
                 record.state = "failed"
                 record.sentence = "Blender ended before the job was sent."
                 self.store.save(record)
             elif record.is_running:
                 self.client.watch(record.job_id)
-            elif record.state == "done" and not record.applied and record.job_id not in self._tasks:
+            elif record.state == "done" and not record.applied:
                 self._begin_landing(record)
 
     def disconnect(self) -> None:
@@ -140,7 +140,7 @@ class Session:
         return None
 
     def checked_envelope_or_none(self, preset: str) -> Envelope | None:
-        """Like `envelope_or_none`; raises SynCamError for a preset that the engine does not have."""
+        """Like `envelope_or_none`; raises SynCamError for a preset that the engine lacks."""
         envelope = self.envelope_or_none(preset)
         if envelope is None and self.presets():
             names = ", ".join(info.name for info in self.presets())
@@ -154,12 +154,12 @@ class Session:
 
     def fit_to_preset(self, settings: Any) -> None:
         """Set what a newly chosen preset is made for: its size, length, steps and guidance."""
-        envelope = self.envelope_or_none(settings.preset)
-        if envelope is not None:
-            settings.size = "{}x{}".format(*envelope.sizes[0])
-            settings.frames = envelope.frames[-1]
-        if settings.preset in PRESET_DEFAULTS:
-            settings.steps, settings.guidance = PRESET_DEFAULTS[settings.preset]
+        own = next((info.defaults for info in self.presets() if info.name == settings.preset), {})
+        if "width" in own and "height" in own:
+            settings.size = f"{own['width']}x{own['height']}"
+        for name, key in (("frames", "frames"), ("steps", "steps"), ("guidance", "guidance_scale")):
+            if key in own:
+                setattr(settings, name, own[key])
 
     # ---- jobs ----
 

@@ -28,7 +28,13 @@ MODES = (
 TARGETS = (
     ("PLATES", "Plates", "A screen in front of each camera that fills its frame", "IMAGE_PLANE", 1),
     ("BACKGROUNDS", "Backgrounds", "The background image of each camera", "CAMERA_DATA", 2),
-    ("SEQUENCER", "Sequencer", "Strips in sync under one multicam strip", "SEQ_SEQUENCER", 4),
+    (
+        "SEQUENCER",
+        "Sequencer",
+        "Strips in sync under one multicam strip, in a scene of their own",
+        "SEQ_SEQUENCER",
+        4,
+    ),
     ("MATERIAL", "Material", "The materials of objects chosen in the rig", "MATERIAL", 8),
 )
 

@@ -23,7 +23,8 @@ def live_name(camera: str) -> str:
 
 def live_image_or_none(camera: str) -> bpy.types.Image | None:
     for image in bpy.data.images:
-        if image.source == "GENERATED" and image.get(KEY) == camera and image.library is None:
+        # Not by its source: packing turns a generated image into a file.
+        if image.source != "MOVIE" and image.get(KEY) == camera and image.library is None:
             return image
     return None
 

@@ -22,7 +22,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
 
-from . import cameras
+from . import cameras, compat
 from .cameras import CV_FROM_BLENDER
 from .lens import Frame, lens_of
 
@@ -126,10 +126,7 @@ def _stage_of(scene_name: str) -> bpy.types.Scene:
     stage.render.use_border = stage.render.use_multiview = False
     stage.render.film_transparent = False
     stage.render.use_file_extension = True
-    if hasattr(stage.render.image_settings, "media_type"):
-        stage.render.image_settings.media_type = "IMAGE"
-    stage.render.image_settings.file_format = "TARGA_RAW"
-    stage.render.image_settings.color_mode = "RGB"
+    compat.set_tga_output(stage.render)
     shading = stage.display.shading
     shading.light, shading.color_type = "STUDIO", "MATERIAL"
     # Shadows cost ten times the rest of the picture.

@@ -167,7 +167,7 @@ def look_at(eye: Vector, target: Vector, roll_deg: float = 0.0) -> Matrix:
 
 
 def build_cameras(hfov_deg: float) -> None:
-    """A plain one, one tracked under a scaled parent, one rolled with lens shift, one that moves."""
+    """One plain, one tracked under a scaled parent, one rolled with lens shift, one moving."""
     rig = collection("Cameras")
 
     def camera(name: str) -> bpy.types.Object:

@@ -6,6 +6,7 @@ Units: metres. Every function takes the collection to link into; everything rand
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -84,7 +85,7 @@ def lathe(
         ]
         for r, z in profile
     ]
-    for lower, upper in zip(rings, rings[1:], strict=False):
+    for lower, upper in itertools.pairwise(rings):
         for k in range(sides):
             other = (k + 1) % sides
             face = mesh.faces.new((lower[k], lower[other], upper[other], upper[k]))

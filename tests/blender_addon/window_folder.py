@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder with a real Blender and a virtual display: Debian trixie's Blender 4.3 under debootstrap.
+"""A real Blender and a virtual display: Debian trixie's Blender 4.3 in a debootstrap folder.
 
 Built once (about three minutes, 2 GB) below the user's cache folder, never inside the repository.
 Everything run in it gets a mount namespace of its own, so no mount outlives the process.
@@ -99,8 +99,10 @@ def start(script: str, binds: list[Path], **popen) -> subprocess.Popen:
         os.environ, SYNCAM_WINDOW_SCRIPT=script, PATH="/usr/sbin:/usr/bin:/sbin:/bin"
     )
     return subprocess.Popen(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-        + ["sh", "-c", "\n".join(lines)],
+        [
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"),
+            *("sh", "-c", "\n".join(lines)),
+        ],
         env=environment,
         **popen,
     )
