@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients may ask of the engine: one method `on_VERB(session, body, buffers)` for each verb.
+
+A method returns the answer, or raises `SynCamError`. Every verb may come twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from syncam_engine import __version__
+from syncam_engine.link import limits
+from syncam_engine.link import messages as wire
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import ErrorInfo
+
+from .acceptance import accept
+from .hub import Session
+from .jobs import OPEN, WAITING, Job, fingerprint_of
+
+LOG = logging.getLogger("syncam.engine")
+CANNOT_WRITE = (OSError, sqlite3.Error)
+
+
+class Verbs:
+    """The part of `Engine` that clients reach."""
+
+    def handle(self, session: Session, body: Any, buffers: list) -> Any:
+        """Answer one message; a disk that does not take it is an answer as well."""
+        try:
+            return _VERBS[type(body)](self, session, body, buffers)
+        except CANNOT_WRITE as error:
+            LOG.error("cannot write: %s", error)
+            raise SynCamError(
+                "disk.full",
+                f"The engine cannot write to its disk: {error}. Earlier jobs are kept.",
+                fix="Free disk space on the engine's machine",
+            ) from error
+
+    def on_hello(self, session: Session, body: wire.SayHello, _: list) -> wire.Hello:
+        return wire.Hello(
+            engine=__version__,
+            protocol=limits.PROTOCOL,
+            instance=self.instance,
+            presets=self.catalog.infos(),
+            worker=self.workers.state,
+            device=self.workers.device,
+            log_path=str(self.log_path) if session.local else "",
+            local=session.local,
+        )
+
+    def on_submit(self, session: Session, body: wire.Submit, _: list) -> wire.Queued:
+        request = body.request
+        fingerprint = fingerprint_of(request)
+        known = self.jobs.get(request.job_id) or self.store.get(request.job_id)
+        if known is not None:
+            if known.owner != session.owner or known.fingerprint != fingerprint:
+                raise SynCamError(
+                    "job.conflict",
+                    f"The job id {request.job_id} is already used by another job.",
+                    value=request.job_id,
+                    fix="Use a new job id",
+                )
+            return self._queued(known)
+        mine = sum(job.owner == session.owner for job in self.jobs.values())
+        if mine >= self.rules.max_jobs_per_client:
+            raise SynCamError(
+                "quota.jobs",
+                f"This client has {mine} jobs that wait or run, the most there may be.",
+                value=mine,
+                nearest=self.rules.max_jobs_per_client,
+                fix="Wait for one to end, or cancel one",
+            )
+        self._check_disk(session.owner)
+        request, notices = accept(
+            request,
+            self.catalog,
+            lambda digest: self.inputs.path_or_none(session.owner, digest),
+        )
+        self._place += 1.0
+        job = Job(
+            id=request.job_id,
+            owner=session.owner,
+            client_name=session.name,
+            request=request,
+            fingerprint=fingerprint,
+            place=self._place,
+            submitted_unix_s=time.time(),
+            warnings=notices,
+        )
+        self.store.add(job)
+        self.jobs[job.id] = job
+        self._changed()
+        LOG.info("job accepted", extra={"job": job.id, "client": session.name})
+        return self._queued(job)
+
+    def on_cancel(self, session: Session, body: wire.Cancel, _: list) -> wire.Acknowledged:
+        job = self._own(session, body.job_id)
+        if job.state in OPEN:
+            was_running = job.state == "running"
+            error = ErrorInfo(code="job.cancelled", sentence="The job was cancelled.")
+            self._end(job, "cancelled", error)
+            if was_running:
+                self.workers.stop_job(job.id)
+        return wire.Acknowledged(note=job.state)
+
+    def on_pause(self, session: Session, body: wire.Pause, _: list) -> wire.Acknowledged:
+        return self._set_waiting(session, body.job_id, "queued", "paused")
+
+    def on_resume(self, session: Session, body: wire.Resume, _: list) -> wire.Acknowledged:
+        return self._set_waiting(session, body.job_id, "paused", "queued")
+
+    def on_reorder(self, session: Session, body: wire.Reorder, _: list) -> wire.Acknowledged:
+        job = self._own_waiting(session, body.job_id)
+        if not body.before:
+            self._place += 1.0
+            place = self._place
+        else:
+            other = self._own_waiting(session, body.before)
+            earlier = [
+                j.place
+                for j in self.jobs.values()
+                if j.owner == session.owner and j.place < other.place and j is not job
+            ]
+            place = (max(earlier) + other.place) / 2 if earlier else other.place - 1.0
+        self.store.set_waiting(job, job.state, place)
+        self._changed()
+        return wire.Acknowledged(note=job.state)
+
+    def on_remove(self, session: Session, body: wire.Remove, _: list) -> wire.Acknowledged:
+        job = self.store.get(body.job_id)
+        if job is not None and job.owner == session.owner and job.state in OPEN:
+            raise SynCamError(
+                "job.open", "The job has not ended yet.", value=job.state, fix="Cancel it first"
+            )
+        if job is not None and job.owner == session.owner:
+            self.store.remove(job)
+        return wire.Acknowledged()
+
+    def on_yield(self, session: Session, body: wire.YieldDevice, _: list) -> wire.Acknowledged:
+        if body.hold_s:
+            self._hold_until_s = time.monotonic() + body.hold_s
+            LOG.info("device held for %g s by %s", body.hold_s, session.name)
+        else:
+            self._hold_until_s = 0.0
+        self._yield_idle()
+        return wire.Acknowledged(note=self.workers.state)
+
+    def on_status(self, session: Session, body: wire.AskStatus, _: list) -> wire.EngineStatus:
+        return self.status(with_paths=session.local)
+
+    def on_jobs(self, session: Session, body: wire.AskJobs, _: list) -> wire.JobList:
+        newest = self.store.newest(body.limit, session.owner if body.mine else None)
+        jobs = [self.jobs.get(job.id, job) for job in newest]
+        return wire.JobList(
+            jobs=[self._info(job, mine=job.owner == session.owner) for job in jobs],
+            total=sum(self.store.counts().values()),
+        )
+
+    def on_sync(self, session: Session, body: wire.Sync, _: list) -> wire.Synced:
+        found, unknown = [], []
+        for job_id in body.jobs:
+            job = self.jobs.get(job_id) or self.store.get(job_id)
+            if job is None or job.owner != session.owner:
+                unknown.append(job_id)
+            else:
+                found.append(self._info(job, mine=True))
+        return wire.Synced(
+            instance=self.instance,
+            worker=self.workers.state,
+            device=self.workers.device,
+            jobs=found,
+            unknown=unknown,
+        )
+
+    def on_upload(self, session: Session, body: wire.Upload, buffers: list) -> wire.UploadState:
+        if len(buffers) != 1:
+            raise SynCamError("message.invalid", "An upload has exactly one buffer.")
+        if self.inputs.path_or_none(session.owner, body.digest) is None:
+            self._check_disk(session.owner, body.size)
+        return self.inputs.take(session.owner, body, buffers[0])
+
+    def on_fetch(self, session: Session, body: wire.Fetch, _: list) -> tuple[wire.Chunk, list]:
+        job = self._own(session, body.job_id)
+        clips = job.done.clips if job.done else []
+        clip = next((c for c in clips if c.digest and c.digest == body.digest), None)
+        if clip is None:
+            raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
+        length = max(0, min(body.length, clip.bytes - body.offset))
+        with open(clip.path, "rb", buffering=0) as file:
+            file.seek(body.offset)
+            data = file.read(length)
+        return wire.Chunk(digest=body.digest, offset=body.offset, size=clip.bytes), [data]
+
+    # ---- inside ----
+
+    def _set_waiting(
+        self, session: Session, job_id: str, before: str, after: wire.JobState
+    ) -> wire.Acknowledged:
+        job = self._own_waiting(session, job_id)
+        if job.state == before:
+            self.store.set_waiting(job, after)
+            self._changed()
+        return wire.Acknowledged(note=job.state)
+
+    def _own(self, session: Session, job_id: str) -> Job:
+        job = self.jobs.get(job_id) or self.store.get(job_id)
+        if job is None or job.owner != session.owner:
+            raise SynCamError("job.unknown", f"There is no job {job_id}.", value=job_id)
+        return job
+
+    def _own_waiting(self, session: Session, job_id: str) -> Job:
+        job = self._own(session, job_id)
+        if job.state not in WAITING:
+            raise SynCamError(
+                "job.not_waiting", f"The job {job_id} does not wait: {job.state}.", value=job.state
+            )
+        return job
+
+    def _check_disk(self, owner: str, more: int = 0) -> None:
+        free = self._disk_free()
+        if free < self.rules.reserve_bytes + more:
+            raise SynCamError(
+                "disk.full",
+                f"The engine's disk has {free // limits.MIB} MiB left, less than the "
+                f"{self.rules.reserve_bytes // limits.MIB} MiB that it keeps free.",
+                value=free,
+                nearest=self.rules.reserve_bytes,
+                fix="Free disk space on the engine's machine",
+            )
+        used, most = self.store.bytes_of(owner), self.rules.max_disk_bytes_per_client
+        if used > most:
+            raise SynCamError(
+                "quota.disk",
+                f"This client's jobs hold {used // limits.MIB} MiB, more than "
+                f"{most // limits.MIB} MiB.",
+                value=used,
+                nearest=most,
+                fix="Remove old jobs",
+            )
+
+
+_VERBS: dict[type[msgspec.Struct], Callable[..., Any]] = {
+    body: getattr(Verbs, f"on_{verb}") for verb, body in wire.TO_ENGINE.items()
+}

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is impossible is refused before it is accepted, in one sentence with the nearest value."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import zmq
+
+from syncam_engine.link import codec
+from syncam_engine.link.endpoint import socket_path
+from syncam_engine.link.messages import TO_CLIENT, AskStatus, Done, ErrorInfo, Failed, SayHello
+from syncam_engine.service.harness import sample_request
+
+from .test_engine import answer, run
+
+
+def change_camera(**fields):
+    def change(request):
+        request.rig["cameras"][1].update(fields)
+
+    return change
+
+
+def moved(request):
+    poses = request.rig["cameras"][1]["c2w_cv_m"]
+    request.rig["cameras"][1]["c2w_cv_m"] = [poses] * 4
+
+
+def singular(request):
+    request.rig["cameras"][1]["c2w_cv_m"] = [[0.0] * 4] * 3 + [[0.0, 0.0, 0.0, 1.0]]
+
+
+def orthographic(request):
+    request.rig["cameras"][1]["K"] = [[math.inf, 0, 80], [0, math.inf, 48], [0, 0, 1]]
+
+
+def no_camera(request):
+    request.rig["cameras"] = []
+
+
+CASES = [
+    # what, fields of the request, a change of its rig, code, words of the sentence, nearest
+    ("no camera", {}, no_camera, "rig.empty", "no camera", 1),
+    ("seven cameras", {"views": 7}, None, "rig.views", "7 cameras", 6),
+    ("nan pose", {}, change_camera(c2w_cv_m=[[math.nan] * 4] * 4), "camera.", "cam02", None),
+    ("singular pose", {}, singular, "camera.", "cam02", None),
+    ("orthographic", {}, orthographic, "camera.", "cam02", None),
+    ("pose count", {}, moved, "rig.frames", "4 poses", 5),
+    ("empty prompt", {"prompt": " \n"}, None, "prompt.empty", "prompt is empty", None),
+    ("long prompt", {"prompt": "x" * 401}, None, "prompt.long", "401", 400),
+    ("size", {"width": 170, "height": 99}, None, "size.impossible", "170x99", [160, 96]),
+    ("negative size", {"width": -4}, None, "size.impossible", "-4x96", [160, 96]),
+    ("frames", {"frames": 16}, None, "frames.impossible", "16 frames", 17),
+    ("no steps", {"steps": 0}, None, "steps.impossible", "0 steps", 1),
+    ("many steps", {"steps": 10**9}, None, "steps.impossible", "1000000000", 50),
+    ("preset", {"preset": "../../etc/passwd"}, None, "preset.unknown", "passwd", "preview"),
+    ("preset file", {"preset": "/tmp/preset.json"}, None, "preset.unknown", "/tmp", "preview"),
+    ("guidance", {"guidance_scale": math.nan}, None, "guidance.impossible", "nan", None),
+    ("strength", {"mode": "previz", "previz_strength": 1.5}, None, "input.count", "0 came", 2),
+    ("no input", {"mode": "reference"}, None, "input.count", "takes 1", 1),
+    ("unsent", {"mode": "reference", "inputs": ["a" * 64]}, None, "input.missing", "1 of", None),
+    ("path as input", {"mode": "reference", "inputs": ["../x"]}, None, "message.invalid", "", None),
+    ("seed", {"seed": -1}, None, "message.invalid", "seed", None),
+    ("job id", {"job_id": "../../../../x"}, None, "message.invalid", "job_id", None),
+    ("mode", {"mode": "magic"}, None, "message.invalid", "mode", None),
+    ("rate", {"fps": (0, 1)}, None, "message.invalid", "fps", None),
+    ("other rig", {"rig": {"cameras": 3}}, None, "rig.format", "format", "syncam-rig"),
+]
+
+
+@pytest.mark.parametrize(("what", "fields", "change", "code", "words", "nearest"), CASES)
+def test_bad_request(client, what, fields, change, code, words, nearest):
+    fields = dict(fields)
+    request = sample_request(fields.pop("views", 2), **fields)
+    if change:
+        change(request)
+    failed, _ = run(client, request)
+    assert isinstance(failed, Failed), what
+    error = failed.error
+    assert error.code.startswith(code), error
+    assert words in error.sentence
+    assert "\n" not in error.sentence
+    if nearest is not None:
+        assert error.nearest == nearest
+
+
+def test_nothing_refused_was_kept_and_good_jobs_still_run(engine, client):
+    assert isinstance(run(client, sample_request(2))[0], Done)
+    status = engine.status(client)
+    assert (status.queued, status.running, status.failed, status.done) == (0, 0, 0, 1)
+    assert len(list((engine.state_dir / "jobs").iterdir())) == 1
+
+
+def test_outside_the_training_is_allowed_and_said(client):
+    request = sample_request(2, fps=(24, 1))
+    request.rig["cameras"][1]["K"] = [[400.0, 0, 80], [0, 400.0, 48], [0, 0, 1]]
+    done, events = run(client, request)
+    assert isinstance(done, Done)
+    notices = {n.code: n for e in events for n in getattr(e, "warnings", [])}
+    assert notices["camera.lens_untrained"].camera == request.rig["cameras"][1]["name"]
+    assert notices["fps.untrained"].nearest == 8
+
+
+@pytest.fixture
+def raw(engine):
+    """A bare DEALER: what another version, or somebody else, might send."""
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.rcvtimeo = 30_000
+    socket.connect(f"ipc://{socket_path(engine.state_dir)}")
+    yield socket
+    context.destroy(linger=0)
+
+
+def ask(socket, frames):
+    socket.send_multipart(frames)
+    message = codec.decode(socket.recv_multipart(), TO_CLIENT)
+    return message
+
+
+def test_other_protocol_version(raw):
+    header, body = codec.encode(SayHello(client_id="c" * 32), message_id="abcdefgh")
+    reply = ask(raw, [header.replace(b"\xa1v\x01", b"\xa1v\x02"), body])
+    assert reply.header.parent == "abcdefgh"
+    error = reply.body
+    assert (error.code, error.value, error.nearest) == ("protocol.version", 2, 1)
+    assert error.fix
+
+
+def test_hello_comes_first(raw):
+    assert ask(raw, codec.encode(AskStatus())).body.code == "hello.first"
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ([b""], "message.invalid"),
+        ([b"\xc1"], "message.invalid"),
+        ([b"\x80" * 2000, b"\x80"], "message.too_large"),
+        ([b"\x84\xa1v\x01\xa2id\xa1x\xa4type\xa5shell\xa1z\x01", b"\x80"], "message.unknown"),
+        ([b"\x83\xa1v\x01\xa2id\xa1x\xa4type\xa6status"], "message.invalid"),
+        ([b"\x83\xa1v\x01\xa2id\xa1x\xa4type\xa6cancel", b"\x80"], "message.invalid"),
+        ([b"\x83\xa1v\x01\xa2id\xa1x\xa4type\xa6status", b"\x80", *[b""] * 5], "message.too_large"),
+    ],
+)
+def test_broken_message_is_answered(raw, frames, code):
+    reply = ask(raw, frames)
+    assert isinstance(reply.body, ErrorInfo)
+    assert reply.body.code == code
+
+
+def test_deep_rig_is_refused(client):
+    deep = []
+    for _ in range(400):
+        deep = [deep]
+    failed, _ = run(client, sample_request(2, rig={"format": "syncam-rig", "x": deep}))
+    assert failed.error.code == "message.too_deep"
+
+
+def test_jobs_quota(make_engine):
+    engine = make_engine("--max-jobs", "3")
+    client = engine.client()
+    requests = [sample_request(1, prompt="sleep=0.5 quota", steps=50) for _ in range(4)]
+    for request in requests[:3]:
+        client.submit(request)
+    answer(client, client.ask_status())
+    refused, _ = run(client, requests[3])
+    assert refused.error.code == "quota.jobs"
+    assert refused.error.nearest == 3
+    for request in requests[:3]:
+        client.cancel(request.job_id)
+    assert isinstance(run(client, sample_request(1))[0], Done)

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine broken on purpose: killed, hung, its files damaged. No job may be lost or doubled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syncam_engine.link.client import Lost
+from syncam_engine.link.messages import Done, Failed, Phase, Progress
+from syncam_engine.service.files import digest_of
+from syncam_engine.service.harness import follow, sample_request, wait_until
+
+from .test_engine import answer, reach_step, run
+
+
+def slow(**changes):
+    return sample_request(2, **{"prompt": "slowly sleep=0.12", "steps": 8, **changes})
+
+
+def digests(done):
+    assert isinstance(done, Done), done
+    assert all(digest_of(Path(clip.path)) == clip.digest for clip in done.clips)
+    return [clip.digest for clip in done.clips]
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_worker_killed_runs_again_to_the_same_clip(make_engine):
+    engine = make_engine()
+    client = engine.client()
+    undisturbed, _ = run(client, slow())
+    request = slow()
+    client.submit(request)
+    reach_step(client, request.job_id, 3)
+    os.kill(engine.worker_pid(), signal.SIGKILL)
+    ends, events = follow(client, [request.job_id])
+    assert digests(ends[request.job_id]) == digests(undisturbed)
+    assert {e.attempt for e in events if isinstance(e, Phase)} == {2}
+    assert not any(isinstance(e, Lost) for e in events)
+
+
+def test_server_killed_and_started_again(make_engine):
+    engine = make_engine()
+    client = engine.client()
+    first, _ = run(client, slow(seed=1))
+    kept = digests(first)
+    running, waiting = slow(seed=2), [sample_request(1, seed=k) for k in range(3)]
+    for request in (running, *waiting):
+        client.submit(request)
+    reach_step(client, running.job_id, 2)
+    worker = engine.worker_pid()
+    engine.kill()
+    wait_until(lambda: any(isinstance(e, Lost) for e in client.wait(0.1)), 20, "no Lost")
+    assert client.state == "lost"
+    wait_until(lambda: not is_alive(worker), 20, "the worker outlived its server")
+    engine.start()
+    ids = [running.job_id, *(r.job_id for r in waiting)]
+    ends, events = follow(client, ids)
+    assert all(isinstance(end, Done) for end in ends.values())
+    # The interrupted one first, then the others in their order.
+    assert [e.job_id for e in events if isinstance(e, Done)] == ids
+    assert digests(first) == kept
+    again, _ = run(client, slow(seed=2))
+    assert digests(ends[running.job_id]) == digests(again)
+
+
+def test_everything_killed_at_once(make_engine):
+    engine = make_engine()
+    owner = "a" * 32
+    request = slow(seed=5)
+    script = (
+        "import sys, msgspec; from pathlib import Path\n"
+        "from syncam_engine.link.client import EngineClient\n"
+        "from syncam_engine.link.messages import GenerateRequest, Queued\n"
+        "request = msgspec.json.decode(sys.stdin.buffer.read(), type=GenerateRequest)\n"
+        "client = EngineClient(state_dir=Path(sys.argv[1]), client_id=sys.argv[2])\n"
+        "client.submit(request)\n"
+        "while True:\n"
+        "    for event in client.wait(1.0):\n"
+        "        if isinstance(event, Queued): print('queued', flush=True)\n"
+    )
+    import msgspec
+
+    host = subprocess.Popen(
+        [sys.executable, "-c", script, str(engine.state_dir), owner],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    host.stdin.write(msgspec.json.encode(request))
+    host.stdin.close()
+    assert host.stdout.readline() == b"queued\n"
+    worker = engine.worker_pid()
+    for pid in (host.pid, worker, engine.process.pid):
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    host.wait()
+    host.stdout.close()
+    engine.process.wait()
+    engine.start()
+    back = engine.client(client_id=owner)
+    back.watch(request.job_id)
+    ends, _ = follow(back, [request.job_id])
+    assert isinstance(ends[request.job_id], Done)
+
+
+def test_job_that_kills_its_worker_is_given_up(make_engine):
+    engine = make_engine()
+    client = engine.client()
+    poisoned, after = sample_request(2, prompt="crash"), sample_request(2)
+    client.submit(poisoned)
+    client.submit(after)
+    ends, _ = follow(client, [poisoned.job_id, after.job_id])
+    assert ends[poisoned.job_id].error.code == "job.poisoned"
+    assert "SIGKILL" in ends[poisoned.job_id].error.sentence
+    assert isinstance(ends[after.job_id], Done)
+    once, _ = run(client, sample_request(2, prompt="crash-once"))
+    assert isinstance(once, Done)
+
+
+def test_hanging_worker_is_replaced(make_engine):
+    engine = make_engine("--hang-s", "3")
+    client = engine.client()
+    once, _ = run(client, sample_request(2, prompt="hang-once"))
+    assert isinstance(once, Done)
+    failed, _ = run(client, sample_request(2, prompt="hang"))
+    assert failed.error.code == "job.hung"
+    assert isinstance(run(client, sample_request(2))[0], Done)
+
+
+def test_stalled_worker_is_replaced(make_engine):
+    engine = make_engine("--stall-s", "2", "--max-deaths", "1")
+    client = engine.client()
+    failed, _ = run(client, sample_request(2, prompt="stall"))
+    assert failed.error.code == "job.hung"
+    assert "no step for 2 s" in failed.error.sentence
+    assert isinstance(run(client, sample_request(2))[0], Done)
+
+
+def test_status_is_answered_while_the_worker_hangs(make_engine):
+    engine = make_engine("--hang-s", "600")
+    client = engine.client()
+    request = sample_request(2, prompt="hang")
+    client.submit(request)
+    reach_step(client, request.job_id, 1)
+    status = engine.status()
+    assert (status.running, status.workers[0].state) == (1, "busy")
+    client.cancel(request.job_id)
+    ends, _ = follow(client, [request.job_id])
+    assert ends[request.job_id].cancelled
+
+
+def test_full_disk_refuses_the_new_and_keeps_the_old(make_engine):
+    engine = make_engine()
+    client = engine.client()
+    old, _ = run(client, sample_request(2))
+    engine.stop()
+    engine.arguments += ["--reserve-mb", "1000000000"]
+    engine.start()
+    refused, _ = run(client, sample_request(2))
+    assert refused.error.code == "disk.full"
+    assert "MiB" in refused.error.sentence
+    digests(old)
+    client.watch(old.job_id)
+    ends, _ = follow(client, [old.job_id])
+    assert ends[old.job_id].clips == old.clips
+    assert any("disk is full" in note for note in engine.status().notes)
+
+
+def test_disk_that_fills_during_a_job(make_engine):
+    engine = make_engine()
+    failed, _ = run(engine.client(), sample_request(2, prompt="full"))
+    assert failed.error.code == "disk.full"
+    assert isinstance(run(engine.client(), sample_request(2))[0], Done)
+
+
+def damaged_databases():
+    def cut(path):
+        os.truncate(path, path.stat().st_size // 2)
+
+    def scribble(path):
+        with open(path, "r+b") as file:
+            file.write(b"\xff" * 8192)
+
+    def remove(path):
+        path.unlink()
+
+    def only_the_journal(path):
+        journal = path.with_name(path.name + "-wal")
+        if journal.exists():
+            os.truncate(journal, journal.stat().st_size // 2)
+
+    return [cut, scribble, remove, only_the_journal]
+
+
+@pytest.mark.parametrize("damage", damaged_databases(), ids=lambda f: f.__name__)
+def test_damaged_database_is_mended_from_the_folders(make_engine, damage):
+    engine = make_engine()
+    client = engine.client()
+    old, _ = run(client, sample_request(2, seed=1))
+    cancelled = slow(seed=2)
+    client.submit(cancelled)
+    reach_step(client, cancelled.job_id, 1)
+    client.cancel(cancelled.job_id)
+    follow(client, [cancelled.job_id])
+    waiting = [slow(seed=3), sample_request(1, seed=4)]
+    for request in waiting:
+        client.submit(request)
+    reach_step(client, waiting[0].job_id, 1)
+    engine.kill()
+    damage(engine.state_dir / "jobs.sqlite")
+    engine.start()
+    ends, _ = follow(client, [r.job_id for r in waiting])
+    assert all(isinstance(end, Done) for end in ends.values())
+    for job_id in (old.job_id, cancelled.job_id):
+        client.watch(job_id)
+    ends, _ = follow(client, [old.job_id, cancelled.job_id])
+    assert ends[old.job_id].clips == old.clips
+    assert ends[cancelled.job_id].cancelled
+    total = answer(client, client.ask_jobs(mine=True)).total
+    assert total == 4
+
+
+def test_half_written_and_damaged_results_are_not_believed(make_engine):
+    engine = make_engine()
+    client = engine.client()
+    reference, _ = run(client, sample_request(2, seed=8))
+    engine.stop()
+    # As if the server had died before it heard of the result: open in the database, whole on disk,
+    # then with a clip damaged, then half written under its temporary name.
+    for kind in ("whole", "damaged", "part"):
+        with sqlite3.connect(engine.state_dir / "jobs.sqlite") as db:
+            db.execute("UPDATE jobs SET state = 'running', done = NULL")
+        db.close()
+        result = Path(reference.clips[0].path).parent
+        if kind == "damaged":
+            with open(reference.clips[1].path, "r+b") as file:
+                file.seek(100)
+                file.write(b"\0\xff" * 20)
+        if kind == "part":
+            shutil.move(result, result.with_name("attempt-1.part"))
+        engine.start()
+        client.watch(reference.job_id)
+        ends, _ = follow(client, [reference.job_id])
+        assert digests(ends[reference.job_id]) == [c.digest for c in reference.clips]
+        engine.stop()
+    assert not list((engine.state_dir / "jobs" / reference.job_id).glob("*.part"))
+
+
+def test_second_engine_on_the_same_jobs_is_refused(make_engine):
+    engine = make_engine()
+    said = subprocess.run(
+        [sys.executable, "-m", "syncam_engine.cli", "serve", "--state-dir", engine.state_dir],
+        capture_output=True,
+        text=True,
+        env=engine.environment,
+        timeout=60,
+    )
+    assert said.returncode == 2
+    assert f"process {engine.process.pid}" in said.stderr
+    assert engine.status().pid == engine.process.pid
+
+
+def test_device_is_yielded_and_taken_again(make_engine):
+    engine = make_engine("--yield-gpu", "0.5")
+    client = engine.client()
+    assert isinstance(run(client, sample_request(2))[0], Done)
+    wait_until(lambda: engine.status(client).workers[0].state == "yielded", 30)
+    assert engine.status(client).workers[0].pid == 0
+    assert isinstance(run(client, sample_request(2))[0], Done)
+    answer(client, client.yield_device(hold_s=600))
+    request = sample_request(2)
+    client.submit(request)
+    wait_until(lambda: engine.status(client).workers[0].state == "yielded", 30)
+    status = engine.status(client)
+    assert (status.queued, status.running) == (1, 0)
+    assert any("left to other programs" in note for note in status.notes)
+    answer(client, client.yield_device())
+    ends, _ = follow(client, [request.job_id])
+    assert isinstance(ends[request.job_id], Done)
+
+
+def test_slow_client_catches_up(make_engine):
+    """A client that did not read while its job ran is told the end by `sync`."""
+    engine = make_engine()
+    client = engine.client()
+    request = sample_request(4, prompt="chatty sleep=0.02", steps=40)
+    client.submit(request)
+    reach_step(client, request.job_id, 1)
+    other = engine.client(client_id=client.client_id)
+    other.watch(request.job_id)
+    follow(other, [request.job_id])
+    ends, events = follow(client, [request.job_id])
+    assert isinstance(ends[request.job_id], Done)
+    steps = [e.step for e in events if isinstance(e, Progress)]
+    assert steps == sorted(steps)
+
+
+def test_failed_is_kept_over_a_restart(make_engine):
+    engine = make_engine()
+    client = engine.client()
+    failed, _ = run(client, sample_request(2, prompt="broken"))
+    engine.kill()
+    engine.start()
+    client.watch(failed.job_id)
+    ends, _ = follow(client, [failed.job_id])
+    assert isinstance(ends[failed.job_id], Failed)
+    assert ends[failed.job_id].error == failed.error
