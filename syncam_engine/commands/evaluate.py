@@ -42,9 +42,8 @@ def run(args: argparse.Namespace) -> int:
         )
         print_table(scores.rows())
         if args.out:
-            print(
-                f"written to {write_report(scores.to_dict(), scores.rows(), args.out, scores.files)}"
-            )
+            page = write_report(scores.to_dict(), scores.rows(), args.out, scores.files)
+            print(f"written to {page}")
         return 0
     return _preview(args)
 

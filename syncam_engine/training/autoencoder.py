@@ -6,7 +6,7 @@ Shapes: N clips (samples x views), T pictures, H, W pixels, P channels of a patc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,17 +111,15 @@ class AutoencoderTask:
         psnr = float(10.0 * torch.log10(4.0 / error.detach().mean()))
         return (both * weight).sum() / (weight.sum() * video.shape[1]), {f"psnr_{kind}": psnr}
 
-    def sample_videos(self, clips: int) -> list[Tensor]:
-        """Some training clips, half of them stills where there are any."""
+    def sample_videos(self, clips: int) -> Iterator[Tensor]:
+        """Some training clips one by one, half of them stills where there are any."""
         request = self.request(self.config.phases[0])
-        found: list[Tensor] = []
         for step in range(clips):
             stills = float(step % 2) if 0.0 < request.stills < 1.0 else request.stills
             asked = replace(request, batch=1, stills_batch=1, stills=stills)
             # Micro-batch numbers far above any run's: the training order stays its own.
             samples = self.mixture.batch(asked, step=step, micro=2**20)
-            found.append(torch.cat([video_of(sample) for sample in samples]))
-        return found
+            yield torch.cat([video_of(sample) for sample in samples])
 
     def _patches(self, clips: int) -> Tensor:
         """Patches for PCA, patches_NP, a random 60 of each clip."""
@@ -140,7 +138,7 @@ def moving_pixels(video_NCTHW: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def set_latent_scale(autoencoder: PatchAutoencoder, videos: Sequence[Tensor]) -> float:
+def set_latent_scale(autoencoder: PatchAutoencoder, videos: Iterable[Tensor]) -> float:
     """Scale the latents to unit deviation over these clips; returns the scale."""
     z = torch.cat([autoencoder.encode_patches(to_patches(v)).flatten() for v in videos])
     spread = float(z.std())

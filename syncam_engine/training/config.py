@@ -134,6 +134,10 @@ class ModelConfig:
     """Folder of the frozen autoencoder; needed for sheets and for sources without latents."""
     trainable: Literal["all", "new"] = "all"
     """`new`: only the MVS modules learn, the base stays frozen (the paper)."""
+    fps: int = 0
+    """Pictures a second of the training clips; 0 keeps the preset's."""
+    envelope: dict[str, Any] = field(default_factory=dict)
+    """What the training data covers, where it differs from the preset's envelope."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import encode_cameras
-from syncam_engine.model.presets import Preset, TransformerConfig, get_preset
+from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder
 from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.model.preview_vocabulary import Vocabulary
@@ -189,19 +190,32 @@ def token_ids(vocabulary: Vocabulary, prompts: Sequence[str]) -> Tensor:
 
 
 def trained_preset(config: TrainConfig) -> Preset:
-    """The preset that the config trains: its base preset with the config's own sizes."""
+    """The preset that the config trains: its base preset with the config's own sizes and limits."""
     preset = get_preset(config.model.preset)
-    changes = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in config.model.transformer.items()
-    }
-    unknown = sorted(set(changes) - set(TransformerConfig.__dataclass_fields__))
+    transformer = _changed(preset.transformer, config.model.transformer, "transformer")
+    envelope = _changed(preset.envelope, config.model.envelope, "envelope")
+    sampling = replace(preset.sampling, prediction=config.flow.prediction)
+    return replace(
+        preset,
+        transformer=transformer,
+        envelope=envelope,
+        sampling=sampling,
+        fps=config.model.fps or preset.fps,
+    )
+
+
+def _changed(part: Any, changes: dict[str, Any], name: str) -> Any:
+    """A preset's part with some fields changed; raises `SynCamError` for one that it has not."""
+    unknown = sorted(set(changes) - set(part.__dataclass_fields__))
     if unknown:
         raise SynCamError(
             "config.field",
-            f"The training config has no field model.transformer.{unknown[0]}.",
+            f"The training config has no field model.{name}.{unknown[0]}.",
             value=unknown[0],
         )
-    return replace(preset, transformer=replace(preset.transformer, **changes))
+    return replace(
+        part, **{key: tuple(v) if isinstance(v, list) else v for key, v in changes.items()}
+    )
 
 
 def load_base(transformer: MultiViewWanTransformer, folder: Path) -> None:
