@@ -58,5 +58,5 @@ def reference_guidance(text_scale: float = 7.5, video_scale: float = 1.8) -> Gui
 
 
 def _check(name: str, scale: float) -> None:
-    if not 0.0 <= scale <= 100.0:
-        raise ValueError(f"{name} is {scale!r}; it must be 0 to 100")
+    if not -100.0 <= scale <= 100.0:
+        raise ValueError(f"{name} is {scale!r}; it must be -100 to 100")
