@@ -22,6 +22,12 @@ from render_rigs.assemble import Scene
 from render_rigs.spec import RenderSpec
 
 
+def shard_scenes(spec: RenderSpec, shard: int) -> range:
+    """The numbers of the scenes of a shard."""
+    first = shard * spec.per_shard
+    return range(first, min(first + spec.per_shard, spec.scenes))
+
+
 def shard_path(out: Path, shard: int) -> Path:
     return Path(out) / f"shard-{shard:05d}.npz"
 

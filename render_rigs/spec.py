@@ -18,16 +18,17 @@ class RenderSpec:
     height_px: int = 384
     fps: int = 15
     engine: str = "cycles"
-    samples: int = 32
+    samples: int = 64
     denoise: bool = True
     bounces: int = 4
     device: str = "cpu"
-    """cpu or gpu, resolved before workers start."""
+    """auto, cpu or gpu."""
     passes: tuple[str, ...] = ("rgb",)
     fast: bool = False
     """Low-poly places and subjects, coarse textures, small noise."""
     packed: bool = False
     """Write shards of raw frames instead of the SynCamVideo folders."""
+    per_shard: int = 20
     radius_m: tuple[float, float] = (3.5, 9.0)
     elevation_deg: tuple[float, float] = (0.0, 45.0)
     focal_mm: tuple[float, float] = (24.0, 24.0)

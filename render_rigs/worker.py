@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One worker process: renders the scenes it is given and says so in JSON lines on stdout.
 
-``python -m render_rigs.worker JOB.json --scenes 3`` or, for packed sets, ``--shards 0 1``.
+``python -m render_rigs.worker JOB.json --scenes 3`` or, for packed sets, ``--shards 0 1``;
+``--check`` only says whether the job can be done and on which device. Lines that start with "@"
+are for the parent; all else is Blender's own.
 """
 
 import argparse
@@ -12,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from render_rigs import packed
+from render_rigs import packed, scene_files, syncamvideo
 from render_rigs.assemble import assemble
+from render_rigs.blender import devices, passes
 from render_rigs.blender.cast import caster
 from render_rigs.blender.stage import Stage
+from render_rigs.cameras import NoRoomForCameras
 from render_rigs.spec import RenderSpec
 
 
@@ -23,37 +27,61 @@ def say(**line) -> None:
     print("@" + json.dumps(line), flush=True)
 
 
-def render_packed(spec: RenderSpec, shard: int, per_shard: int, out: Path) -> None:
+def render_one(spec: RenderSpec, number: int) -> None:
+    """Render one scene into its folder, unless it is there."""
+    folder = syncamvideo.scene_folder(Path(spec.out), number)
+    if (folder / "scene.json").exists():
+        say(done=number, cameras=0)
+        return
+    scene = assemble(spec, number, caster)
+    say(scene=number, caption=scene.caption, rejected=dict(scene.rejected))
+    scene_files.render_scene(spec, scene, folder,
+                             lambda frame: say(scene=number, frame=frame + 1,
+                                               cpu_s=round(time.process_time(), 2)))
+    say(done=number, cameras=len(scene.cameras), cpu_s=round(time.process_time(), 2))
+
+
+def render_packed(spec: RenderSpec, shard: int) -> None:
     """Render one shard of a packed set, unless it is there."""
-    path = packed.shard_path(out, shard)
+    path = packed.shard_path(Path(spec.out), shard)
     if path.exists():
+        say(done=shard, cameras=0)
         return
     scenes, clips = [], []
-    for number in range(shard * per_shard, min((shard + 1) * per_shard, spec.scenes)):
-        started = time.process_time()
+    for number in packed.shard_scenes(spec, shard):
         scene = assemble(spec, number, caster)
         with Stage(spec, scene) as stage:
             clip = np.stack([np.stack([view["rgb"] for view in views]) for views in stage.frames()],
                             axis=1)
         scenes.append(scene)
         clips.append(clip)
-        say(scene=number, frames=spec.frames * spec.cameras,
-            cpu_s=round(time.process_time() - started, 3), caption=scene.caption,
-            rejected=dict(scene.rejected))
+        say(scene=number, frame=spec.frames, caption=scene.caption, rejected=dict(scene.rejected),
+            cpu_s=round(time.process_time(), 2))
     packed.write_shard(path, spec, scenes, np.stack(clips))
-    say(shard=shard, file=path.name)
+    say(done=shard, cameras=spec.cameras, cpu_s=round(time.process_time(), 2))
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="render_rigs.worker", description=__doc__)
     parser.add_argument("job", type=Path)
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--scenes", type=int, nargs="*", default=[])
     parser.add_argument("--shards", type=int, nargs="*", default=[])
-    parser.add_argument("--per-shard", type=int, default=20)
     args = parser.parse_args(argv)
-    spec = RenderSpec.read(args.job)
-    for shard in args.shards:
-        render_packed(spec, shard, args.per_shard, Path(spec.out))
+    try:
+        spec = RenderSpec.read(args.job)
+        passes.check_passes(spec.engine, spec.passes)
+        device = devices.use(spec.device)
+        say(device=device)
+        if args.check:
+            return 0
+        for shard in args.shards:
+            render_packed(spec, shard)
+        for number in args.scenes:
+            render_one(spec, number)
+    except (ValueError, NoRoomForCameras, devices.NoSuchDevice) as error:
+        say(error=str(error), kind=type(error).__name__)
+        return 3
     return 0
 
 

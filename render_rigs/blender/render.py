@@ -7,9 +7,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from render_rigs.blender import devices, passes
 from render_rigs.exr import read_exr
-
-CYCLES_PASSES = ("rgb", "depth", "normal", "mask", "flow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +62,9 @@ def configure(settings: RenderSettings) -> None:
 
 def _cycles(scene, settings: RenderSettings) -> None:
     cycles = scene.cycles
+    cycles.device = "CPU" if settings.device == "cpu" or not devices.gpus() else "GPU"
+    if cycles.device == "GPU":  # a new file forgets the preferences
+        devices.use("gpu")
     cycles.samples = settings.samples
     cycles.use_adaptive_sampling = False
     cycles.seed = settings.seed
@@ -112,10 +114,9 @@ def _stack(parts: dict[str, np.ndarray]) -> np.ndarray:
     return next(iter(parts.values())).astype(np.float32)
 
 
-def passes_of(view: dict[str, np.ndarray], exposure: float) -> dict[str, np.ndarray]:
-    """Name Blender's passes as the project does; "rgb" is sRGB uint8."""
-    out = {"rgb": tone_map(view["Combined"][..., :3], exposure)}
-    return out
+def passes_of(view: dict[str, np.ndarray], exposure: float, wanted) -> dict[str, np.ndarray]:
+    """Blender's passes by the project's names; "rgb" is sRGB uint8."""
+    return {"rgb": tone_map(view["Combined"][..., :3], exposure), **passes.named(view, wanted)}
 
 
 def tone_map(linear: np.ndarray, exposure: float) -> np.ndarray:

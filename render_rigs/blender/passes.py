@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blender's passes by the project's names, and which engine has which."""
+
+import numpy as np
+
+ENGINE_PASSES = {
+    "cycles": ("rgb", "depth", "normal", "mask", "flow"),
+    "eevee": ("rgb", "depth", "normal"),
+    "workbench": ("rgb", "depth"),
+}
+NOTHING_M = 1e9
+"""Blender writes 1e10 where a ray meets nothing."""
+
+
+def check_passes(engine: str, passes) -> None:
+    """Raise ValueError naming the first pass that an engine cannot give."""
+    for name in passes:
+        if name not in ENGINE_PASSES["cycles"]:
+            raise ValueError(f"unknown pass {name!r}: one of {', '.join(ENGINE_PASSES['cycles'])}")
+        if name not in ENGINE_PASSES[engine]:
+            raise ValueError(f"the {engine} engine has no {name} pass "
+                             f"(it has {', '.join(ENGINE_PASSES[engine])}); cycles has it")
+
+
+def named(view: dict[str, np.ndarray], passes) -> dict[str, np.ndarray]:
+    """Depth [H,W] m, normal [H,W,3], mask [H,W], flow [H,W,2] of one view of one frame."""
+    out = {}
+    depth = view.get("Depth", view.get("Z"))
+    empty = None if depth is None else depth > NOTHING_M
+    if "depth" in passes:
+        out["depth"] = np.where(empty, np.inf, depth).astype(np.float32)
+    if "normal" in passes:
+        normal = view["Normal"]
+        length = np.linalg.norm(normal, axis=-1, keepdims=True)
+        out["normal"] = (normal / np.maximum(length, 1e-6)).astype(np.float16)
+    if "mask" in passes:
+        index = view.get("Object Index", view.get("IndexOB"))
+        out["mask"] = np.rint(index).astype(np.uint8)
+    if "flow" in passes:
+        # Blender's vector pass: XY looks back, ZW on, both against the motion, Y up.
+        vector = view["Vector"]
+        out["flow"] = (vector[..., 2:4] * np.array([-1.0, 1.0])).astype(np.float32)
+    return out

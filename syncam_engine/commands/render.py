@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam render`: multi-camera training scenes with Blender, each scene in its own process.
+
+Blender never runs in this process: workers are `BPY_PYTHON -m render_rigs.worker`, and what they
+say comes back as JSON lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from syncam_engine.commands import render_farm
+from syncam_engine.commands.render_run import RenderRun
+from syncam_engine.link.errors import SynCamError
+
+PASSES = ("rgb", "depth", "normal", "mask", "flow")
+FAST = {"cameras": 4, "frames": 17, "size": (160, 96), "samples": 3, "bounces": 1,
+        "radius": (3.5, 5.5), "elevation": (0.0, 40.0), "subjects": (1, 1)}
+FULL = {"cameras": 36, "frames": 100, "size": (672, 384), "samples": 64, "bounces": 4,
+        "radius": (3.5, 9.0), "elevation": (0.0, 45.0), "subjects": (1, 2)}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--scenes", type=int, default=500, help="how many scenes (500)")
+    add("--cameras", type=int, help="cameras a scene (36; --fast 4)")
+    add("--frames", type=int, help="frames a camera (100; --fast 17)")
+    add("--size", type=_size, metavar="WxH", help="picture size (672x384; --fast 160x96)")
+    add("--fps", type=int, default=15, help="frames a second (15)")
+    add("--out", type=Path, required=True, help="folder of the set")
+    add("--seed", type=int, default=7, help="the same seed gives the same set (7)")
+    add("--engine", choices=("cycles", "eevee", "workbench"), default="cycles")
+    add("--samples", type=int, help="samples a pixel (64; --fast 3)")
+    add("--no-denoise", action="store_true", help="leave the noise in")
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto",
+        help="gpu: an error where there is none")
+    add("--passes", type=_passes, default=("rgb",), metavar="LIST",
+        help=f"of {','.join(PASSES)}; all but rgb as arrays beside the films")
+    add("--preview", action="store_true", help="a contact sheet and a top view for each scene")
+    add("--fast", action="store_true", help="low-poly, few samples: small sets for the preview model")
+    add("--packed", action="store_true", help="lossless shards of raw frames, many scenes a file")
+    add("--stills", action="store_true", help="one frame a camera; implies --packed")
+    add("--per-shard", type=int, default=20, help="scenes in a packed shard (20)")
+    add("--places", type=_words, default=(), metavar="LIST", help="only these kinds of places")
+    add("--subjects", type=_pair(int), metavar="MIN-MAX", help="subjects a scene (1-2)")
+    add("--radius", type=_pair(float), metavar="MIN-MAX", help="camera distance in metres (3.5-9)")
+    add("--elevation", type=_pair(float), metavar="MIN-MAX", help="degrees above the centre (0-45)")
+    add("--focal", type=_pair(float), default=(24.0, 24.0), metavar="MIN-MAX",
+        help="lens in mm on a 23.76 mm sensor, one for each scene (24)")
+    add("--camera-motion", default="static", help="static (default), orbit, dolly, crane, pan, "
+        "handheld or mixed")
+    add("--assets", type=Path, help="your own subjects: folder with assets.json")
+    add("--locations", type=Path, help="your own places: folder with locations.json")
+    add("--workers", type=int, default=1,
+        help="scenes at once (1: Blender itself uses all cores)")
+    add("--threads", type=int, default=0, help="threads of each worker (0: all)")
+    add("--cluster", metavar="auto|ADDRESS", help="spread the scenes over a Ray cluster")
+    add("--openjd", type=Path, metavar="JOB.yaml",
+        help="write an Open Job Description template for a render farm instead of rendering")
+    add("--only", type=_range, metavar="FIRST-LAST", help="only these scenes (from 1), or shards")
+
+
+def run(args: argparse.Namespace) -> int:
+    spec = job_spec(args)
+    if args.openjd:
+        render_farm.write_openjd(args.openjd, spec, args)
+        print(f"wrote {args.openjd}: openjd check {args.openjd}")
+        return 0
+    run = RenderRun(spec, workers=args.workers, cluster=args.cluster, only=args.only)
+    with run:
+        print(run.describe())
+        failed = run.all()
+    if failed:
+        print(f"{len(failed)} of the units failed: {', '.join(map(str, failed))}; logs in "
+              f"{run.log_folder}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def job_spec(args: argparse.Namespace) -> dict:
+    """Return the job as plain data: what `render_rigs.spec.RenderSpec` reads."""
+    defaults = FAST if args.fast else FULL
+    width, height = args.size or defaults["size"]
+    if width % 2 or height % 2:
+        raise SynCamError("size.odd", f"The size {width}x{height} is odd; H.264 films need even "
+                          "numbers.", value=[width, height],
+                          nearest=[width + width % 2, height + height % 2])
+    for name, value in (("assets", args.assets), ("locations", args.locations)):
+        if value and not (value / f"{name}.json").is_file():
+            raise SynCamError("render.manifest", f"{value} has no {name}.json; it lists the files "
+                              "with their scale, up axis and actions.", value=str(value))
+    spec = {
+        "seed": args.seed, "scenes": args.scenes,
+        "cameras": args.cameras or (5 if args.stills else defaults["cameras"]),
+        "frames": 1 if args.stills else args.frames or defaults["frames"],
+        "width_px": width, "height_px": height, "fps": args.fps, "engine": args.engine,
+        "samples": args.samples or defaults["samples"], "denoise": not args.no_denoise,
+        "bounces": defaults["bounces"], "device": args.device, "passes": args.passes,
+        "fast": args.fast, "packed": args.packed or args.stills, "per_shard": args.per_shard,
+        "radius_m": args.radius or defaults["radius"],
+        "elevation_deg": args.elevation or defaults["elevation"], "focal_mm": args.focal,
+        "subjects": args.subjects or defaults["subjects"], "camera_motion": args.camera_motion,
+        "places": args.places, "preview": args.preview, "threads": args.threads,
+        "assets": str(args.assets.resolve()) if args.assets else "",
+        "locations": str(args.locations.resolve()) if args.locations else "",
+        "out": str(args.out.resolve()),
+    }
+    for name in ("scenes", "cameras", "frames", "fps", "samples", "per_shard"):
+        if spec[name] < 1:
+            raise SynCamError("render.number", f"{name} is {spec[name]}; it must be at least 1.",
+                              value=spec[name], nearest=1)
+    return spec
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 672x384") from None
+    return width, height
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _passes(text: str) -> tuple[str, ...]:
+    names = _words(text)
+    for name in names:
+        if name not in PASSES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PASSES)}")
+    return names if "rgb" in names else ("rgb", *names)
+
+
+def _pair(kind):
+    def parse(text: str):
+        try:
+            values = tuple(kind(part) for part in text.split("-"))
+        except ValueError:
+            values = ()
+        if len(values) == 1:
+            values *= 2
+        if len(values) != 2 or values[0] > values[1]:
+            raise argparse.ArgumentTypeError(f"{text!r} is not MIN-MAX") from None
+        return values
+
+    return parse
+
+
+_range = _pair(int)
