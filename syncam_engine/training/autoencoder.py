@@ -29,6 +29,8 @@ MOVING_THRESHOLD = 0.06
 L1_SHARE = 0.1
 """Absolute error beside the squared one keeps small edges from washing out."""
 
+LINE_SHARE = 0.1
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipBatch:
@@ -79,6 +81,10 @@ class AutoencoderTask:
         autoencoder.start_from_pca(self._patches(sizes.pca_clips))
         set_latent_scale(autoencoder, self.sample_videos(32))
         return AutoencoderModel(autoencoder)
+
+    def rate_shares(self) -> dict[str, float]:
+        """The linear parts start as the best there is: they follow slowly."""
+        return {"encode_line": LINE_SHARE, "decode_line": LINE_SHARE}
 
     def request(self, phase: PhaseConfig) -> BatchRequest:
         return BatchRequest(

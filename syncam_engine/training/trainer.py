@@ -127,7 +127,7 @@ class Trainer:
         self.net.to(self.device)
         self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None
         self.optimizer = torch.optim.AdamW(
-            [p for p in self.net.parameters() if p.requires_grad],
+            self._parameter_groups(),
             lr=config.optim.learning_rate,
             betas=tuple(config.optim.betas),
             weight_decay=config.optim.weight_decay,
@@ -135,6 +135,16 @@ class Trainer:
         self._resume()
         self.model = self.accelerator.prepare_model(self.net)
         self._stopping = False
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """What learns, with each part's share of the rate where the task names one."""
+        shares = getattr(self.task, "rate_shares", dict)()
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        for name, parameter in self.net.named_parameters():
+            if parameter.requires_grad:
+                share = next((s for part, s in shares.items() if part in name), 1.0)
+                groups.setdefault(share, []).append(parameter)
+        return [{"params": found, "rate_share": share} for share, found in groups.items()]
 
     def _resume(self) -> None:
         found = files.latest_or_none(self.folder / "checkpoints")
@@ -238,7 +248,7 @@ class Trainer:
     def _step(self, step: int, batches: list[list[Sample]]) -> tuple[float, dict[str, float]]:
         rate = learning_rate(self.config, step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_share"]
         total, logged, keys = 0.0, {}, []
         for micro, samples in enumerate(batches):
             loss, part, names = self._backward(step, micro, samples, len(batches))
@@ -287,15 +297,17 @@ class Trainer:
     def _estimate(self, last: int) -> str:
         if self.state.step >= last:
             return f"nothing to do: the run is at step {self.state.step} of {last}"
-        probes = []
-        for phase, first in zip(
-            self.config.phases, [0, *(p.until_step for p in self.config.phases)], strict=False
-        ):
-            steps = min(phase.until_step, last) - max(first, self.state.step)
+        # Steps of each kind of batch still to come; kinds that recur are probed once.
+        steps_of: dict[Any, float] = {}
+        first = 0
+        for phase in self.config.phases:
+            steps = max(0, min(phase.until_step, last) - max(first, self.state.step))
             request = self.task.request(phase)
             for kind, share in ((1.0, phase.stills), (0.0, 1.0 - phase.stills)):
                 asked = replace(request, stills=kind)
-                probes.append((self._probe(asked), round(steps * share) if steps > 0 else 0))
+                steps_of[asked] = steps_of.get(asked, 0.0) + steps * share
+            first = phase.until_step
+        probes = [(self._probe(asked), round(steps)) for asked, steps in steps_of.items()]
         self.net.train()
         found = estimate(self.model, self.averaged is not None, self.device, probes)
         return found.sentence()
