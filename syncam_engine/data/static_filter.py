@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -70,7 +71,7 @@ def displacements_px(clip_THW3: np.ndarray) -> np.ndarray:
     start = _to_corners(grey[0], start, reach=min(height, width) // (2 * GRID))
     here, kept = start, np.ones(len(start), bool)
     farthest = np.zeros(len(start))
-    for before, after in zip(grey, grey[1:], strict=False):
+    for before, after in pairwise(grey):
         there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, here, None, winSize=(21, 21))
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, winSize=(21, 21))
         away = np.linalg.norm(back - here, axis=2)[:, 0]

@@ -30,7 +30,7 @@ def clip(pan_px: float = 0.0, walker: bool = False, frames: int = 8) -> np.ndarr
     wide = textured()
     pictures = []
     for k in range(frames):
-        left = int(round(pan_px * k))
+        left = round(pan_px * k)
         picture = wide[:180, left : left + 320].copy()
         if walker:
             x = 30 + 12 * k
