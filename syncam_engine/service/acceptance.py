@@ -39,6 +39,8 @@ def accept(
             value=repr(request.guidance_scale),
             nearest=preset.sampling.guidance_scale,
         )
+    if not all(map(math.isfinite, request.scene_frames)):
+        raise SynCamError("scene_frames.invalid", "A scene frame is not a finite number.")
     rig = rig_json.rig_from_dict(request.rig)
     cameras = tuple(
         fit_camera(camera, request.width, request.height, request.fit_rule).camera

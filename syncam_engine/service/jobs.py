@@ -50,7 +50,6 @@ class Job:
     step: int = 0
     steps: int = 0
     eta_s: float | None = None
-    cancelling: bool = False
 
     @property
     def priority(self) -> int:

@@ -37,6 +37,7 @@ from .supervisor import Supervisor, WorkerPlan
 
 LOG = logging.getLogger("syncam.server")
 INPUTS_KEPT_S = 7 * 86400.0
+SWEEP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class Server:
             self._safely(self.workers.tick)
             self._safely(self.engine.tick)
             if time.monotonic() >= next_sweep_s:
-                next_sweep_s = time.monotonic() + 10.0
+                next_sweep_s = time.monotonic() + SWEEP_S
                 self._safely(self._sweep)
         self._close()
 

@@ -58,6 +58,7 @@ CASES = [
     ("preset", {"preset": "../../etc/passwd"}, None, "preset.unknown", "passwd", "preview"),
     ("preset file", {"preset": "/tmp/preset.json"}, None, "preset.unknown", "/tmp", "preview"),
     ("guidance", {"guidance_scale": math.nan}, None, "guidance.impossible", "nan", None),
+    ("frame", {"scene_frames": [1.0, math.inf]}, None, "scene_frames.invalid", "finite", None),
     ("strength", {"mode": "previz", "previz_strength": 1.5}, None, "input.count", "0 came", 2),
     ("no input", {"mode": "reference"}, None, "input.count", "takes 1", 1),
     ("unsent", {"mode": "reference", "inputs": ["a" * 64]}, None, "input.missing", "1 of", None),

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nobody gets in who should not, and nobody who is in can hurt the others."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import stat
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import zmq
+
+from syncam_engine.link import codec, keys
+from syncam_engine.link.client import EngineClient, Fetched, Lost
+from syncam_engine.link.endpoint import Endpoint, socket_path
+from syncam_engine.link.messages import AskStatus, Done, Fetch, SayHello, Sync, new_id
+from syncam_engine.service.harness import follow, sample_request, wait_until
+from syncam_engine.service.soak.hostile import mutate
+
+from .test_engine import answer, run
+
+MUTATIONS = int(os.environ.get("SYNCAM_FUZZ_MESSAGES", "3000"))
+
+
+@pytest.fixture
+def remote(make_engine):
+    """An engine that also listens on a loopback port, as it would for another machine."""
+    engine = make_engine("--bind", "tcp://127.0.0.1:*")
+    info = engine.info()
+    engine.remote = Endpoint(address=info["remote"][0], server_key=info["remote_key"])
+    return engine
+
+
+def test_local_socket_is_in_a_private_folder(engine):
+    path = socket_path(engine.state_dir)
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    for folder in (engine.state_dir, engine.state_dir / "jobs", engine.state_dir / "logs"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert (engine.state_dir / "jobs.sqlite").stat().st_mode & 0o077 == 0
+    assert (engine.state_dir / "logs" / "engine.log").stat().st_mode & 0o077 == 0
+
+
+def test_trusted_key_comes_in_and_fetches(remote, tmp_path):
+    client = EngineClient(remote.remote)
+    done, _ = run(client, sample_request(2))
+    clip = done.clips[0]
+    client.fetch(done.job_id, clip, tmp_path / "a.mp4")
+    got = []
+    wait_until(lambda: got.extend(e for e in client.wait(0.1) if isinstance(e, Fetched)) or got, 30)
+    assert (tmp_path / "a.mp4").stat().st_size == clip.bytes
+    client.close()
+
+
+def test_unknown_and_revoked_keys_stay_out(remote, monkeypatch, tmp_path):
+    engine_config = os.environ["SYNCAM_CONFIG_DIR"]
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "stranger"))
+    public = keys.own_pair("client").public
+
+    def knock():
+        stranger = EngineClient(remote.remote)
+        seen, end_s = [], time.monotonic() + 20
+        while not seen and time.monotonic() < end_s:
+            seen = [e for e in stranger.wait(0.1) if isinstance(e, Lost) or stranger.hello]
+        state = stranger.state
+        stranger.close()
+        return state, seen
+
+    state, seen = knock()
+    assert state == "refused"
+    assert seen[0].error.code == "keys.refused"
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", engine_config)
+    keys.trust("client", "stranger", public)
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "stranger"))
+    assert knock()[0] in ("ready", "loading")
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", engine_config)
+    keys.revoke("client", "stranger")
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "stranger"))
+    assert knock()[0] == "refused"
+    assert "refused a handshake" in (remote.state_dir / "logs" / "engine.log").read_text()
+
+
+def test_owner_over_curve_is_the_key_whatever_the_client_says(remote):
+    local, afar = remote.client(), EngineClient(remote.remote)
+    done, _ = run(local, sample_request(2))
+    liar = EngineClient(remote.remote, client_id=local.client_id)
+    assert answer(liar, liar.cancel(done.job_id)).code == "job.unknown"
+    mine, _ = run(afar, sample_request(2))
+    # The same key is the same owner, also under another client id.
+    liar.watch(mine.job_id)
+    ends, _ = follow(liar, [mine.job_id])
+    assert isinstance(ends[mine.job_id], Done)
+    for client in (afar, liar):
+        client.close()
+
+
+def test_without_curve_nothing_is_answered(remote):
+    context = zmq.Context()
+    plain = context.socket(zmq.DEALER)
+    plain.linger = 0
+    plain.connect(remote.remote.address)
+    plain.send_multipart(codec.encode(SayHello(client_id=new_id())))
+    assert plain.poll(1500) == 0
+    context.destroy(linger=0)
+    host, port = remote.remote.address.removeprefix("tcp://").split(":")
+    for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"\xff" + b"\0" * 9 + b"\x7f"):
+        with socket.create_connection((host, int(port)), timeout=10) as raw:
+            raw.sendall(garbage)
+    assert remote.status().clients >= 0
+
+
+def test_engine_key_that_others_can_read_is_refused(make_engine):
+    engine = make_engine("--bind", "tcp://127.0.0.1:*", start=False)
+    keys.new_pair("engine")
+    path = Path(os.environ["SYNCAM_CONFIG_DIR"]) / "keys" / "engine.key"
+    path.chmod(0o644)
+    with pytest.raises(TimeoutError, match="can be read by other users"):
+        engine.start(limit_s=5)
+
+
+def test_mutated_messages(engine):
+    """Broken in every way; the engine answers afterwards and holds no more memory."""
+    rng = random.Random(20)
+    context = zmq.Context()
+    attacker = context.socket(zmq.DEALER)
+    attacker.linger = 0
+    attacker.connect(f"ipc://{socket_path(engine.state_dir)}")
+    attacker.send_multipart(codec.encode(SayHello(client_id=new_id())))
+    honest = engine.client()
+    assert isinstance(run(honest, sample_request(2))[0], Done)
+    server = psutil.Process(engine.process.pid)
+    before = server.memory_info().rss
+    for k in range(MUTATIONS):
+        attacker.send_multipart(mutate(rng))
+        if k % 100 == 0:
+            answer(honest, honest.ask_status())
+        while attacker.poll(0):
+            attacker.recv_multipart()
+    assert isinstance(run(honest, sample_request(2))[0], Done)
+    assert server.memory_info().rss - before < 64 * 2**20
+    context.destroy(linger=0)
+
+
+def test_client_that_never_reads(engine):
+    """It asks for a clip again and again and takes nothing: its own answers are dropped."""
+    owner = engine.client()
+    done, _ = run(owner, sample_request(2))
+    context = zmq.Context()
+    deaf = context.socket(zmq.DEALER)
+    deaf.linger = 0
+    deaf.rcvhwm = 1
+    deaf.connect(f"ipc://{socket_path(engine.state_dir)}")
+    deaf.send_multipart(codec.encode(SayHello(client_id=owner.client_id)))
+    call = Fetch(job_id=done.job_id, digest=done.clips[0].digest)
+    server = psutil.Process(engine.process.pid)
+    before = server.memory_info().rss
+    for _ in range(5000):
+        deaf.send_multipart(codec.encode(call))
+    assert answer(owner, owner.ask_status()).done >= 1
+    assert isinstance(run(owner, sample_request(2))[0], Done)
+    assert server.memory_info().rss - before < 96 * 2**20
+    context.destroy(linger=0)
+
+
+def test_silent_connections(engine):
+    path = str(socket_path(engine.state_dir))
+    silent = []
+    for _ in range(60):
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(path)
+        silent.append(raw)
+    context = zmq.Context()
+    for _ in range(60):
+        quiet = context.socket(zmq.DEALER)
+        quiet.linger = 0
+        quiet.connect(f"ipc://{path}")
+    assert isinstance(run(engine.client(), sample_request(2))[0], Done)
+    for raw in silent:
+        raw.close()
+    context.destroy(linger=0)
+
+
+def test_replayed_messages_change_nothing(engine):
+    """The very same frames again and again: one job, one cancel."""
+    client = engine.client()
+    done, _ = run(client, sample_request(2))
+    context = zmq.Context()
+    echo = context.socket(zmq.DEALER)
+    echo.linger = 0
+    echo.connect(f"ipc://{socket_path(engine.state_dir)}")
+    hello = codec.encode(SayHello(client_id=client.client_id))
+    replayed = codec.encode(Sync(jobs=[done.job_id]))
+    for _ in range(50):
+        for frames in (hello, replayed, codec.encode(AskStatus())):
+            echo.send_multipart(frames)
+    listed = answer(client, client.ask_jobs(mine=True))
+    assert [job.job_id for job in listed.jobs].count(done.job_id) == 1
+    context.destroy(linger=0)
+
+
+def test_uploads_are_limited(make_engine):
+    engine = make_engine("--max-disk-gb", "0.001")
+    client = engine.client()
+    failed, _ = run(client, sample_request(1, mode="reference"), [os.urandom(3 * 2**20)])
+    assert failed.error.code == "quota.disk"
+    assert not list((engine.state_dir / "inputs").glob("*/*.part"))
