@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,27 +20,49 @@ from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import encode_cameras
+from syncam_engine.model.interfaces import Autoencoder, TextEncoder
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder
 from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.model.preview_vocabulary import Vocabulary
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
 from syncam_engine.training import flow
+from syncam_engine.training.bases import FrozenText, load_base
 from syncam_engine.training.config import PhaseConfig, TrainConfig
 
 
 class MultiViewNet(nn.Module):
-    """Transformer and text encoder under one roof, so that both are wrapped and saved together."""
+    """Transformer and text encoder under one roof, so that both are wrapped and saved together.
 
-    def __init__(self, transformer: MultiViewWanTransformer, text_encoder: WordTextEncoder) -> None:
+    A frozen text encoder (UMT5) stays outside: its tokens come with the batch.
+    """
+
+    def __init__(
+        self, transformer: MultiViewWanTransformer, text_encoder: WordTextEncoder | None
+    ) -> None:
         super().__init__()
         self.transformer = transformer
         self.text_encoder = text_encoder
 
-    def forward(self, z_BVCFHW: Tensor, t_BV: Tensor, ids_BL: Tensor, cameras: Tensor) -> Tensor:
+    def forward(self, z_BVCFHW: Tensor, t_BV: Tensor, cameras: Tensor, text: Text) -> Tensor:
         """The network's output for times t in [0, 1]."""
-        tokens_BLD, mask_BL = self.text_encoder(ids_BL)
+        tokens_BLD, mask_BL = text.tokens_BLD, text.mask_BL
+        if text.ids_BL is not None:
+            tokens_BLD, mask_BL = self.text_encoder(text.ids_BL)
         return self.transformer(z_BVCFHW, t_BV * 1000.0, tokens_BLD, mask_BL, cameras)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """Prompts of a batch: word ids for a text encoder that learns, else its finished tokens."""
+
+    ids_BL: Tensor | None = None
+    tokens_BLD: Tensor | None = None
+    mask_BL: Tensor | None = None
+
+    def to(self, device: torch.device) -> Text:
+        moved = {k: getattr(self, k) for k in ("ids_BL", "tokens_BLD", "mask_BL")}
+        return Text(**{k: None if v is None else v.to(device) for k, v in moved.items()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,57 +74,63 @@ class MultiViewBatch:
     t_BV: Tensor
     """0 for a clean reference view."""
     weight_B: Tensor
-    ids_BL: Tensor
+    text: Text
     cameras_BVFSR: Tensor
     keys: tuple[str, ...]
 
     def to(self, device: torch.device) -> MultiViewBatch:
-        moved = {
-            name: getattr(self, name).to(device)
-            for name in ("z0_BVCFHW", "noise_BVCFHW", "t_BV", "weight_B", "ids_BL", "cameras_BVFSR")
-        }
-        return replace(self, **moved)
+        names = ("z0_BVCFHW", "noise_BVCFHW", "t_BV", "weight_B", "text", "cameras_BVFSR")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 class MultiViewTask:
     """Builds the model, makes batches, computes the loss."""
 
-    def __init__(self, config: TrainConfig, scenes: Sequence[Scene], vocabulary: Vocabulary | None):
+    def __init__(
+        self, config: TrainConfig, scenes: Sequence[Scene], vocabulary: Vocabulary | None = None
+    ) -> None:
         self.config = config
         self.preset = trained_preset(config)
-        captions = (text for scene in scenes for text in scene.captions)
-        self.vocabulary = vocabulary or Vocabulary.from_captions(captions)
-        unknown = {w for s in scenes for c in s.captions for w in self.vocabulary.unknown_words(c)}
-        if unknown:
-            grown = Vocabulary.from_captions(
-                (c for s in scenes for c in s.captions), keep=self.vocabulary.words
+        self.vocabulary: Vocabulary | None = None
+        self.autoencoder: Autoencoder | None = None
+        self.frozen_text: FrozenText | None = None
+        self._transformer: MultiViewWanTransformer | None = None
+        if self.preset.source.kind == "diffusers":
+            base = load_base(config, self.preset)
+            self._transformer, self.autoencoder = base.transformer, base.autoencoder
+            self.frozen_text = base.text
+        else:
+            self.vocabulary = _grown(vocabulary, scenes)
+            if config.model.autoencoder:
+                self.autoencoder = PatchAutoencoder.load(expand(config.model.autoencoder))
+                self.autoencoder.requires_grad_(False)
+        z_channels = self.preset.transformer.in_channels
+        if self.autoencoder is not None and self.autoencoder.z_channels != z_channels:
+            raise SynCamError(
+                "config.autoencoder",
+                f"The autoencoder has {self.autoencoder.z_channels} latent channels, the "
+                f"transformer reads {z_channels}.",
             )
-            self.vocabulary = grown
-        self.autoencoder: PatchAutoencoder | None = None
-        if config.model.autoencoder:
-            self.autoencoder = PatchAutoencoder.load(expand(config.model.autoencoder))
-            self.autoencoder.requires_grad_(False)
-            z_channels = self.preset.transformer.in_channels
-            if self.autoencoder.z_channels != z_channels:
-                raise SynCamError(
-                    "config.autoencoder",
-                    f"The autoencoder has {self.autoencoder.z_channels} latent channels, the "
-                    f"transformer reads {z_channels}.",
-                )
 
     def build(self) -> MultiViewNet:
-        """A fresh model, from the config's seed."""
+        """The model: the base's weights where there is one, else fresh from the config's seed."""
         torch.manual_seed(self.config.seed)
-        transformer = build_transformer(self.preset.transformer)
+        transformer = self._transformer or build_transformer(self.preset.transformer)
+        transformer.train().requires_grad_(True)
         transformer.gradient_checkpointing = self.config.run.gradient_checkpointing
-        width = self.preset.transformer.text_dim
-        text_encoder = WordTextEncoder(self.vocabulary, WordTextEncoderConfig(width=width))
-        if self.config.model.base:
-            load_base(transformer, Path(self.config.model.base).expanduser())
+        text_encoder = None
+        if self.vocabulary is not None:
+            width = self.preset.transformer.text_dim
+            text_encoder = WordTextEncoder(self.vocabulary, WordTextEncoderConfig(width=width))
         if self.config.model.trainable == "new":
             transformer.freeze_base()
-            text_encoder.requires_grad_(False)
+            if text_encoder is not None:
+                text_encoder.requires_grad_(False)
         return MultiViewNet(transformer, text_encoder)
+
+    def text_encoder_of(self, net: MultiViewNet) -> TextEncoder:
+        """What turns prompts into tokens, for sampling."""
+        return net.text_encoder if net.text_encoder is not None else self.frozen_text.encoder
 
     def request(self, phase: PhaseConfig) -> BatchRequest:
         data = self.config.data
@@ -135,7 +162,7 @@ class MultiViewTask:
             noise_BVCFHW=noise,
             t_BV=t_BV,
             weight_B=flow.loss_weights(self.config.flow, t_B),
-            ids_BL=token_ids(self.vocabulary, prompts),
+            text=self._text(prompts),
             cameras_BVFSR=cameras,
             keys=tuple(f"{sample.source}/{sample.key}" for sample in samples),
         )
@@ -143,7 +170,7 @@ class MultiViewTask:
     def loss(self, model: nn.Module, batch: MultiViewBatch) -> tuple[Tensor, dict[str, float]]:
         """Weighted squared error over the views that are not clean; and what to log."""
         z_t = flow.add_noise(batch.z0_BVCFHW, batch.noise_BVCFHW, batch.t_BV)
-        output = model(z_t, batch.t_BV, batch.ids_BL, batch.cameras_BVFSR).float()
+        output = model(z_t, batch.t_BV, batch.cameras_BVFSR, batch.text).float()
         wanted = flow.target(self.config.flow, batch.z0_BVCFHW, batch.noise_BVCFHW)
         error_BV = (output - wanted).square().mean(dim=(2, 3, 4, 5))
         noisy_BV = (batch.t_BV > 0).float()
@@ -152,6 +179,12 @@ class MultiViewTask:
         # The weighted loss swings with the drawn times; this one can be compared between steps.
         logged = {f"error_{kind}": float(error_B.detach().mean())}
         return (error_B * batch.weight_B).mean(), logged
+
+    def _text(self, prompts: Sequence[str]) -> Text:
+        if self.frozen_text is None:
+            return Text(ids_BL=token_ids(self.vocabulary, prompts))
+        tokens_BLD, mask_BL = self.frozen_text(prompts)
+        return Text(tokens_BLD=tokens_BLD, mask_BL=mask_BL)
 
     def latents(self, sample: Sample) -> Tensor:
         """Clean latents z_VCFHW of a sample, read or encoded."""
@@ -218,27 +251,11 @@ def _changed(part: Any, changes: dict[str, Any], name: str) -> Any:
     )
 
 
-def load_base(transformer: MultiViewWanTransformer, folder: Path) -> None:
-    """Load a base's weights (our own `transformer.safetensors` or a diffusers folder)."""
-    from safetensors.torch import load_file
-
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise SynCamError(
-            "config.base",
-            f"There are no safetensors in the base folder {folder}.",
-            value=str(folder),
-        )
-    tensors: dict[str, Tensor] = {}
-    for file in files:
-        tensors.update(load_file(file))
-    missing, unexpected = transformer.load_state_dict(tensors, strict=False)
-    foreign = [name for name in missing if ".mvs." not in name]
-    if foreign or unexpected:
-        raise SynCamError(
-            "config.base",
-            f"The base in {folder} does not fit: it lacks {len(foreign)} weights and has "
-            f"{len(unexpected)} unknown ones (first: {(foreign + unexpected)[0]}).",
-        )
-    if missing:
-        transformer.start_mvs_from_base()
+def _grown(vocabulary: Vocabulary | None, scenes: Sequence[Scene]) -> Vocabulary:
+    """The vocabulary of a run and the words that its data has beyond it."""
+    captions = [text for scene in scenes for text in scene.captions]
+    if vocabulary is None:
+        return Vocabulary.from_captions(captions)
+    if any(vocabulary.unknown_words(text) for text in captions):
+        return Vocabulary.from_captions(captions, keep=vocabulary.words)
+    return vocabulary

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from syncam_engine.data.mixture import Mixture
@@ -19,7 +20,7 @@ from syncam_engine.model.preview_vocabulary import Vocabulary
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.autoencoder import AutoencoderTask, set_latent_scale
 from syncam_engine.training.config import TrainConfig
-from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.multiview import MultiViewTask, trained_preset
 from syncam_engine.training.trainer import Trainer, run_folder
 
 
@@ -127,11 +128,21 @@ def _export_autoencoder(
 def _export_multiview(
     config: TrainConfig, tensors: dict[str, Tensor], state: files.RunState, target: Path
 ) -> None:
-    vocabulary = Vocabulary.from_captions([], keep=tuple(state.words))
-    task = MultiViewTask(config, [], vocabulary)
+    preset = trained_preset(config)
+    if preset.source.kind == "diffusers":
+        # The base is the hub's own: only what is new is written, as the presets read it.
+        new = {
+            name.removeprefix("transformer."): tensor.to(torch.float16).contiguous()
+            for name, tensor in tensors.items()
+            if ".mvs." in name
+        }
+        metadata = {"format": "syncam-mvs", "form": preset.transformer.mvs_form}
+        save_file(new, target / f"{config.name}-mvs.safetensors", metadata=metadata)
+        return
+    task = MultiViewTask(config, [], Vocabulary.from_captions([], keep=tuple(state.words)))
     net = task.build()
     net.load_state_dict(tensors)
     write_package(target, task.preset, net.transformer, torch.float16)
     net.text_encoder.save(target)
-    if task.autoencoder is not None and not (target / "autoencoder.safetensors").is_file():
+    if task.autoencoder is not None:
         task.autoencoder.save(target)

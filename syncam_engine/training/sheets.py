@@ -82,7 +82,8 @@ def sample_latents(
     """Latents z_VCFHW made for a sample's cameras and a prompt, as the preset samples."""
     defaults = task.preset.sampling
     device = next(net.parameters()).device
-    tokens_BLD, mask_BL = net.text_encoder.encode([defaults.negative_prompt, prompt])
+    encoder = task.text_encoder_of(net)
+    tokens_BLD, mask_BL = encoder.encode([defaults.negative_prompt, prompt])
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(task.latents(sample).shape, generator=generator).to(device)
     conditions = Conditions(

@@ -168,7 +168,7 @@ class Trainer:
         if self.state.scenes and scenes != self.state.scenes:
             self._tell(f"the data has {scenes} scenes now, {self.state.scenes} before")
         self.state.scenes = scenes
-        if hasattr(self.task, "vocabulary"):
+        if getattr(self.task, "vocabulary", None) is not None:
             self.state.words = list(self.task.vocabulary.words)
         self._tell(self._estimate(last))
         writer = self._curves()
