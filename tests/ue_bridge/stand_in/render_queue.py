@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .assets import add_asset
 from .generator import BEHAVIOURS as B
+from .sequencer import guid_of
 from .world import editor_of, types_of
 
 
@@ -61,7 +62,7 @@ def _update_shot_list(cls, sequence, job):
     shot = types["MoviePipelineExecutorShot"](job)
     cameras = [b for b in sequence._bindings if isinstance(b.thing, types["CameraActor"])]
     shot._values["sidecar_cameras"] = [
-        types["MoviePipelineSidecarCamera"](types["Guid"](), b.name) for b in cameras
+        types["MoviePipelineSidecarCamera"](guid_of(b), b.name) for b in cameras
     ]
     job.shot_info = [shot]
     return True

@@ -29,9 +29,25 @@ class Binding:
 
 def proxy_of(binding: Binding) -> Any:
     types = types_of(binding.sequence)
-    made = types["MovieSceneBindingProxy"](types["Guid"](), binding.sequence)
+    made = types["MovieSceneBindingProxy"](guid_of(binding), binding.sequence)
     made._binding = binding
     return made
+
+
+def guid_of(binding: Binding) -> Any:
+    made = types_of(binding.sequence)["Guid"]()
+    made._values.update(a=7, b=0, c=0, d=binding.guid)
+    return made
+
+
+@B.method("Guid", "to_string")
+def _guid_to_string(self):
+    return "".join(f"{self._values.get(part, 0):08X}" for part in "abcd")
+
+
+@B.method("MovieSceneBindingProxy", "get_id")
+def _proxy_get_id(self):
+    return guid_of(self._binding)
 
 
 @B.initialiser("MovieSceneSequence")

@@ -2,33 +2,19 @@
 """Runs when the editor starts: finds SynCam's packages, then starts it on the first frame."""
 
 import os
-import platform
 import sys
 from pathlib import Path
 
 import unreal
 
-HERE = Path(__file__).resolve().parent
-FOLDERS = {"win32": "Win64", "linux": "Linux", "darwin": "Mac"}
-
-
-def package_folders() -> list[Path]:
-    """Return where the link package and its wheels may lie, most specific first."""
-    found = [HERE / "Lib" / "site-packages"]
-    if sys.platform == "darwin" and platform.machine() == "x86_64":
-        found.insert(0, HERE / "MacIntel" / "Lib" / "site-packages")
-    # The editor adds its own platform's folder; older ones may not.
-    found.append(HERE / FOLDERS.get(sys.platform, "Linux") / "Lib" / "site-packages")
-    # A clone that is linked into a project has the link package at its root.
-    found += [parent for parent in HERE.parents if (parent / "syncam_engine" / "link").is_dir()]
-    return [folder for folder in found if folder.is_dir()]
+if str(Path(__file__).resolve().parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+import syncam_paths
 
 
 def begin() -> None:
     """Make the packages importable and start SynCam; a fault is logged and stops nothing."""
-    for folder in reversed(package_folders()):
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+    syncam_paths.make_importable()
     try:
         from syncam_unreal import plugin
     except ImportError as error:

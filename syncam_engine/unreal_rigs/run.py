@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam render --engine unreal`: scene after scene, resumable, in batches of cameras.
+
+For each scene: draw a plan, build it in the editor (one process), render its batches (a process
+each), collect. A scene whose folder is there is skipped; of a scene that was interrupted, batches
+whose pictures are all there are kept. A render that leaves pictures missing is tried again with
+half as many cameras at once, down to one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syncam_engine.link.errors import SynCamError
+
+LAYOUT = Path("train") / "f24_aperture5"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only the Unreal engine has."""
+    group = parser.add_argument_group("with --engine unreal")
+    add = group.add_argument
+    add("--unreal-editor", default="", metavar="PATH", help="UnrealEditor-Cmd")
+    add("--unreal-project", default="", metavar="FILE", help="the .uproject with the content")
+    add("--unreal-library", default="", metavar="FILE", help="levels and characters (JSON)")
+    add(
+        "--unreal-cameras-at-once", type=int, default=36, metavar="N", help="fewer need less memory"
+    )
+    add("--unreal-samples", type=int, default=8, metavar="N", help="spatial samples a picture")
+    add("--unreal-motion-blur", action="store_true", help="leave motion blur on")
+    add("--unreal-full-editor", action="store_true", help="build in the editor, not a commandlet")
+    add("--unreal-time-limit-s", type=float, default=7200.0, metavar="S", help="for one process")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What all scenes of a run share."""
+
+    editor: Path
+    project: Path
+    script: Path
+    out: Path
+    commandlet: bool
+    time_limit_s: float
+    cameras_at_once: int
+    samples: int
+    motion_blur: bool
+
+
+def render(args: argparse.Namespace) -> int:
+    """Render what `args` asks for; 0 when every scene is there."""
+    from . import commands, drawing, library
+
+    width, height = _size(args.size)
+    editor = commands.find_editor(args.unreal_editor)
+    project = commands.check_project(args.unreal_project)
+    if not args.unreal_library:
+        raise SynCamError(
+            "unreal.library",
+            "No Unreal library was given: which levels and characters make the scenes.",
+            fix="Give --unreal-library",
+        )
+    setup = Setup(
+        editor=editor,
+        project=project,
+        script=commands.find_build_script(project),
+        out=Path(args.out).absolute(),
+        commandlet=not args.unreal_full_editor,
+        time_limit_s=args.unreal_time_limit_s,
+        cameras_at_once=max(1, min(args.unreal_cameras_at_once, args.cameras)),
+        samples=args.unreal_samples,
+        motion_blur=args.unreal_motion_blur,
+    )
+    content = library.read_library(args.unreal_library)
+    optional = {
+        name: tuple(getattr(args, name))
+        for name in ("elevation_deg", "focal_mm", "radius_m")
+        if getattr(args, name, None)
+    }
+    failed = []
+    for number in range(args.scenes):
+        plan = drawing.draw_scene(
+            content,
+            seed=args.seed,
+            number=number,
+            cameras=args.cameras,
+            frames=args.frames,
+            fps=int(args.fps),
+            width=width,
+            height=height,
+            **optional,
+        )
+        started = time.monotonic()
+        try:
+            fresh = render_scene(setup, plan)
+        except SynCamError as error:
+            failed.append(plan["scene"])
+            print(f"{plan['scene']}: {error}", file=sys.stderr)
+            continue
+        took = f"{time.monotonic() - started:.0f} s" if fresh else "was there"
+        print(f"{plan['scene']}: {took}: {plan['caption']}", flush=True)
+    if failed:
+        print(f"{len(failed)} of {args.scenes} scenes failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _size(size: Any) -> tuple[int, int]:
+    width, height = size.lower().split("x") if isinstance(size, str) else size
+    return int(width), int(height)
+
+
+def render_scene(setup: Setup, plan: dict[str, Any]) -> bool:
+    """Bring one scene to its folder; return False where it was there. Raises SynCamError."""
+    from . import collect
+
+    target = setup.out / LAYOUT / plan["scene"]
+    if target.is_dir():
+        return False
+    work = setup.out / ".unreal" / plan["scene"]
+    frames_dir = work / "frames"
+    _forget_other_plan(work, plan)
+    frames_dir.mkdir(parents=True, exist_ok=True)
+    at_once = setup.cameras_at_once
+    names = [camera["name"] for camera in plan["rig"]["cameras"]]
+    while True:
+        full = {
+            **plan,
+            "output": str(frames_dir),
+            "samples": setup.samples,
+            "motion_blur": setup.motion_blur,
+            "batches": [names[i : i + at_once] for i in range(0, len(names), at_once)],
+        }
+        report = _build(setup, full, work)
+        missing = _render_batches(setup, full, report, work, frames_dir)
+        if not missing:
+            break
+        if at_once == 1:
+            raise SynCamError(
+                "unreal.render",
+                f"The renderer left camera {missing[0]} of {plan['scene']} without its pictures; "
+                f"its log is {work / 'render.log'}.",
+                value=missing,
+            )
+        at_once = max(1, at_once // 2)
+        print(f"{plan['scene']}: again with {at_once} cameras at once", flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        collect.write_scene(full, report, frames_dir, target)
+    except SynCamError:
+        shutil.rmtree(frames_dir)  # Pictures that cannot be used must not be kept for the next run.
+        raise
+    shutil.rmtree(work)
+    return True
+
+
+def _forget_other_plan(work: Path, plan: dict[str, Any]) -> None:
+    """Pictures of an interrupted run are kept only where they were drawn from the same numbers."""
+    marker = work / "drawn.json"
+    text = json.dumps(plan, sort_keys=True)
+    if work.is_dir() and (not marker.is_file() or marker.read_text("utf-8") != text):
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    marker.write_text(text, "utf-8")
+
+
+def _build(setup: Setup, plan: dict[str, Any], work: Path) -> dict[str, Any]:
+    """Run the build step; return the editor's report. Raises SynCamError with what it said."""
+    from . import commands
+
+    plan_file, report_file = work / "plan.json", work / "built.json"
+    report_file.unlink(missing_ok=True)
+    plan_file.write_text(json.dumps(plan, indent=1), "utf-8")
+    command = commands.build_command(
+        setup.editor,
+        setup.project,
+        setup.script,
+        plan_file,
+        report_file,
+        commandlet=setup.commandlet,
+    )
+    status = run_process(command, work / "build.log", setup.time_limit_s)
+    if not report_file.is_file():
+        raise SynCamError(
+            "unreal.build",
+            f"The editor ended with status {status} and built nothing; its log is "
+            f"{work / 'build.log'}.",
+            value=status,
+        )
+    report = json.loads(report_file.read_text("utf-8"))
+    if "error" in report:
+        raise SynCamError.from_dict(report["error"])
+    return report
+
+
+def _render_batches(
+    setup: Setup, plan: dict[str, Any], report: dict[str, Any], work: Path, frames_dir: Path
+) -> list[str]:
+    """Render the batches that lack pictures; return the cameras that still lack some."""
+    from . import collect, commands
+
+    by_name = {camera["name"]: camera for camera in report["cameras"]}
+    for batch in report["batches"]:
+        cameras = [by_name[name] for name in batch["cameras"]]
+        missing = collect.missing_cameras(plan, frames_dir, cameras)
+        if not missing:
+            continue
+        for name in missing:  # Half of a picture sequence is no use and would confuse the count.
+            shutil.rmtree(frames_dir / by_name[name]["file_name"], ignore_errors=True)
+        command = commands.render_command(setup.editor, setup.project, plan, batch)
+        run_process(command, work / "render.log", setup.time_limit_s)
+        missing = collect.missing_cameras(plan, frames_dir, cameras)
+        if missing:
+            return missing
+    return []
+
+
+def run_process(command: list[str], log: Path, time_limit_s: float) -> int:
+    """Run one editor process with its output in a log; return its status. It never outlives us."""
+    environment = {**os.environ, "SYNCAM_UNREAL_HEADLESS": "1"}
+    with open(log, "ab") as output:
+        output.write(("$ " + " ".join(command) + "\n").encode())
+        output.flush()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=os.name != "nt",
+        )
+        try:
+            return process.wait(time_limit_s)
+        except subprocess.TimeoutExpired:
+            raise SynCamError(
+                "unreal.time",
+                f"The editor took longer than {time_limit_s:g} s and was ended; its log is {log}.",
+                value=time_limit_s,
+            ) from None
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    if process.poll() is not None:
+        return
+    if os.name == "nt":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
