@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed
@@ -36,6 +37,8 @@ class Parts:
     autoencoder: Autoencoder
     text_encoder: TextEncoder
     digest: str
+    offload_hooks: list[Any] = field(default_factory=list)
+    """Under model offload: what moves a network away again."""
 
 
 def load_parts(

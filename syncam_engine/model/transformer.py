@@ -299,9 +299,10 @@ class MultiViewWanTransformer(WanTransformer3DModel):
     def view_rotary(
         self, views: int, rows: int, columns: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
-        """Return the rotary (cos, sin) of one latent frame's V x S tokens, [1, VS, 1, head size].
+        """Return the rotary (cos, sin) of one latent frame of V views of `rows` x `columns` tokens.
 
-        The view's index stands in the frame's place; without `view_rope` every view has index 0.
+        Each is [1, V S, 1, head size]. The view's index stands in the frame's place; without
+        `view_rope` every view has index 0.
         """
         _, p_h, p_w = self.config.patch_size
         counted = views if self.config.view_rope else 1

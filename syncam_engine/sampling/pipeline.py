@@ -35,7 +35,7 @@ from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import Guidance, reference_guidance, text_guidance
 from syncam_engine.sampling.memory import check_memory
 from syncam_engine.sampling.noise import rig_noise
-from syncam_engine.sampling.placement import Placement, apply_placement
+from syncam_engine.sampling.placement import Placement, apply_placement, leave_device, step_cache
 from syncam_engine.sampling.sampler import Cancelled, add_noise, sample
 from syncam_engine.sampling.schedule import make_sigmas, start_at
 
@@ -93,6 +93,7 @@ class MultiViewPipeline:
         self.parts = parts
         self.placement = placement
         self.device = torch.device(placement.device)
+        self._mag_ratios: list[float] = []
 
     @property
     def digest(self) -> str:
@@ -136,6 +137,17 @@ class MultiViewPipeline:
         )
 
         say(Report("encode", 0, request.steps))
+        try:
+            clips = self._run(request, rig, frames, starts, reference, pairs, guidance, order, say)
+        finally:
+            leave_device(self.parts)
+        return clips
+
+    def _run(
+        self, request, rig: Rig, frames: int, starts, reference, pairs: bool,
+        guidance: Guidance, order: list[int], say: OnReport,
+    ) -> np.ndarray:  # fmt: skip
+        """Return the clips of a checked request: noise, sampling, decoding."""
         with torch.inference_mode():
             group = ViewGroup.current(len(rig.cameras))
             mine = slice(None) if group is None or pairs else group.my_views
@@ -170,7 +182,8 @@ class MultiViewPipeline:
                 preview_VHW3 = None if spread else self._preview(clean_VCFHW)[back]
                 say(Report("sample", step, steps, preview_VHW3))
 
-            try:
+            steps = len(sigmas) - 1
+            with step_cache(self.parts.transformer, self.placement, steps, self._mag_ratios):
                 z_VCFHW = sample(
                     denoiser,
                     z_VCFHW,
@@ -178,8 +191,6 @@ class MultiViewPipeline:
                     reference_CFHW=conditions.reference_CFHW,
                     on_step=on_step,
                 )
-            finally:
-                self.placement.after_request(self.parts.transformer)
             if spread:
                 z_VCFHW = group.gather_views(z_VCFHW)
             clips = []

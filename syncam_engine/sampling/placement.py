@@ -7,6 +7,8 @@ the exact run.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from syncam_engine.model.transformer import MultiViewWanTransformer
 
 StepCache = Literal["none", "first_block", "mag", "taylorseer"]
+STEP_CACHES: tuple[StepCache, ...] = ("first_block", "mag", "taylorseer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,58 +31,118 @@ class Placement:
     device: str
     dtype: Literal["float32", "bfloat16"]
     offload: Literal["none", "model", "group"] = "none"
-    """`model`: each network on the device only while it works; `group`: block by block."""
+    """`model`: each network on the device only while it works; `group`: the transformer block by
+    block as well."""
     tiling: bool = False
     """Autoencoder in slices and tiles."""
     fp8: bool = False
     """Transformer weights stored in 8 bits, computed in `dtype`."""
     step_cache: StepCache = "none"
+    """Skip what changes little from step to step; an approximation."""
     cache_threshold: float = 0.05
+    """How much change `first_block` and `mag` let pass."""
     attention_backend: str | None = None
+    """A name of diffusers' attention dispatcher; None is torch's own."""
     rows_at_once: int = 64
     """Views x guidance branches (x pairs) in one batch at most."""
     round_timestep_to_bf16: bool = False
     """As the released pipeline does; only to compare with it bit by bit."""
 
+    def __post_init__(self) -> None:
+        allowed = {
+            "dtype": ("float32", "bfloat16"),
+            "offload": ("none", "model", "group"),
+            "step_cache": ("none", *STEP_CACHES),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(values)}"
+                )
+        if self.rows_at_once < 1:
+            raise ValueError(f"rows_at_once is {self.rows_at_once}; it must be at least 1")
+
     @classmethod
     def default(cls, preset: Preset, device: str | None) -> Placement:
-        """Return the exact placement of a preset: GPU where there is one, bfloat16 there."""
+        """Return the exact placement of a preset: the GPU where there is one, bfloat16 there."""
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         big = preset.source.kind == "diffusers"
         on_gpu = torch.device(chosen).type != "cpu"
         return cls(device=chosen, dtype="bfloat16" if big and on_gpu else "float32", tiling=big)
 
-    def after_request(self, transformer: MultiViewWanTransformer) -> None:
-        """Forget what the step cache remembers of a request, also of one that was stopped."""
-        if self.step_cache != "none":
-            transformer._reset_stateful_cache()
-
 
 def apply_placement(parts: Parts, placement: Placement) -> None:
     """Put loaded networks where the placement says, with its savings switched on."""
     transformer = parts.transformer
-    dtype = getattr(torch, placement.dtype)
+    device = torch.device(placement.device)
     if placement.fp8:
-        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+        transformer.enable_layerwise_casting(
+            storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, placement.dtype)
+        )
     if placement.attention_backend:
         transformer.set_attention_backend(placement.attention_backend)
     if placement.tiling and hasattr(parts.autoencoder, "enable_tiling"):
         parts.autoencoder.enable_tiling()
     if placement.offload == "group":
         transformer.enable_group_offload(
-            onload_device=torch.device(placement.device),
+            onload_device=device,
             offload_device=torch.device("cpu"),
             offload_type="block_level",
             num_blocks_per_group=1,
-            use_stream=torch.device(placement.device).type == "cuda",
+            use_stream=device.type == "cuda",
         )
-    if placement.step_cache != "none":
-        transformer.enable_cache(cache_config(placement))
+    if placement.offload != "none":
+        _offload_models(parts, device, with_transformer=placement.offload == "model")
 
 
-def cache_config(placement: Placement, steps: int = 50):
-    """Return diffusers' configuration of a step cache."""
-    from diffusers.hooks import FirstBlockCacheConfig, TaylorSeerCacheConfig
+def _offload_models(parts: Parts, device: torch.device, *, with_transformer: bool) -> None:
+    """Move each network to the device when it is called, and the one before it away."""
+    from accelerate import cpu_offload_with_hook
+
+    modules = [getattr(parts.text_encoder, "encoder", None)]
+    modules += [parts.transformer] if with_transformer else []
+    modules += [getattr(parts.autoencoder, "vae", None)]
+    hook = None
+    for module in modules:
+        if module is not None:
+            _, hook = cpu_offload_with_hook(module, device, prev_module_hook=hook)
+            parts.offload_hooks.append(hook)
+
+
+def leave_device(parts: Parts) -> None:
+    """Move away whatever a request left on the device under model offload."""
+    for hook in parts.offload_hooks:
+        hook.offload()
+
+
+@contextmanager
+def step_cache(
+    model: MultiViewWanTransformer,
+    placement: Placement,
+    steps: int,
+    mag_ratios: list[float],
+) -> Iterator[None]:
+    """Run one request's steps with the placement's cache, and leave the model as it was.
+
+    MagCache needs ratios measured on the model: while `mag_ratios` is empty the request runs in
+    full and they are written into it, for the requests after.
+    """
+    if placement.step_cache == "none" or steps == 0:
+        yield
+        return
+    calibrating = placement.step_cache == "mag" and not mag_ratios
+    model.enable_cache(cache_config(placement, steps, mag_ratios))
+    try:
+        yield
+        if calibrating:
+            mag_ratios.extend(_measured_ratios(model)[:steps])
+    finally:
+        model.disable_cache()
+
+
+def cache_config(placement: Placement, steps: int, mag_ratios: list[float]):
+    """Return diffusers' configuration of a placement's step cache."""
+    from diffusers.hooks import FirstBlockCacheConfig, MagCacheConfig, TaylorSeerCacheConfig
 
     if placement.step_cache == "first_block":
         return FirstBlockCacheConfig(threshold=placement.cache_threshold)
@@ -91,4 +154,18 @@ def cache_config(placement: Placement, steps: int = 50):
             taylor_factors_dtype=torch.float32,
             cache_identifiers=[r"blocks\.\d+\.(attn1|attn2|ffn|mvs)"],
         )
-    raise ValueError(f"step_cache is {placement.step_cache!r}")
+    if not mag_ratios:  # one step more than there are: at the end it would print and forget
+        return MagCacheConfig(calibrate=True, num_inference_steps=steps + 1)
+    return MagCacheConfig(
+        threshold=placement.cache_threshold, num_inference_steps=steps, mag_ratios=mag_ratios
+    )
+
+
+def _measured_ratios(model: MultiViewWanTransformer) -> list[float]:
+    """Return MagCache's ratios of the run just made, of its first batch."""
+    from diffusers.hooks import HookRegistry
+    from diffusers.hooks.mag_cache import _MAG_CACHE_LEADER_BLOCK_HOOK
+
+    registry = HookRegistry.check_if_exists_or_initialize(model.blocks[0])
+    states = registry.get_hook(_MAG_CACHE_LEADER_BLOCK_HOOK).state_manager._state_cache
+    return list(next(iter(states.values())).calibration_ratios)
