@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +18,7 @@ from syncam_engine.data.angles import (
     relative_angles_deg,
 )
 from syncam_engine.link.hemisphere import hemisphere_pose_c2w_cv_m
-
-sys.path.insert(0, str(Path(__file__).parent))
-from synthetic import make_scene
+from tests.data.synthetic import make_scene
 
 
 def scene_at(*azimuths: float, number: int = 0):

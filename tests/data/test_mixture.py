@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +13,7 @@ from syncam_engine.data.draw import draw_views, fit_pictures
 from syncam_engine.data.latents import LatentStore, encode_source, open_store
 from syncam_engine.data.mixture import BatchRequest, Mixture
 from syncam_engine.link.errors import SynCamError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from synthetic import BoxSource, make_scene
+from tests.data.synthetic import BoxSource, make_scene
 
 REQUEST = BatchRequest(views=3, frames=5, stills=0.5, batch=1, stills_batch=2)
 

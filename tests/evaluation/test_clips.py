@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from syncam_engine.cli import main
 from syncam_engine.evaluation.preview import evaluate_preview
 from syncam_engine.evaluation.preview_run import orthonormal, rig_of
 from syncam_engine.link.rig_json import write_rig
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from synthetic import BoxSource
+from tests.data.synthetic import BoxSource
 
 
 def write_clip(path: Path, frames_THW3: np.ndarray) -> None:

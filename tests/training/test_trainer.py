@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +17,7 @@ from syncam_engine.training.checkpoint import checkpoints
 from syncam_engine.training.config import TrainConfig, config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
 from syncam_engine.training.trainer import Trainer, learning_rate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from synthetic import BoxSource
+from tests.data.synthetic import BoxSource
 
 SMALL = {
     "num_attention_heads": 2,

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From rendered shards to a preset that makes clips, by the commands that a person types."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from syncam_engine.cli import main
+from syncam_engine.evaluation.preview_run import rig_of
+from syncam_engine.link.messages import GenerateRequest
+from syncam_engine.link.rig_json import rig_to_dict
+from syncam_engine.sampling.pipeline import load_pipeline
+from tests.data.files import write_shard
+from tests.data.synthetic import BoxSource
+
+SIZE = {"width": 64, "height": 32}
+SMALL = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "num_layers": 1,
+    "ffn_dim": 48,
+    "in_channels": 6,
+    "text_dim": 32,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Shards -> autoencoder -> latents -> model, all through the command line."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("commands")
+    shards = folder / "shards"
+    shards.mkdir()
+    write_shard(shards / "shard-00000.npz", BoxSource(scenes=4, cameras=4, frames=5))
+    rendered = {"kind": "rendered", "path": str(shards)}
+    autoencoder = {
+        "name": "ae",
+        "kind": "autoencoder",
+        "data": {"sources": [rendered], "views": 2, "frames": 5, **SIZE},
+        "phases": [{"until_step": 6, "stills": 0.5}],
+        "autoencoder": {"z_channels": 6, "width": 16, "encoder_blocks": 1, "decoder_blocks": 1,
+                        "pca_clips": 4},
+        "run": {"device": "cpu", "sheet_steps": 6},
+    }  # fmt: skip
+    latents = {"kind": "latents", "path": str(folder / "latents")}
+    model = {
+        "name": "mv",
+        "data": {"sources": [latents], "views": 2, "frames": 5, **SIZE},
+        "phases": [{"until_step": 6, "stills": 0.5}],
+        "model": {
+            "transformer": SMALL,
+            "autoencoder": str(folder / "coder"),
+            "fps": 11,
+            "envelope": {"fps": [11.0, 11.0], "distance_m": [1.0, 2.0]},
+        },
+        "flow": {"prediction": "x0"},
+        "optim": {"ema_decay": 0.9},
+        "run": {"device": "cpu", "sheet_steps": 6},
+    }
+    for name, config in (("ae", autoencoder), ("mv", model)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    run = ["train", str(folder / "ae.yaml"), "--out", str(folder / "ae-run")]
+    assert main(run) == 0
+    assert main([*run, "--export", str(folder / "coder")]) == 0
+    encode = ["data", "latents", "rendered", str(shards), "--size", "64x32"]
+    encode += ["--out", str(folder / "latents"), "--autoencoder", str(folder / "coder")]
+    assert main(encode) == 0
+    run = ["train", str(folder / "mv.yaml"), "--out", str(folder / "mv-run")]
+    assert main([*run, "--until", "3"]) == 0
+    assert main(run) == 0
+    assert main([*run, "--export", str(folder / "preset")]) == 0
+    return folder
+
+
+def test_run_leaves_checkpoints_curves_log_and_sheets(trained):
+    run = trained / "mv-run"
+    assert [p.name for p in sorted((run / "checkpoints").iterdir())] == [
+        "step-00000003",
+        "step-00000006",
+    ]
+    assert list((run / "curves").iterdir())
+    for sheets in (run / "sheets", trained / "ae-run" / "sheets"):
+        with Image.open(sheets / "step-00000006.png") as sheet:
+            assert np.asarray(sheet).std() > 10
+
+
+def test_exported_preset_makes_clips(trained):
+    names = {p.name for p in (trained / "preset").iterdir()}
+    assert names == {
+        "preset.json",
+        "transformer.safetensors",
+        "autoencoder.safetensors",
+        "text_encoder.safetensors",
+        "vocabulary.json",
+    }
+    preset = json.loads((trained / "preset" / "preset.json").read_text())
+    assert preset["fps"] == 11
+    assert preset["envelope"]["distance_m"] == [1.0, 2.0]
+    preset["source"]["base"] = str(trained / "preset")
+    preset["name"] = "test"
+    path = trained / "preset" / "preset.json"
+    path.write_text(json.dumps(preset))
+    pipeline = load_pipeline(str(path), "cpu")
+    scene = BoxSource(scenes=1, size=(160, 96)).scenes[0]
+    request = GenerateRequest(
+        rig=rig_to_dict(rig_of(scene, [0, 1, 2])),
+        prompt="a red box",
+        steps=2,
+        guidance_scale=2.0,
+        width=160,
+        height=96,
+        frames=5,
+        fps=(11, 1),
+        preset="test",
+    )
+    clips = pipeline.generate(request)
+    assert clips.shape == (3, 5, 96, 160, 3)
+    assert clips.std() > 1
+
+
+def test_encoding_again_does_nothing(trained, capsys):
+    encode = ["data", "latents", "rendered", str(trained / "shards"), "--size", "64x32"]
+    encode += ["--out", str(trained / "latents"), "--autoencoder", str(trained / "coder")]
+    assert main(encode) == 0
+    assert "0 scenes encoded" in capsys.readouterr().out
+
+
+def test_source_is_listed(trained, capsys):
+    assert main(["data", "list", "rendered", str(trained / "shards")]) == 0
+    assert "4 scenes, 16 cameras, no broken files" in capsys.readouterr().out
+
+
+def test_faults_are_one_sentence(trained, capsys):
+    config = str(trained / "mv.yaml")
+    for change, words in (
+        ("optim.learning_rat=1", "no field optim.learning_rat"),
+        ("data.frames=16", "data.frames is 16; it must be 4(F-1)+1"),
+        ("data.sources.0.path=/nowhere", "/nowhere of the latents source is not there"),
+        ("model.transformer.in_channels=7", "6 latent channels, the transformer reads 7"),
+        ("flow.time=tuesday", "flow.time is 'tuesday'; it must be one of"),
+        ("optim.learning_rate=-1", "optim.learning_rate is -1"),
+        ("nonsense", "'nonsense' is not FIELD=VALUE"),
+    ):
+        assert main(["train", config, "--set", change, "--out", str(trained / "none")]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "Traceback" not in said
+    assert main(["train", str(trained / "absent.yaml")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
