@@ -8,10 +8,11 @@ say comes back as JSON lines.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
-from syncam_engine.commands import render_farm
+from syncam_engine.commands import render_farm, render_manifest
 from syncam_engine.commands.render_run import RenderRun
 from syncam_engine.link.errors import SynCamError
 
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, help="frames a camera (100; --fast 17)")
     add("--size", type=_size, metavar="WxH", help="picture size (672x384; --fast 160x96)")
     add("--fps", type=int, default=15, help="frames a second (15)")
-    add("--out", type=Path, required=True, help="folder of the set")
+    add("--out", type=Path, help="folder of the set")
     add("--seed", type=int, default=7, help="the same seed gives the same set (7)")
     add("--engine", choices=("cycles", "eevee", "workbench"), default="cycles")
     add("--samples", type=int, help="samples a pixel (64; --fast 3)")
@@ -59,13 +60,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--cluster", metavar="auto|ADDRESS", help="spread the scenes over a Ray cluster")
     add("--openjd", type=Path, metavar="JOB.yaml",
         help="write an Open Job Description template for a render farm instead of rendering")
+    add("--job", type=Path, metavar="job.json", help="the options of a set as it wrote them")
+    add("--unit", type=int, metavar="N", help="with --job: render this scene (or shard) and no more")
+    add("--collect", action="store_true", help="with --job: only write the manifest")
     add("--only", type=_range, metavar="FIRST-LAST", help="only these scenes (from 1), or shards")
 
 
 def run(args: argparse.Namespace) -> int:
-    spec = job_spec(args)
+    spec = read_job(args) if args.job else job_spec(args)
+    if args.collect:
+        return 0 if render_manifest.write(Path(spec["out"]), spec) else 1
+    if args.unit:
+        return 0 if RenderRun(spec).alone(args.unit - 1) else 1
     if args.openjd:
-        render_farm.write_openjd(args.openjd, spec, args)
+        render_farm.write_openjd(args.openjd, spec)
         print(f"wrote {args.openjd}: openjd check {args.openjd}")
         return 0
     run = RenderRun(spec, workers=args.workers, cluster=args.cluster, only=args.only)
@@ -78,8 +86,22 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def read_job(args: argparse.Namespace) -> dict:
+    """The job that a set's folder or a farm's template holds, for this machine's folder."""
+    try:
+        spec = json.loads(args.job.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise SynCamError("render.job", f"{args.job} is no job file: {error}.",
+                          value=str(args.job)) from None
+    if args.out:
+        spec["out"] = str(args.out.resolve())
+    return spec
+
+
 def job_spec(args: argparse.Namespace) -> dict:
     """Return the job as plain data: what `render_rigs.spec.RenderSpec` reads."""
+    if not args.out:
+        raise SynCamError("render.out", "No folder was given for the set.", fix="Give --out DIR")
     defaults = FAST if args.fast else FULL
     width, height = args.size or defaults["size"]
     if width % 2 or height % 2:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -14,13 +13,14 @@ from syncam_engine.link.errors import SynCamError
 SPECIFICATION = "jobtemplate-2023-09"
 
 
-def write_openjd(path: Path, spec: dict, args: argparse.Namespace) -> None:
+def write_openjd(path: Path, spec: dict) -> None:
     """Write a job template with one task for each scene (or shard) of the set.
 
-    Every task is the command `syncam render --only N-N` on the same folder: the finish markers of
-    the scenes make a task that runs twice harmless.
+    Every task is `syncam render --job FILE --unit N` on the same folder: the finish markers of the
+    scenes make a task that runs twice harmless. A last step writes the manifest.
     """
     count = -(-spec["scenes"] // spec["per_shard"]) if spec["packed"] else spec["scenes"]
+    job = {"name": "job", "type": "TEXT", "filename": "job.json", "data": json.dumps(spec)}
     template = {
         "specificationVersion": SPECIFICATION,
         "name": f"syncam render seed {spec['seed']}",
@@ -37,11 +37,17 @@ def write_openjd(path: Path, spec: dict, args: argparse.Namespace) -> None:
             "script": {
                 "actions": {"onRun": {"command": "bash", "args": ["{{Task.File.run}}"]}},
                 "embeddedFiles": [{"name": "run", "type": "TEXT", "data": (
-                    "set -e\nexec {{Param.SynCam}} render-unit "
-                    "--job '{{Task.File.job}}' --out '{{Param.Out}}' "
-                    "--unit {{Task.Param.Unit}}\n")},
-                    {"name": "job", "type": "TEXT", "filename": "job.json",
-                     "data": json.dumps(spec)}],
+                    "exec {{Param.SynCam}} render --job '{{Task.File.job}}' "
+                    "--out '{{Param.Out}}' --unit {{Task.Param.Unit}}\n")}, job],
+            },
+        }, {
+            "name": "manifest",
+            "dependencies": [{"dependsOn": "render"}],
+            "script": {
+                "actions": {"onRun": {"command": "bash", "args": ["{{Task.File.run}}"]}},
+                "embeddedFiles": [{"name": "run", "type": "TEXT", "data": (
+                    "exec {{Param.SynCam}} render --job '{{Task.File.job}}' "
+                    "--out '{{Param.Out}}' --collect\n")}, job],
             },
         }],
     }

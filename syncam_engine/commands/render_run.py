@@ -182,6 +182,20 @@ class RenderRun:
               f"{dict(self.rejected) or 'none'}")
         return sorted(failed)
 
+    def alone(self, unit: int) -> bool:
+        """Render one unit without the folder's lock: the way of a farm, many machines at once."""
+        if self.python is None:
+            raise SynCamError("render.no-bpy", "No Python with Blender (bpy) was found.",
+                              fix="Run python3 bootstrap.py, or set SYNCAM_BPY_PYTHON")
+        self.log_folder.mkdir(parents=True, exist_ok=True)
+        self.target(unit).parent.parent.mkdir(parents=True, exist_ok=True)
+        self.job = self.log_folder / f"job-{unit + 1:05d}-{os.getpid()}.json"
+        self.job.write_text(json.dumps(self.spec))
+        with _progress(1) as self._bar:
+            done = self.target(unit).exists() or self.run_unit(unit)
+        self.job.unlink()
+        return done
+
     def run_unit(self, unit: int) -> bool:
         """Run one worker to its end; one more try when it dies."""
         flag = "--shards" if self.spec["packed"] else "--scenes"
@@ -219,8 +233,14 @@ class RenderRun:
 
 
 def _progress(total: int):
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.progress import ProgressColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     class Rate(ProgressColumn):
         def render(self, task):
