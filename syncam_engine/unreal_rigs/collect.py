@@ -2,14 +2,16 @@
 """Frames that Movie Render Queue wrote into the SynCamVideo layout, with what the editor placed.
 
 sceneN/videos/camNN.mp4, sceneN/cameras/camera_extrinsics.json (Unreal row vectors: forward, right,
-up, origin in centimetres), sceneN/scene.json (K, c2w_cv_m, subjects, caption, seed, versions,
-digests), sceneN/caption.txt. A scene's folder appears by one rename, so one that exists is whole.
+up, origin in centimetres) and rotations.json, sceneN/scene.json (K, c2w_cv_m, subjects, caption,
+seed, versions, digests): the same fields as Blender's scenes. A scene's folder appears by one
+rename, so one that exists is whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -90,8 +92,25 @@ def unreal_rows_to_c2w_cv_m(rows_cm: np.ndarray) -> poses.Matrix4:
 
 def extrinsics_text(rows_cm: list[list[float]]) -> str:
     """Return "[a b c 0] [..] [..] [x y z 1] ", the form of the public data set."""
-    rows = ["[" + " ".join(f"{value:.8g}" for value in row) + "]" for row in rows_cm]
-    return " ".join(rows) + " "
+
+    def number(value: float) -> str:
+        text = f"{value:.9f}".rstrip("0").rstrip(".")
+        return "0" if text in ("-0", "") else text
+
+    return " ".join("[" + " ".join(map(number, row)) + "]" for row in rows_cm) + " "
+
+
+def rotations(cameras: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return {"traj1": {"rx", "ry", "rz"}}: Unreal's roll, pitch and yaw in degrees."""
+    found = {}
+    for index, camera in enumerate(cameras, 1):
+        x, y, z = camera["matrix_cm"][0][:3]
+        found[f"traj{index}"] = {
+            "rx": 0.0,
+            "ry": round(math.degrees(math.asin(max(-1.0, min(1.0, z)))), 6),
+            "rz": round(math.degrees(math.atan2(y, x)), 6),
+        }
+    return found
 
 
 def write_scene(
@@ -115,7 +134,6 @@ def _write_partial(
     by_name = {camera["name"]: camera for camera in report["cameras"]}
     (partial / "videos").mkdir(parents=True)
     (partial / "cameras").mkdir()
-    digests: dict[str, str] = {}
     first_seen: dict[str, str] = {}
     for camera in cameras:
         clip = read_frames(plan, frames_dir, by_name[camera.name])
@@ -124,14 +142,18 @@ def _write_partial(
         write_mp4(
             path, clip, Fraction(plan["fps"]), {"scene": plan["scene"], "camera": camera.name}
         )
-        digests[camera.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     texts = {c.name: extrinsics_text(by_name[c.name]["matrix_cm"]) for c in cameras}
     document = {f"frame{k}": texts for k in range(plan["frames"])}
     (partial / "cameras" / "camera_extrinsics.json").write_text(json.dumps(document), "utf-8")
-    (partial / "caption.txt").write_text(plan["caption"] + "\n", "utf-8")
-    (partial / "scene.json").write_text(
-        json.dumps(scene_document(plan, report, cameras, digests), indent=1), "utf-8"
-    )
+    turned = rotations([by_name[c.name] for c in cameras])
+    (partial / "cameras" / "rotations.json").write_text(json.dumps(turned), "utf-8")
+    described = scene_document(plan, report, cameras)
+    described["files"] = {
+        str(path.relative_to(partial)): "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(partial.rglob("*"))
+        if path.is_file()
+    }
+    (partial / "scene.json").write_text(json.dumps(described, indent=1), "utf-8")
 
 
 def read_frames(plan: dict[str, Any], frames_dir: Path, camera: dict[str, Any]) -> np.ndarray:
@@ -172,29 +194,52 @@ def _check_new(clip: np.ndarray, name: str, seen: dict[str, str]) -> None:
 
 
 def scene_document(
-    plan: dict[str, Any], report: dict[str, Any], cameras: list[Camera], digests: dict[str, str]
+    plan: dict[str, Any], report: dict[str, Any], cameras: list[Camera]
 ) -> dict[str, Any]:
-    """Return scene.json."""
+    """Return scene.json without its digests; metres, Z up, OpenCV axes, row-major."""
+    x0, y0, _ = report["center_m"]
+    ground_m = plan["ground_uu"] / report["world_to_meters"]
     return {
         "format": "syncam-scene",
         "version": 1,
-        "scene": plan["scene"],
         "seed": plan["seed"],
-        "number": plan["number"],
+        "scene": plan["number"] + 1,
         "caption": plan["caption"],
-        "place": plan["map"],
-        "engine": f"unreal {report['engine']}",
-        "syncam": __version__,
-        "fps": plan["fps"],
+        "place": {"kind": plan["map"], "words": plan["place"], "light": ""},
+        "subjects": [
+            {
+                "name": subject["name"],
+                "kind": subject["mesh"],
+                "caption": subject["caption"],
+                "action": subject["action"],
+                "trajectory": subject["trajectory"],
+                "root_m": [[x0 + x, y0 + y, ground_m] for _, x, y, _ in subject["keys"]],
+                "heading_rad": [math.radians(heading) for *_, heading in subject["keys"]],
+            }
+            for subject in plan["subjects"]
+        ],
+        "center_m": report["center_m"],
         "frames": plan["frames"],
+        "fps": plan["fps"],
         "width_px": plan["width"],
         "height_px": plan["height"],
-        "lens": plan["lens"],
-        "conventions": rig_json.CONVENTIONS,
-        "center_m": report["center_m"],
-        "cameras": rig_json.rig_to_dict(Rig(cameras=tuple(cameras), fps=Fraction(plan["fps"])))[
-            "cameras"
+        "cameras": [
+            {
+                "name": camera.name,
+                "K": camera.K_at(0),
+                "c2w_cv_m": camera.c2w_cv_m_at(0),
+                "moving": False,
+                "near_m": camera.near_m,
+                "far_m": camera.far_m,
+            }
+            for camera in cameras
         ],
-        "subjects": plan["subjects"],
-        "videos_sha256": digests,
+        "passes": {"rgb": "H.264, sRGB transfer, BT.709"},
+        "render": {
+            "engine": "unreal",
+            "samples": plan["samples"],
+            "motion_blur": plan["motion_blur"],
+            "lens": plan["lens"],
+        },
+        "versions": {"syncam": __version__, "unreal": report["engine"]},
     }

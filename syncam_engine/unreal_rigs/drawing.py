@@ -12,6 +12,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from syncam_engine.link.camera import intrinsics_from_lens
@@ -25,8 +26,18 @@ FORMAT, VERSION = "syncam-unreal-scene", 1
 SEPARATION_M = 1.2
 ATTEMPTS = 200
 
-Path2 = Callable[[float], tuple[float, float, float]]
-"""Seconds to x, y in metres and heading in degrees (0 along +X, 90 along +Y)."""
+At = Callable[[float], tuple[float, float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Path2:
+    """Seconds to x, y in metres and heading in degrees (0 along +X, 90 along +Y)."""
+
+    kind: str
+    at: At
+
+    def __call__(self, time_s: float) -> tuple[float, float, float]:
+        return self.at(time_s)
 
 
 def draw_scene(
@@ -43,7 +54,7 @@ def draw_scene(
     sensor_mm: float = 23.76,
     elevation_deg: tuple[float, float] = ELEVATION_DEG,
     radius_m: tuple[float, float] | None = None,
-    most_subjects: int = 2,
+    subjects: tuple[int, int] = (1, 2),
 ) -> dict[str, Any]:
     """Return the plan of scene `number` as plain data (see `plan.md` in docs/unreal.md).
 
@@ -55,7 +66,7 @@ def draw_scene(
     }
     location = rng["place"].choice(library.locations)
     duration_s = frames / fps
-    cast = draw_subjects(rng["subjects"], library, location, duration_s, most_subjects)
+    cast = draw_subjects(rng["subjects"], library, location, duration_s, subjects)
     lens_mm = rng["cameras"].uniform(*focal_mm)
     placed = sample_hemisphere_cameras(
         rng["cameras"],
@@ -64,7 +75,7 @@ def draw_scene(
         K=intrinsics_from_lens(lens_mm, sensor_mm, width, height),
         width_px=width,
         height_px=height,
-        radius_m=radius_m or location.radius_m,
+        radius_m=_room(radius_m or location.radius_m, location),
         elevation_deg=elevation_deg,
     )
     rig = Rig(cameras=tuple(placed), fps=fps, source=location.map)
@@ -96,13 +107,22 @@ def draw_scene(
                 "scale": subject.scale,
                 "yaw_offset_deg": subject.yaw_offset_deg,
                 "caption": subject.caption,
+                "action": animation.caption,
+                "trajectory": path.kind,
                 "keys": [[k, *path(t)] for k, t in enumerate(times)],
             }
             for index, (subject, animation, path) in enumerate(cast)
         ],
         "caption": caption(location, cast),
+        "place": location.caption,
         "package": f"/Game/SynCam/Rigs/scene{number + 1}",
     }
+
+
+def _room(radius_m: tuple[float, float], location: Location) -> tuple[float, float]:
+    """Return the asked distances as far as the place has room for them."""
+    low, high = location.radius_m
+    return min(max(radius_m[0], low), high), max(low, min(radius_m[1], high))
 
 
 def caption(location: Location, cast: list[tuple[Subject, Animation, Path2]]) -> str:
@@ -113,10 +133,14 @@ def caption(location: Location, cast: list[tuple[Subject, Animation, Path2]]) ->
 
 
 def draw_subjects(
-    rng: random.Random, library: Library, location: Location, duration_s: float, most: int
+    rng: random.Random,
+    library: Library,
+    location: Location,
+    duration_s: float,
+    least_most: tuple[int, int],
 ) -> list[tuple[Subject, Animation, Path2]]:
-    """Return 1 to `most` subjects whose paths keep SEPARATION_M between them all the time."""
-    count = rng.randint(1, max(1, most))
+    """Return subjects, as many as `least_most` says, that keep SEPARATION_M apart."""
+    count = rng.randint(*least_most)
     cast: list[tuple[Subject, Animation, Path2]] = []
     for _ in range(ATTEMPTS):
         if len(cast) == count:
@@ -143,20 +167,21 @@ def draw_path(rng: random.Random, speed_m_s: float, duration_s: float, room_m: f
     distance = speed_m_s * duration_s
     if distance < 0.05:
         x, y = _in_disc(rng, room_m * 0.7)
-        return lambda t: (x, y, turn)
+        return Path2("in place", lambda t: (x, y, turn))
     kinds = ["circle", "eight"] + (["line", "arc"] if distance <= 2.0 * room_m * 0.9 else [])
     kind = rng.choice(kinds)
     if kind == "line":
         offset = math.sqrt(max(0.0, room_m**2 - (distance / 2.0) ** 2)) * rng.uniform(-0.9, 0.9)
-        return _turned(lambda t: (speed_m_s * t - distance / 2.0, offset, 0.0), turn)
+        straight = lambda t: (speed_m_s * t - distance / 2.0, offset, 0.0)  # noqa: E731
+        return Path2(kind, _turned(straight, turn))
     if kind == "eight":
-        return _turned(_eight(speed_m_s, room_m * rng.uniform(0.6, 0.95)), turn)
+        return Path2(kind, _turned(_eight(speed_m_s, room_m * rng.uniform(0.6, 0.95)), turn))
     # An arc is a part of a circle that is not gone round.
     radius = room_m * rng.uniform(0.35, 0.95)
     if kind == "arc":
         radius = max(radius, distance / 3.0) if distance / 3.0 <= room_m else radius
     way = rng.choice((-1.0, 1.0))
-    return _turned(_circle(speed_m_s, radius, way), turn)
+    return Path2(kind, _turned(_circle(speed_m_s, radius, way), turn))
 
 
 def _in_disc(rng: random.Random, radius_m: float) -> tuple[float, float]:
@@ -164,7 +189,7 @@ def _in_disc(rng: random.Random, radius_m: float) -> tuple[float, float]:
     return r * math.cos(a), r * math.sin(a)
 
 
-def _circle(speed_m_s: float, radius_m: float, way: float) -> Path2:
+def _circle(speed_m_s: float, radius_m: float, way: float) -> At:
     def at(t: float) -> tuple[float, float, float]:
         a = way * speed_m_s * t / radius_m
         heading = math.degrees(a) + 90.0 * way
@@ -173,7 +198,7 @@ def _circle(speed_m_s: float, radius_m: float, way: float) -> Path2:
     return at
 
 
-def _eight(speed_m_s: float, size_m: float) -> Path2:
+def _eight(speed_m_s: float, size_m: float) -> At:
     """x = sin a, y = sin a cos a, gone at one speed (arc length from a table of 2,000 steps)."""
     steps = 2000
     angles = [2.0 * math.pi * k / steps for k in range(steps + 1)]
@@ -196,7 +221,7 @@ def _eight(speed_m_s: float, size_m: float) -> Path2:
     return at
 
 
-def _turned(path: Path2, turn_deg: float) -> Path2:
+def _turned(path: At, turn_deg: float) -> At:
     c, s = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
 
     def at(t: float) -> tuple[float, float, float]:

@@ -36,7 +36,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--unreal-cameras-at-once", type=int, default=36, metavar="N", help="fewer need less memory"
     )
-    add("--unreal-samples", type=int, default=8, metavar="N", help="spatial samples a picture")
     add("--unreal-motion-blur", action="store_true", help="leave motion blur on")
     add("--unreal-full-editor", action="store_true", help="build in the editor, not a commandlet")
     add("--unreal-time-limit-s", type=float, default=7200.0, metavar="S", help="for one process")
@@ -57,11 +56,17 @@ class Setup:
     motion_blur: bool
 
 
-def render(args: argparse.Namespace) -> int:
-    """Render what `args` asks for; 0 when every scene is there."""
+def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
+    """Render a set; 0 when every scene is there.
+
+    `spec` is the job as `syncam render` describes it (scenes, cameras, frames, width_px, height_px,
+    fps, seed, out, radius_m, elevation_deg, focal_mm, subjects, samples); `args` has the options of
+    `add_options`, and `only` as (first, last) scene numbers from 1.
+    """
+    from syncam_engine.commands import render_manifest
+
     from . import commands, drawing, library
 
-    width, height = _size(args.size)
     editor = commands.find_editor(args.unreal_editor)
     project = commands.check_project(args.unreal_project)
     if not args.unreal_library:
@@ -74,31 +79,30 @@ def render(args: argparse.Namespace) -> int:
         editor=editor,
         project=project,
         script=commands.find_build_script(project),
-        out=Path(args.out).absolute(),
+        out=Path(spec["out"]).absolute(),
         commandlet=not args.unreal_full_editor,
         time_limit_s=args.unreal_time_limit_s,
-        cameras_at_once=max(1, min(args.unreal_cameras_at_once, args.cameras)),
-        samples=args.unreal_samples,
+        cameras_at_once=max(1, min(args.unreal_cameras_at_once, spec["cameras"])),
+        samples=spec["samples"],
         motion_blur=args.unreal_motion_blur,
     )
     content = library.read_library(args.unreal_library)
-    optional = {
-        name: tuple(getattr(args, name))
-        for name in ("elevation_deg", "focal_mm", "radius_m")
-        if getattr(args, name, None)
-    }
+    first, last = getattr(args, "only", None) or (1, spec["scenes"])
     failed = []
-    for number in range(args.scenes):
+    for number in range(first - 1, last):
         plan = drawing.draw_scene(
             content,
-            seed=args.seed,
+            seed=spec["seed"],
             number=number,
-            cameras=args.cameras,
-            frames=args.frames,
-            fps=int(args.fps),
-            width=width,
-            height=height,
-            **optional,
+            cameras=spec["cameras"],
+            frames=spec["frames"],
+            fps=spec["fps"],
+            width=spec["width_px"],
+            height=spec["height_px"],
+            focal_mm=tuple(spec["focal_mm"]),
+            elevation_deg=tuple(spec["elevation_deg"]),
+            radius_m=tuple(spec["radius_m"]),
+            subjects=tuple(spec["subjects"]),
         )
         started = time.monotonic()
         try:
@@ -109,14 +113,13 @@ def render(args: argparse.Namespace) -> int:
             continue
         took = f"{time.monotonic() - started:.0f} s" if fresh else "was there"
         print(f"{plan['scene']}: {took}: {plan['caption']}", flush=True)
+    render_manifest.write(setup.out, {"packed": False})
     if failed:
-        print(f"{len(failed)} of {args.scenes} scenes failed: {', '.join(failed)}", file=sys.stderr)
+        print(
+            f"{len(failed)} of {last - first + 1} scenes failed: {', '.join(failed)}",
+            file=sys.stderr,
+        )
     return 1 if failed else 0
-
-
-def _size(size: Any) -> tuple[int, int]:
-    width, height = size.lower().split("x") if isinstance(size, str) else size
-    return int(width), int(height)
 
 
 def render_scene(setup: Setup, plan: dict[str, Any]) -> bool:

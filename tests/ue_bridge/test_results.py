@@ -44,7 +44,7 @@ def place_two(unreal):
 
 def test_assets_of_a_take(unreal, editor, tmp_path):
     place_two(unreal)
-    take, shown, parts = show(unreal, tmp_path)
+    _, shown, parts = show(unreal, tmp_path)
     assert parts == [0.5, 1.0], "one camera a step"
     folder = "/Game/SynCam/Take_1_e4eee8ee"
     made = sorted(path for path in editor.assets if path.startswith(folder))
@@ -194,7 +194,7 @@ def test_media_tracks_follow_the_sequence(unreal, editor, tmp_path):
 
 def test_plates_follow_their_camera(unreal, tmp_path):
     place_two(unreal)
-    take, shown, _ = show(unreal, tmp_path)
+    _, shown, _ = show(unreal, tmp_path)
     actor = next(a for a in unreal._editor.actors if a.get_actor_label() == "camA")
     before = shown.plates["camA"].get_actor_location()
     actor.set_actor_location_and_rotation(

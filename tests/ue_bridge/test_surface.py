@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stand-in against the table of the real API, and the bridge's every `unreal.X.y` against both."""
+"""The stand-in against the table of the real API, and every `unreal.X.y` of the bridge."""
 
 from __future__ import annotations
 
@@ -197,10 +197,10 @@ def uses_of(file):
                 and inner.value.id == "unreal"
             ):
                 members.add((inner.attr, node.attr))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("get_editor_property", "set_editor_property") and node.args:
-                if isinstance(node.args[0], ast.Constant):
-                    properties.add(node.args[0].value)
+        call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        access = ("get_editor_property", "set_editor_property")
+        if call and node.func.attr in access and isinstance(node.args[0], ast.Constant):
+            properties.add(node.args[0].value)
     return names, members, properties
 
 
@@ -246,7 +246,7 @@ def test_the_bridge_uses_only_known_names(file):
 
 
 def guarded_elsewhere(name):
-    """compat.py answers for whole routes: a Ticker asks, the widget's authored route is asked for."""
+    """compat.py asks for whole routes: the ticker, the authored widget."""
     text = (BRIDGE / "SynCam/Content/Python/syncam_unreal/compat.py").read_text("utf-8")
     return name in text and "hasattr" in text
 
@@ -261,7 +261,8 @@ def test_unreal_is_imported_at_the_edge_only():
     """The controller, the requests, conventions, lens, plates and layout know no `unreal`."""
     folder = BRIDGE / "SynCam/Content/Python/syncam_unreal"
     for name in (
-        "controller", "request_making", "conventions", "lens", "plates", "panel_layout", "panel_state",
+        "controller", "request_making", "conventions", "lens", "plates", "panel_layout",
+        "panel_state",
     ):  # fmt: skip
         source = (folder / f"{name}.py").read_text("utf-8")
         assert not re.search(r"^\s*(import|from) unreal\b", source, re.M), name
