@@ -15,6 +15,7 @@ from pathlib import Path
 from syncam_engine.commands import render_farm, render_manifest
 from syncam_engine.commands.render_run import RenderRun
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.unreal_rigs import run as unreal_rigs
 
 PASSES = ("rgb", "depth", "normal", "mask", "flow")
 FAST = {"cameras": 4, "frames": 17, "size": (160, 96), "samples": 3, "bounces": 1,
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--fps", type=int, default=15, help="frames a second (15)")
     add("--out", type=Path, help="folder of the set")
     add("--seed", type=int, default=7, help="the same seed gives the same set (7)")
-    add("--engine", choices=("cycles", "eevee", "workbench"), default="cycles")
+    add("--engine", choices=("cycles", "eevee", "workbench", "unreal"), default="cycles")
     add("--samples", type=int, help="samples a pixel (64; --fast 3)")
     add("--no-denoise", action="store_true", help="leave the noise in")
     add("--device", choices=("auto", "cpu", "gpu"), default="auto",
@@ -64,10 +65,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--unit", type=int, metavar="N", help="with --job: render this scene (or shard) and no more")
     add("--collect", action="store_true", help="with --job: only write the manifest")
     add("--only", type=_range, metavar="FIRST-LAST", help="only these scenes (from 1), or shards")
+    unreal_rigs.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     spec = read_job(args) if args.job else job_spec(args)
+    if spec["engine"] == "unreal":
+        return unreal_rigs.render(spec, args)
     if args.collect:
         return 0 if render_manifest.write(Path(spec["out"]), spec) else 1
     if args.unit:

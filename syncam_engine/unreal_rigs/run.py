@@ -87,6 +87,7 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
         motion_blur=args.unreal_motion_blur,
     )
     content = library.read_library(args.unreal_library)
+    check_spec(spec)
     first, last = getattr(args, "only", None) or (1, spec["scenes"])
     failed = []
     for number in range(first - 1, last):
@@ -120,6 +121,24 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 1 if failed else 0
+
+
+def check_spec(spec: dict[str, Any]) -> None:
+    """Raise SynCamError for what `syncam render` can ask of Blender and not of Unreal."""
+    for name, allowed in (
+        ("passes", ["rgb"]),
+        ("packed", False),
+        ("preview", False),
+        ("camera_motion", "static"),
+    ):
+        value = spec.get(name, allowed)
+        if value != allowed and list(value if isinstance(value, (list, tuple)) else ()) != allowed:
+            raise SynCamError(
+                "unreal.option",
+                f"Unreal renders rigs with {name} {allowed!r} only, not {value!r}.",
+                value=value,
+                nearest=allowed,
+            )
 
 
 def render_scene(setup: Setup, plan: dict[str, Any]) -> bool:

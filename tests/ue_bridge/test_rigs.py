@@ -387,6 +387,31 @@ def test_equal_pictures_and_build_faults_are_said(farm, capsys):
     assert not farm.out.exists() or not list(farm.out.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("passes", ("rgb", "depth")), ("packed", True), ("preview", True), ("camera_motion", "orbit")],
+)
+def test_what_unreal_cannot_is_refused_before_it_starts(farm, name, value):
+    spec, args = farm()
+    with pytest.raises(SynCamError, match=name):
+        run.render({**spec, name: value}, args)
+    assert run.check_spec({"passes": ("rgb",), "packed": False, "camera_motion": "static"}) is None
+
+
+def test_the_command_line_reaches_it(farm, tmp_path):
+    """`syncam render --engine unreal` with the terminal's own options."""
+    from syncam_engine import cli
+
+    _, args = farm()
+    words = ["render", "--engine", "unreal", "--scenes", "1", "--cameras", "2", "--frames", "5"]
+    words += ["--size", "64x40", "--samples", "1", "--out", str(tmp_path / "out")]
+    for name, value in vars(args).items():
+        if isinstance(value, str) and value:
+            words += ["--" + name.replace("_", "-"), value]
+    assert cli.main(words) == 0
+    assert (farm.out / "scene1" / "videos" / "cam02.mp4").is_file()
+
+
 def test_another_seed_does_not_reuse_the_pictures(farm):
     run.render(*farm(die_at_camera="cam05"))
     args = farm()
