@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The editor's loop ticks, a real engine process works, four textures show four different clips.
+
+The engine is the project's own server and worker; where only its behaviour matters the worker
+paints instead of sampling, and the last test runs the preview preset itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import place_camera
+from test_sequences import make_sequence, move
+
+import syncam_engine.weights
+from syncam_engine.media.read import read_clip
+from syncam_engine.service.harness import LocalEngine
+
+STUB = "tests.service.stub_pipeline:load_pipeline"
+PREVIEW = Path(syncam_engine.weights.__file__).parent / "preview" / "preset.json"
+LIMIT_S = 120.0
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    made = LocalEngine(pipeline=STUB)
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", made.environment["SYNCAM_CONFIG_DIR"])
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plugin(unreal, engine):
+    from syncam_unreal import plugin as module
+
+    instance = module.start(state_dir=engine.state_dir)
+    yield instance
+    module.stop()
+    instance.close()
+
+
+def tick_until(editor, condition, limit_s=LIMIT_S, why=lambda: ""):
+    """Run the editor's frames until something is so; each frame must be short."""
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s, why()
+        editor.tick()
+        assert editor.callback_errors == []
+        time.sleep(0.003)
+
+
+def place_rig(unreal, count=4):
+    for index in range(count):
+        place_camera(
+            unreal, f"cam{'ABCDEF'[index]}", (-450, 90 * index, 150), (0, -8, -12 * index),
+            width_mm=23.76, height_mm=14.256, focal_mm=24.0,
+        )  # fmt: skip
+
+
+def ready(plugin, editor):
+    tick_until(editor, lambda: plugin.client.state == "ready", why=lambda: plugin.client.state)
+
+
+def generate(plugin, editor, prompt, **fields):
+    for name, value in {"prompt": prompt, "source": "all", "seed": "5", **fields}.items():
+        setattr(plugin.controller.fields, name, value)
+    plugin.controller.generate()
+    assert plugin.controller._reading, plugin.controller.status
+    tick_until(editor, lambda: not plugin.controller._reading)
+    assert plugin.controller.history, plugin.controller.status
+    return plugin.controller.history[0]
+
+
+def playing(plugin, take="Take1"):
+    playback = plugin.host.playbacks.get(take)
+    return playback is not None and playback.state == "playing"
+
+
+def texture_digests(editor, plugin, take="Take1"):
+    """Follow each plane of the take from its material to the bytes that its player plays."""
+    found = {}
+    for camera, plate in plugin.host.playbacks[take].shown.plates.items():
+        instance = plate.static_mesh_component.get_material(0)
+        texture = instance._textures["MediaTexture"]
+        player = texture.get_media_player()
+        assert player.is_playing()
+        found[camera] = hashlib.sha256(Path(player.get_url()).read_bytes()).hexdigest()
+    return found
+
+
+def test_four_cameras_four_clips(unreal, editor, plugin):
+    place_rig(unreal)
+    ready(plugin, editor)
+    plugin.open_panel()
+    job = generate(plugin, editor, "a small stage sleep=0.02")
+    tick_until(editor, lambda: playing(plugin), why=lambda: plugin.controller.status)
+    assert job.state == "done"
+    digests = texture_digests(editor, plugin)
+    assert sorted(digests) == ["camA", "camB", "camC", "camD"]
+    assert len(set(digests.values())) == 4
+    for clip in job.clips:
+        copied = plugin.host.playbacks["Take1"].shown.files[clip["camera"]]
+        assert copied.read_bytes() == Path(clip["path"]).read_bytes(), "each on its own camera"
+    texts = plugin.panel._widgets
+    tick_until(editor, lambda: "in the level" in str(texts["StatusText"].get_text()))
+    assert texts["Apply"].is_enabled
+    assert texts["History"].get_option_count() == 1
+    second = generate(plugin, editor, "another stage")
+    tick_until(editor, lambda: second.ended and playing(plugin) and not plugin.controller._showing)
+    tick_until(editor, lambda: set(texture_digests(editor, plugin).values()).isdisjoint(
+        digests.values()))  # fmt: skip
+    planes = [a for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
+    assert len(planes) == 4, "the second job uses the first one's planes"
+
+
+def test_the_engine_is_killed_and_comes_back(unreal, editor, plugin, engine):
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "slow sleep=0.3")
+    tick_until(editor, lambda: job.state == "running" and job.progress > 0)
+    engine.kill()
+    tick_until(editor, lambda: plugin.client.state == "lost")
+    assert not job.ended, "a job is not lost with its engine"
+    assert plugin.controller.view().engine
+    engine.start()
+    tick_until(editor, lambda: playing(plugin), why=lambda: plugin.controller.status)
+    assert job.state == "done"
+    assert len(set(texture_digests(editor, plugin).values())) == 2
+
+
+def test_a_job_is_cancelled(unreal, editor, plugin):
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "slow sleep=0.5")
+    tick_until(editor, lambda: job.state == "running")
+    plugin.controller.cancel()
+    plugin.controller.cancel()
+    tick_until(editor, lambda: job.ended)
+    assert job.state == "cancelled"
+    for _ in range(20):
+        editor.tick()
+    assert not plugin.host.playbacks
+    assert not [p for p in editor.assets if "Take1" in p]
+    assert editor.dialogs == [], "the user asked for it: no dialog"
+
+
+def test_a_failed_job_is_said(unreal, editor, plugin):
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "this one is broken")
+    tick_until(editor, lambda: job.ended)
+    assert job.state == "failed"
+    assert editor.dialogs
+    assert editor.dialogs[-1][0] == "SynCam: The job failed"
+
+
+def test_the_map_changes_while_a_job_runs(unreal, editor, plugin):
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "slow sleep=0.2")
+    tick_until(editor, lambda: job.state == "running")
+    editor.saved.add("/Game/Maps/Other")
+    assert unreal.get_editor_subsystem(unreal.LevelEditorSubsystem).load_level("/Game/Maps/Other")
+    tick_until(editor, lambda: playing(plugin), why=lambda: plugin.controller.status)
+    assert len(set(texture_digests(editor, plugin).values())) == 2
+    planes = [a for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
+    assert len(planes) == 2, "in the level that is open now, without its cameras"
+
+
+def test_a_sequence_is_read_and_one_that_closes_is_said(unreal, editor, plugin):
+    sequence = make_sequence(unreal, editor, end=120)
+    for index in range(2):
+        actor = place_camera(unreal, f"cam{index}", (0, 150 * index, 150), (0, 0, 5 * index))
+        move(unreal, sequence.add_possessable(actor), 0.0, 300.0, 90)
+    unreal.LevelSequenceEditorBlueprintLibrary.open_level_sequence(sequence)
+    ready(plugin, editor)
+    fields = plugin.controller.fields
+    fields.source, fields.prompt, fields.first_frame = "sequence", "a moving shot", "10"
+    plugin.controller.generate()
+    editor.tick()
+    assert plugin.controller._reading, "a few frames a tick"
+    unreal.LevelSequenceEditorBlueprintLibrary.close_level_sequence()
+    tick_until(editor, lambda: not plugin.controller._reading)
+    assert plugin.controller.status.startswith("The sequence was closed")
+    assert plugin.controller.history == []
+    unreal.LevelSequenceEditorBlueprintLibrary.open_level_sequence(sequence)
+    job = generate(plugin, editor, "a moving shot", source="sequence", first_frame="10")
+    assert len(job.rig["cameras"][0]["c2w_cv_m"]) > 4, "one pose a picture"
+    assert job.first_frame == 10
+    tick_until(editor, lambda: playing(plugin), why=lambda: plugin.controller.status)
+
+
+def test_the_module_is_reloaded_while_a_job_runs(unreal, editor, plugin, engine):
+    from syncam_unreal import plugin as module
+
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "slow sleep=0.3")
+    tick_until(editor, lambda: job.state == "running")
+    import importlib
+
+    module.stop()
+    module = importlib.reload(module)
+    fresh = module.start(state_dir=engine.state_dir)
+    try:
+        assert fresh.controller.history[0].job_id == job.job_id
+        assert fresh.client.client_id == plugin.client.client_id
+        tick_until(editor, lambda: playing(fresh), why=lambda: fresh.controller.status)
+        assert fresh.controller.history[0].state == "done"
+        assert len(set(texture_digests(editor, fresh).values())) == 2
+    finally:
+        module.stop()
+
+
+@pytest.mark.skipif(not PREVIEW.is_file(), reason="THE PREVIEW WEIGHTS ARE NOT IN THIS TREE")
+def test_the_preview_preset_itself(unreal, editor, monkeypatch):
+    engine = LocalEngine()
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", engine.environment["SYNCAM_CONFIG_DIR"])
+    from syncam_unreal import plugin as module
+
+    try:
+        engine.start()
+        plugin = module.start(state_dir=engine.state_dir)
+        place_rig(unreal)
+        tick_until(editor, lambda: plugin.client.state == "ready", 300)
+        job = generate(plugin, editor, "a man walks on a plaza", steps="2")
+        tick_until(editor, lambda: playing(plugin), 600, lambda: plugin.controller.status)
+        assert job.state == "done"
+        assert len(set(texture_digests(editor, plugin).values())) == 4
+        clips = [read_clip(Path(c["path"])).frames_THW3 for c in job.clips]
+        assert {clip.shape for clip in clips} == {clips[0].shape}
+        for index, clip in enumerate(clips):
+            for other in clips[index + 1 :]:
+                assert np.abs(clip.astype(int) - other.astype(int)).mean() > 0.5
+    finally:
+        module.stop()
+        engine.close()
