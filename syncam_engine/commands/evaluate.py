@@ -20,6 +20,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("--every", type=int, default=4, metavar="N", help="score every N-th frame")
     clips.add_argument("--out", type=Path, help="folder of scores.json and index.html")
 
+    rigs = verbs.add_parser("rigs", help="write the paper's five camera set-ups as rig files")
+    rigs.add_argument("--out", type=Path, required=True)
+    rigs.add_argument("--size", default="832x480", help="WIDTHxHEIGHT of the cameras")
+
     preview = verbs.add_parser(
         "preview", help="retrieval, time alignment and errors on held-out scenes"
     )
@@ -44,6 +48,14 @@ def run(args: argparse.Namespace) -> int:
         if args.out:
             page = write_report(scores.to_dict(), scores.rows(), args.out, scores.files)
             print(f"written to {page}")
+        return 0
+    if args.evaluate_command == "rigs":
+        from syncam_engine.commands.data import two_numbers
+        from syncam_engine.evaluation.setups import write_setups
+
+        width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
+        args.out.mkdir(parents=True, exist_ok=True)
+        print(f"{len(write_setups(args.out, width, height))} rigs written to {args.out}")
         return 0
     return _preview(args)
 
