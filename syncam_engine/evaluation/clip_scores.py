@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLIP-T, CLIP-F and CLIP-V (paper, Tab. 1), with any CLIP of the hub or of a folder.
 
-Cosines x 100: of frame and prompt (T), of neighbouring frames (F), of two views at one moment (V).
-The paper does not say which CLIP; its name and the weights' digest belong to the score. Not run here
+Cosines x 100: of frame and prompt (T), of neighbouring frames (F), of two views at a moment (V).
+The paper does not say which CLIP; its name belongs to the score. Not run here
 with real weights: tested with small random ones for shape and formula.
 """
 

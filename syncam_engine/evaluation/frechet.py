@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frechet distance of two sets of features: the formula of FID, FVD and FVD-V.
 
-||m1 - m2||^2 + Tr(S1 + S2 - 2 (S1 S2)^1/2). Which features (Inception, I3D), frames and reference set
-make it one of those scores is for the caller to say in the provenance.
+||m1 - m2||^2 + Tr(S1 + S2 - 2 (S1 S2)^1/2). Which features (Inception, I3D), frames and reference
+set make it one of those scores is for the caller to say in the provenance.
 """
 
 from __future__ import annotations
