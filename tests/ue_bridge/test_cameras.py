@@ -191,6 +191,7 @@ def test_same_physical_rig_in_blender_and_unreal_gives_the_same_network_input(un
             height_mm=height_mm,
         )
     rig = read_level_rig(LevelScope(which="all"))
+    check_network_input(rig, blender_poses, focal_mm, width_mm)
     for got, want in zip(rig.cameras, blender_poses, strict=True):
         for row, expected in zip(got.c2w_cv_m, want, strict=False):
             assert row == pytest.approx(expected, abs=1e-9)
@@ -198,6 +199,39 @@ def test_same_physical_rig_in_blender_and_unreal_gives_the_same_network_input(un
         W, H = got.width_px, got.height_px
         assert got.K[0] == pytest.approx((focal_mm * W / width_mm, 0.0, W / 2), abs=1e-6)
         assert got.K[1] == pytest.approx((0.0, focal_mm * H / height_mm, H / 2), abs=1e-6)
+
+
+def check_network_input(rig, blender_poses, focal_mm, width_mm):
+    """What the network reads of both rigs, fitted to a preset's size, in every encoding."""
+    import numpy as np
+
+    from syncam_engine.link.camera import Camera, intrinsics
+    from syncam_engine.link.fit import fit_camera
+    from syncam_engine.link.rig import Rig
+    from syncam_engine.model.camera_encoding import encode_rig
+    from syncam_engine.model.presets import CameraEncoding
+
+    focal_px = focal_mm * 1280 / width_mm
+    blender = Rig(
+        cameras=tuple(
+            Camera(
+                name=f"cam{index}", width_px=1280, height_px=768,
+                K=intrinsics(focal_px, focal_px, 640.0, 384.0),
+                c2w_cv_m=[*pose, [0, 0, 0, 1]],
+            )
+            for index, pose in enumerate(blender_poses)
+        )
+    )  # fmt: skip
+    for encoding in (
+        CameraEncoding(encoding="extrinsics", anchor_gravity=True),
+        CameraEncoding(encoding="plucker", ground_frequencies=3, anchoring="first_frame"),
+    ):
+        read = []
+        for source in (rig, blender):
+            fitted = tuple(fit_camera(c, 160, 96, "crop").camera for c in source.cameras)
+            read.append(encode_rig(Rig(cameras=fitted), encoding, 5, 160, 96).numbers_VFSR)
+        assert read[0].shape == read[1].shape
+        assert np.abs(read[0] - read[1]).max() < 1e-5
 
 
 def refused(call):
