@@ -9,6 +9,9 @@ import bpy
 
 VERSION: tuple[int, int, int] = tuple(bpy.app.version)
 
+RELATIVE_PATHS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if VERSION >= (4, 5, 0) else set()
+"""Options of a path property that takes "//"; older versions take it without saying so."""
+
 
 def eevee_engine() -> str:
     """Return EEVEE's identifier: renamed in 4.2 and back in 5.0."""

@@ -15,7 +15,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
-from . import apng, job_request, preferences, session, settings, viewport
+from . import apng, compat, job_request, preferences, session, settings, viewport
 from .jobs import JobRecord
 
 WAIT_FOR_ENGINE_S = 90.0
@@ -72,7 +72,7 @@ def prepare(
     clips: list[Any] = []
     values = overrides
     scene = bpy.data.scenes.get(scene_name)
-    if scene is None:
+    if scene is None and request.mode != "text":
         raise SynCamError("scene.gone", f"The scene {scene_name!r} was removed meanwhile.")
     if request.mode == "previz":
         clips = yield from viewport_clips(scene, rig, request, record, list(rig.cameras))
@@ -157,7 +157,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
     mode: EnumProperty(name="Mode", items=settings.MODES)
     preset: StringProperty(name="Preset")
     previz_strength: FloatProperty(name="Strength", default=0.6, min=0.0, max=1.0)
-    reference_file: StringProperty(name="Movie", subtype="FILE_PATH")
+    reference_file: StringProperty(name="Movie", subtype="FILE_PATH", options=compat.RELATIVE_PATHS)
     fit_rule: EnumProperty(name="Fit", items=(("crop", "Crop", ""), ("letterbox", "Letterbox", "")))
     targets: EnumProperty(
         name="Put Results On", items=settings.TARGETS, options={"ENUM_FLAG"}, default={"PLATES"}

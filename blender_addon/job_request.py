@@ -215,6 +215,7 @@ def build(
         created_unix_s=time.time(),
         blend=bpy.data.filepath,
         scene=scene.name,
+        scene_uid=scene.session_uid,
         cameras=[
             {
                 "name": camera.name,

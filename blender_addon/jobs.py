@@ -40,6 +40,8 @@ class JobRecord:
     blend: str
     """Path of the .blend it was started in; "" for an unsaved one."""
     scene: str
+    scene_uid: int
+    """The scene's id in this session: a rename keeps it."""
     cameras: list[dict[str, Any]]
     """In the rig's order: {"name": in the rig, "object": the object's name, "uid": its id in this
     session, "screen": the object whose material shows the clip}."""

@@ -67,6 +67,8 @@ def land(session: Session, record: JobRecord) -> Iterator[None]:
     while not is_quiet():
         yield
     scene = bpy.data.scenes.get(record.scene)
+    if record.job_id in session.made_here:
+        scene = next((s for s in bpy.data.scenes if s.session_uid == record.scene_uid), None)
     if scene is None:
         session.notice = (
             f"The scene {record.scene!r} is not in the file any more; its clips are in the history."

@@ -80,6 +80,7 @@ class SYNCAM_OT_apply(bpy.types.Operator):
             return {"FINISHED"}
         # Files that are gone come from the engine first.
         record.targets, record.scene = targets, context.scene.name
+        record.scene_uid = context.scene.session_uid
         state.made_here.add(record.job_id)
         state.start_engine()
         state.land_again(record)
@@ -111,6 +112,7 @@ class SYNCAM_OT_again(bpy.types.Operator):
             created_unix_s=time.time(),
             blend=bpy.data.filepath,
             scene=context.scene.name,
+            scene_uid=context.scene.session_uid,
             cameras=[dict(reference) for reference in record.cameras],
             request=msgspec.to_builtins(request),
             frame_start=record.frame_start,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
@@ -219,8 +220,10 @@ class SYNCAM_OT_rig_export(bpy.types.Operator, ExportHelper):
         scene, state = context.scene, session.get()
         try:
             used, anchor = job_request.choose_cameras(scene, None)
-            frames = job_request.frames_of(scene, state.envelope_or_none(scene.syncam.preset))
+            envelope = state.envelope_or_none(scene.syncam.preset)
+            frames = job_request.frames_of(scene, envelope)
             rig = cameras.read_rig(scene, context.view_layer, used, anchor=anchor, frames=frames)
+            rig = replace(rig, fps=rig.fps / job_request.step_of(scene, envelope))
             rig_json.write_rig(rig, bpy.path.abspath(self.filepath))
         except SynCamError as error:
             self.report({"ERROR"}, error.sentence)
@@ -276,6 +279,8 @@ class SYNCAM_OT_rig_import(bpy.types.Operator, ImportHelper):
         scene.syncam.anchor = things[rig.anchor]
         if scene.camera is None:
             scene.camera = things[rig.anchor]
+        # The last pose keyed is the one that is shown: evaluate the frame that it is.
+        scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
         self.report({"INFO"}, f"{len(things)} cameras were made.")
         return {"FINISHED"}
 

@@ -14,7 +14,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import cameras
+from . import cameras, compat
 
 MODES = (
     ("TEXT", "Text", "From the prompt alone"),
@@ -174,7 +174,9 @@ class SynCamSettings(bpy.types.PropertyGroup):
         ),
         default="FILE",
     )
-    reference_file: StringProperty(name="Movie", subtype="FILE_PATH", default="")
+    reference_file: StringProperty(
+        name="Movie", subtype="FILE_PATH", default="", options=compat.RELATIVE_PATHS
+    )
     reference_image: PointerProperty(name="Image", type=bpy.types.Image)
 
     targets: EnumProperty(

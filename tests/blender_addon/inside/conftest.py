@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for tests that run in a Python with bpy; the add-on is enabled once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def addon(tmp_path_factory):
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.preferences.addon_enable(module="blender_addon")
+    import blender_addon
+    from blender_addon import session
+
+    empty = tmp_path_factory.mktemp("empty") / "empty.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(empty), copy=True)
+    yield empty
+    stop_engine(session.get())
+    bpy.ops.preferences.addon_disable(module="blender_addon")
+    assert blender_addon is not None
+
+
+def stop_engine(state) -> None:
+    if state.launcher is not None:
+        state.launcher.stop()
+
+
+@pytest.fixture
+def scene(addon):
+    """An empty, unsaved scene."""
+    bpy.ops.wm.open_mainfile(filepath=str(addon))
+    # An opened file has a path; a new one has none.
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y = 320, 192
+    scene.render.fps = 24
+    from blender_addon import session
+
+    session.get().error = None
+    return scene
+
+
+@pytest.fixture
+def plaza(addon, tmp_path):
+    """The demo scene, saved in a folder of its own."""
+    bpy.ops.wm.open_mainfile(filepath=str(ROOT / "examples" / "plaza.blend"))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    from blender_addon import session
+
+    session.get().error = None
+    return bpy.context.scene
+
+
+@pytest.fixture
+def state():
+    from blender_addon import session
+
+    return session.get()
+
+
+def add_camera(scene, name="Camera", location=(0.0, -6.0, 1.5), rotation=(1.4, 0.0, 0.0)):
+    thing = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+    thing.location, thing.rotation_euler = location, rotation
+    scene.collection.objects.link(thing)
+    return thing
+
+
+def tick_until(state, condition, limit_s=60.0):
+    """Tick as the timer does until `condition()` holds."""
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        state.tick()
+        assert time.monotonic() < deadline_s, f"not within {limit_s} s: {state.engine}"
+        time.sleep(0.005)
+
+
+def sentence_of(excinfo) -> str:
+    """The sentence that an operator reported; Blender raises it in scripts."""
+    return str(excinfo.value).removeprefix("Error: ").strip()

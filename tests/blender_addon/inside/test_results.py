@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where clips land: on plates that fill the frame, in place, unaltered, each its own camera's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from bpy_extras.object_utils import world_to_camera_view
+
+from blender_addon import plates, results, settings
+
+from .conftest import tick_until
+
+RUN = {"prompt": "a test pattern", "steps": 2, "frames": 5}
+
+
+def plates_of(scene):
+    return {o[plates.KEY]: o for o in scene.objects if o.type == "MESH" and plates.KEY in o}
+
+
+def movie_of(plate):
+    return plate.data.materials[0].node_tree.nodes["SynCam"].image
+
+
+def test_reopened_file_has_each_plate_on_its_own_clip(plaza, tmp_path):
+    assert bpy.ops.syncam.generate(seed=3, **RUN) == {"FINISHED"}
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    found = plates_of(bpy.context.scene)
+    assert set(found) == {"Wide", "Tracked", "Rolled", "Dolly"}
+    files = {}
+    for name, plate in found.items():
+        image = movie_of(plate)
+        assert image.source == "MOVIE"
+        assert image.filepath.startswith("//syncam")
+        files[name] = Path(bpy.path.abspath(image.filepath))
+        assert files[name].name == f"{name}.mp4"
+    assert len({path.read_bytes() for path in files.values()}) == 4
+
+
+def test_plates_fill_their_frames_and_follow(plaza):
+    plaza.syncam.plate_distance = 0.8
+    bpy.ops.syncam.generate(**RUN)
+    plaza.frame_set(1)
+    graph = bpy.context.evaluated_depsgraph_get()
+    for name, plate in plates_of(plaza).items():
+        camera, placed = (plaza.objects[n].evaluated_get(graph) for n in (name, plate.name))
+        corners = [placed.matrix_world @ v.co for v in plate.data.vertices]
+        seen = [world_to_camera_view(plaza, camera, corner) for corner in corners]
+        # 1280x768 has the shape of 160x96: the plate is the frame.
+        expected = [(0, 0), (1, 0), (1, 1), (0, 1)]
+        for at, corner in zip(seen, expected, strict=True):
+            assert (at.x, at.y) == pytest.approx(corner, abs=1e-4), name
+            assert at.z == pytest.approx(0.8, abs=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["crop", "letterbox"])
+def test_plate_of_a_camera_of_another_shape(plaza, rule):
+    plaza.render.resolution_x, plaza.render.resolution_y = 600, 900
+    bpy.ops.syncam.generate(cameras="Wide", fit_rule=rule, **RUN)
+    plate = plates_of(plaza)["Wide"]
+    camera = plaza.objects["Wide"]
+    seen = [
+        world_to_camera_view(plaza, camera, plate.matrix_world @ v.co) for v in plate.data.vertices
+    ]
+    uvs = [tuple(loop.uv) for loop in plate.data.uv_layers.active.data]
+    if rule == "crop":
+        # 600x900 keeps its width and 360 of its 900 lines.
+        assert [round(at.y, 4) for at in seen] == pytest.approx([0.3, 0.3, 0.7, 0.7])
+        assert uvs[0] == pytest.approx((0, 0))
+        assert uvs[2] == pytest.approx((1, 1))
+    else:
+        assert [round(at.y, 4) for at in seen] == pytest.approx([0, 0, 1, 1])
+        assert uvs[0] == pytest.approx((0.3, 0))
+        assert uvs[2] == pytest.approx((0.7, 1))
+
+
+def test_next_run_updates_the_same_datablocks(plaza):
+    bpy.ops.syncam.generate(seed=1, **RUN)
+    before = {
+        name: (p.session_uid, movie_of(p).session_uid, movie_of(p).filepath)
+        for name, p in plates_of(plaza).items()
+    }
+    kept = plaza.objects["SynCam Plate Wide"]
+    kept.hide_render = True
+    bpy.ops.syncam.generate(seed=2, **RUN)
+    after = {
+        name: (p.session_uid, movie_of(p).session_uid, movie_of(p).filepath)
+        for name, p in plates_of(plaza).items()
+    }
+    for name in before:
+        assert before[name][:2] == after[name][:2]
+        assert before[name][2] != after[name][2]
+        assert Path(bpy.path.abspath(before[name][2])).is_file(), "the earlier clip is kept"
+    assert kept.hide_render
+    live = [i[plates.KEY] for i in bpy.data.images if i.name.startswith("SynCam Live")]
+    assert len(live) == len(set(live))
+
+
+def test_clip_is_shown_unaltered(plaza):
+    bpy.ops.syncam.generate(cameras="Wide", seed=11, **RUN)
+    assert plaza.view_settings.view_transform == "AgX"
+    image = movie_of(plates_of(plaza)["Wide"])
+    pixels = np.empty(160 * 96 * 4, np.float32)
+    plain = bpy.data.images.load(bpy.path.abspath(image.filepath), check_existing=False)
+    plain.colorspace_settings.name = "sRGB"
+    plain.source = "MOVIE"
+    assert tuple(plain.size) == (160, 96)
+    plain.pixels.foreach_get(pixels)
+    render = plaza.render
+    render.engine, plaza.cycles.samples = "CYCLES", 1
+    render.resolution_x, render.resolution_y = 160, 96
+    render.filepath = str(Path(bpy.data.filepath).with_name("seen.png"))
+    render.dither_intensity = 0
+    plaza.cycles.use_denoising = False
+    bpy.ops.render.render(write_still=True)
+    seen = bpy.data.images.load(render.filepath)
+    shown = np.empty(160 * 96 * 4, np.float32)
+    seen.pixels.foreach_get(shown)
+    difference = np.abs(
+        shown.reshape(96, 160, 4)[8:-8, 8:-8] - pixels.reshape(96, 160, 4)[8:-8, 8:-8]
+    )
+    assert difference[..., :3].mean() < 0.01
+
+
+def test_plates_light_nothing(plaza):
+    bpy.ops.syncam.generate(cameras="Wide", **RUN)
+    plate = plates_of(plaza)["Wide"]
+    assert not any((plate.visible_diffuse, plate.visible_glossy, plate.visible_shadow))
+
+
+def test_every_target_gets_each_cameras_own_clip(plaza):
+    mesh = bpy.data.meshes.new("Wall")
+    wall = bpy.data.objects.new("Wall", mesh)
+    plaza.collection.objects.link(wall)
+    settings.sync_rig(plaza)
+    next(i for i in plaza.syncam.rig if i.camera.name == "Dolly").screen = wall
+    bpy.ops.syncam.generate(targets={"BACKGROUNDS", "SEQUENCER", "MATERIAL"}, **RUN)
+    assert not plates_of(plaza)
+    for name in ("Wide", "Tracked", "Rolled", "Dolly"):
+        background = plaza.objects[name].data.background_images[0]
+        assert background.image[plates.KEY] == name
+        assert plaza.objects[name].data.show_background_images
+    assert wall.active_material.node_tree.nodes["SynCam"].image[plates.KEY] == "Dolly"
+    edit = next(s for s in bpy.data.scenes if s.get("syncam_edit"))
+    assert edit.render.fps == 8
+    strips = results.compat.strips_of(edit.sequence_editor)
+    movies = [s for s in strips if s.type == "MOVIE"]
+    assert sorted(s.name for s in movies) == ["Dolly", "Rolled", "Tracked", "Wide"]
+    assert {(s.frame_final_start, s.frame_final_duration) for s in movies} == {(1, 5)}
+    assert len({s.filepath for s in movies}) == 4
+    chooser = next(s for s in strips if s.type == "MULTICAM")
+    assert chooser.channel > max(s.channel for s in movies)
+    chooser.multicam_source = movies[2].channel
+    bpy.ops.syncam.generate(targets={"SEQUENCER"}, seed=8, **RUN)
+    strips = results.compat.strips_of(edit.sequence_editor)
+    assert len(strips) == 5
+    own = plaza.sequence_editor
+    assert own is None or not results.compat.strips_of(own), "the scene's own renders stay its own"
+
+
+def test_clips_play_at_their_own_pace(plaza):
+    bpy.ops.syncam.generate(cameras="Wide", frame_start=10, **RUN)
+    tree = plates_of(plaza)["Wide"].data.materials[0].node_tree
+    user = tree.nodes["SynCam"].image_user
+    assert (user.frame_start, user.frame_duration) == (10, 15)
+    shown = []
+    for frame in (1, 10, 12, 13, 22, 24, 40):
+        plaza.frame_set(frame)
+        read = tree.evaluated_get(bpy.context.evaluated_depsgraph_get()).nodes["SynCam"].image_user
+        past = min(max(frame - user.frame_start + 1, 1), user.frame_duration)
+        shown.append(past + read.frame_offset)
+    assert shown == [1, 1, 1, 2, 5, 5, 5]
+
+
+def test_history_applies_and_runs_again(plaza, state):
+    bpy.ops.syncam.generate(seed=21, cameras="Wide", **RUN)
+    first = state.ended()[0]
+    bpy.ops.syncam.generate(seed=22, cameras="Wide", **RUN)
+    image = movie_of(plates_of(plaza)["Wide"])
+    assert first.job_id[:8] not in image.filepath
+    assert bpy.ops.syncam.apply(job_id=first.job_id) == {"FINISHED"}
+    assert first.job_id[:8] in image.filepath
+    assert bpy.ops.syncam.again(job_id=first.job_id) == {"FINISHED"}
+    again = state.ended()[0]
+    assert again.seed == 21
+    assert again.job_id != first.job_id
+    # The clips carry their job in the metadata; the pictures are the same.
+    assert [clip["frames"] for clip in again.clips] == [5]
+    assert bpy.ops.syncam.again(job_id=first.job_id, new_seed=True) == {"FINISHED"}
+    assert state.ended()[0].seed != 21
+    bpy.ops.syncam.forget(job_id=first.job_id)
+    assert first.job_id not in state.records
+
+
+def test_missing_clip_is_fetched_again(plaza, state):
+    bpy.ops.syncam.generate(cameras="Wide\nDolly", **RUN)
+    record = state.ended()[0]
+    for clip in record.clips:
+        Path(clip["local"]).unlink()
+    from blender_addon import result_ops
+
+    assert len(result_ops.missing_images()) == 2
+    assert bpy.ops.syncam.refetch() == {"FINISHED"}
+    assert not result_ops.missing_images()
+    # Gone from the engine's folder too: as for a remote engine, it is streamed.
+    for clip in record.clips:
+        Path(clip["local"]).unlink()
+        clip["path"] = "/nowhere/else.mp4"
+    assert bpy.ops.syncam.refetch() == {"FINISHED"}
+    assert not result_ops.missing_images()
+
+
+def test_names_of_every_kind_get_files_of_their_own(scene, state, tmp_path):
+    from .conftest import add_camera
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "nämen 'ß' 撮影.blend"))
+    names = ["Kamera/links", "Kamera_links", 'The "big" one', "前のカメラ", "con", "a" * 60]
+    for k, name in enumerate(names):
+        add_camera(bpy.context.scene, name, (k * 0.4 - 1, -6, 1.5))
+    assert bpy.ops.syncam.generate(**RUN) == {"FINISHED"}
+    record = state.ended()[0]
+    assert {clip["camera"] for clip in record.clips} == set(names)
+    assert len({Path(clip["local"]).name.lower() for clip in record.clips}) == 6
+    found = plates_of(bpy.context.scene)
+    for name in names:
+        assert Path(bpy.path.abspath(movie_of(found[name]).filepath)).is_file()
+
+
+def test_unsaved_scene_keeps_clips_in_the_addons_folder(scene, state):
+    from .conftest import add_camera
+
+    add_camera(scene)
+    assert bpy.data.filepath == ""
+    assert bpy.ops.syncam.generate(**RUN) == {"FINISHED"}
+    local = Path(state.ended()[0].clips[0]["local"])
+    assert local.is_file()
+    assert local.is_relative_to(state.store.folder)
+
+
+def test_folder_that_cannot_be_written_has_a_fallback(plaza, state):
+    # Root may write anywhere, so a file stands where the folder should be.
+    Path(bpy.data.filepath).with_name("syncam").write_text("in the way")
+    assert bpy.ops.syncam.generate(cameras="Wide", **RUN) == {"FINISHED"}
+    assert Path(state.ended()[0].clips[0]["local"]).is_relative_to(state.store.folder)
+
+
+def test_camera_renamed_and_camera_deleted_during_the_job(plaza, state):
+    bpy.ops.syncam.generate(wait="NO", cameras="Wide\nDolly\nRolled", **RUN)
+    job_id = next(iter(record.job_id for record in state.running()))
+    plaza.objects["Wide"].name = "Renamed"
+    bpy.data.objects.remove(plaza.objects["Dolly"])
+    tick_until(state, lambda: state.is_settled([job_id]))
+    found = plates_of(plaza)
+    assert found["Wide"].constraints[0].target.name == "Renamed"
+    assert "Dolly" not in found
+    record = state.records[job_id]
+    assert any("'Dolly' is not in the scene any more" in note for note in record.notices)
+    assert all(Path(clip["local"]).is_file() for clip in record.clips)
+
+
+def test_another_file_loaded_during_the_job(plaza, state, addon):
+    home = bpy.data.filepath
+    bpy.ops.syncam.generate(wait="NO", cameras="Wide", **RUN)
+    job_id = state.running()[0].job_id
+    bpy.ops.wm.open_mainfile(filepath=str(addon))
+    tick_until(state, lambda: state.is_settled([job_id]))
+    assert not plates_of(bpy.context.scene)
+    assert not state.records[job_id].applied
+    bpy.ops.wm.open_mainfile(filepath=home)
+    tick_until(state, lambda: state.is_settled([job_id]))
+    assert state.records[job_id].applied
+    assert set(plates_of(bpy.context.scene)) == {"Wide"}
+
+
+def test_scene_switched_and_scene_removed_during_the_job(plaza, state):
+    bpy.ops.syncam.generate(wait="NO", cameras="Wide", **RUN)
+    other = bpy.data.scenes.new("Other")
+    job_id = state.running()[0].job_id
+    tick_until(state, lambda: state.is_settled([job_id]))
+    assert set(plates_of(plaza)) == {"Wide"}
+    assert not plates_of(other)
+    bpy.ops.syncam.generate(wait="NO", cameras="Wide", **RUN)
+    job_id = state.running()[0].job_id
+    plaza.name = "Renamed"
+    tick_until(state, lambda: state.is_settled([job_id]))
+    assert state.records[job_id].applied
+    bpy.ops.syncam.generate(wait="NO", cameras="Wide", **RUN)
+    job_id = state.running()[0].job_id
+    bpy.data.scenes.remove(plaza)
+    tick_until(state, lambda: state.is_settled([job_id]))
+    assert "is not in the file any more" in state.notice
+    assert state.records[job_id].clips
+
+
+def test_job_is_found_again_after_blender_ended(plaza, state):
+    """A new session reads the job files and lands what came meanwhile."""
+    from blender_addon import session
+
+    bpy.ops.syncam.generate(wait="NO", cameras="Wide", prompt="sleep=0.1 slow", steps=6, frames=5)
+    job_id = state.running()[0].job_id
+    tick_until(state, lambda: state.records[job_id].state == "running")
+    state.client.close()
+    fresh = session.Session()
+    try:
+        fresh.connect()
+        fresh.start_engine()
+        assert fresh.records[job_id].is_running
+        tick_until(fresh, lambda: fresh.is_settled([job_id]))
+        assert fresh.records[job_id].applied
+        assert set(plates_of(plaza)) == {"Wide"}
+    finally:
+        fresh.disconnect()
+        state.reconnect()
