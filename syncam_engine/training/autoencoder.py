@@ -78,9 +78,12 @@ class AutoencoderTask:
                 decoder_blocks=sizes.decoder_blocks,
             )
         )
-        autoencoder.start_from_pca(self._patches(sizes.pca_clips))
-        set_latent_scale(autoencoder, self.sample_videos(32))
         return AutoencoderModel(autoencoder)
+
+    def start(self, net: AutoencoderModel) -> None:
+        """The linear start of a fresh run, from the data's principal components."""
+        net.autoencoder.start_from_pca(self._patches(self.config.autoencoder.pca_clips))
+        set_latent_scale(net.autoencoder, self.sample_videos(32))
 
     def rate_shares(self) -> dict[str, float]:
         """The linear parts start as the best there is: they follow slowly."""

@@ -122,6 +122,8 @@ class Trainer:
         self.main = self.accelerator.is_main_process
         self.state = files.RunState(config_digest=config.digest())
         self.net = task.build()
+        if files.latest_or_none(self.folder / "checkpoints") is None and hasattr(task, "start"):
+            task.start(self.net)
         averaged = config.optim.ema_decay > 0
         check_memory(self.net, averaged, self.device)
         self.net.to(self.device)
