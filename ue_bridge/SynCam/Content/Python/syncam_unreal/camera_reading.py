@@ -11,7 +11,7 @@ from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.poses import Matrix4
 
-from . import conventions, lens
+from . import compat, conventions, lens
 
 DEFAULT_WORLD_TO_METERS = 100.0
 
@@ -51,7 +51,7 @@ def label_of(component: unreal.CameraComponent) -> str:
 
 def read_camera(component: unreal.CameraComponent, units_per_m: float) -> CameraReading:
     """Read a camera's world transform and lens. Raises SynCamError "camera.*" naming the camera."""
-    if not unreal.SystemLibrary.is_valid(component):
+    if not compat.is_alive(component):
         raise SynCamError(
             "unreal.camera_gone",
             "A camera was deleted, or its level was closed, while it was read.",
@@ -105,7 +105,7 @@ def read_lens(component: unreal.CameraComponent) -> lens.Lens:
 
 def _kept_axis(component: unreal.CameraComponent) -> str:
     # Without an override the viewport's own rule holds; the engine's default keeps the X angle.
-    if not component.override_aspect_ratio_axis_constraint:
+    if not getattr(component, "override_aspect_ratio_axis_constraint", False):
         return "x"
     constraint = component.aspect_ratio_axis_constraint
     names = unreal.AspectRatioAxisConstraint

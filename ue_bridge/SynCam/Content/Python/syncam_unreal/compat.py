@@ -71,6 +71,14 @@ class Ticker:
             unreal.unregister_slate_post_tick_callback(handle)
 
 
+def is_alive(thing: unreal.Object | None) -> bool:
+    """Return whether an object of the editor still exists; asking one that is gone may raise."""
+    try:
+        return thing is not None and unreal.SystemLibrary.is_valid(thing)
+    except Exception:  # noqa: BLE001 - the editor raises what it likes for an object that is gone
+        return False
+
+
 def has_widget_authoring() -> bool:
     """Return whether widget trees can be authored from Python (5.7)."""
     return hasattr(unreal.EditorUtilityLibrary, "add_source_widget")

@@ -9,6 +9,7 @@ import unreal
 
 from syncam_engine.link.errors import SynCamError
 
+from . import compat
 from .results import Shown
 
 OPEN_LIMIT_S = 20.0
@@ -62,7 +63,7 @@ class Playback:
         """Close the players and their files."""
         self.state = "stopped"
         for player in self.shown.players.values():
-            if unreal.SystemLibrary.is_valid(player):
+            if compat.is_alive(player):
                 player.close()
 
 

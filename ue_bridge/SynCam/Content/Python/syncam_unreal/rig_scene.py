@@ -149,7 +149,7 @@ def add_camera(
     at = unreal.Vector(*(a + b for a, b in zip(location, plan["center_uu"], strict=True)))
     turned = unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw)
     actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    actor = actors.spawn_actor_from_class(unreal.CineCameraActor, at, turned, True)
+    actor = actors.spawn_actor_from_class(unreal.CineCameraActor, at, turned)
     try:
         actor.set_actor_label(camera.name)
         set_lens(actor.get_cine_camera_component(), plan["lens"])
@@ -203,9 +203,7 @@ def add_subject(
 ) -> None:
     """Add a spawnable character that walks its keys and plays its animation."""
     actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    actor = actors.spawn_actor_from_object(
-        mesh, unreal.Vector(0, 0, 0), unreal.Rotator(roll=0.0, pitch=0.0, yaw=0.0), True
-    )
+    actor = actors.spawn_actor_from_object(mesh, unreal.Vector(0.0, 0.0, 0.0))
     if actor is None:
         raise SynCamError("unreal.spawn", f"The editor did not place the mesh '{subject['mesh']}'.")
     try:
@@ -249,7 +247,8 @@ def names_in_queue(
     sequence: unreal.LevelSequence, bindings: dict[str, unreal.MovieSceneBindingProxy]
 ) -> dict[str, str]:
     """Return what Movie Render Queue calls each camera in file names, where it says."""
-    job = unreal.MoviePipelineQueue().allocate_new_job()
+    job = unreal.MoviePipelineQueue().allocate_new_job(unreal.MoviePipelineExecutorJob)
+    job.set_editor_property("sequence", unreal.SoftObjectPath(sequence.get_path_name()))
     if not unreal.MoviePipelineLibrary.update_job_shot_list_from_sequence(sequence, job):
         return {}
     called = {

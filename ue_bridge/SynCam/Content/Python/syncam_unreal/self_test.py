@@ -219,7 +219,7 @@ def _spawnable_names() -> list[Finding]:
         cut = sequence.add_track(unreal.MovieSceneCameraCutTrack).add_section()
         cut.set_range(0, 1)
         cut.set_camera_binding_id(sequence.get_binding_id(binding))
-        job = unreal.MoviePipelineQueue().allocate_new_job()
+        job = unreal.MoviePipelineQueue().allocate_new_job(unreal.MoviePipelineExecutorJob)
         unreal.MoviePipelineLibrary.update_job_shot_list_from_sequence(sequence, job)
         found = [str(c.name) for shot in job.shot_info for c in shot.sidecar_cameras]
     finally:
