@@ -56,7 +56,7 @@ def draw_scene(
     radius_m: tuple[float, float] | None = None,
     subjects: tuple[int, int] = (1, 2),
 ) -> dict[str, Any]:
-    """Return the plan of scene `number` as plain data (see `plan.md` in docs/unreal.md).
+    """Return the plan of scene `number` as plain data (docs/unreal.md describes it).
 
     The sensor is as wide as `sensor_mm` and as high as the picture's aspect says, so that filmback
     and output agree and no engine rule about unequal aspects comes in.
