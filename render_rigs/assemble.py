@@ -9,7 +9,7 @@ import numpy as np
 from render_rigs import cameras as camera_draw
 from render_rigs.captions import caption
 from render_rigs.places import PLACES, build_place
-from render_rigs.scene import Actor, Place
+from render_rigs.scene import Actor, Obstacle, Place
 from render_rigs.seeds import plain_stream, stream
 from render_rigs.spec import RenderSpec
 from render_rigs.subjects.catalogue import animate, draw_figure
@@ -31,11 +31,12 @@ class Scene:
     attempt: int
 
 
-def assemble(spec: RenderSpec, number: int, make_cast) -> Scene:
+def assemble(spec: RenderSpec, number: int, make_cast, own=None) -> Scene:
     """Make scene ``number`` of a set.
 
     ``make_cast(mesh)`` returns a ray caster for a place. A place where no cameras fit is drawn
-    again (its rejections are kept in the count). Raises NoRoomForCameras after ``ATTEMPTS``.
+    again (its rejections are kept in the count). ``own`` is an ``own.Library`` when the user
+    brought subjects or places. Raises NoRoomForCameras after ``ATTEMPTS``.
     """
     rejected: Counter = Counter()
     error: Exception | None = None
@@ -43,10 +44,13 @@ def assemble(spec: RenderSpec, number: int, make_cast) -> Scene:
         tag = f"{attempt}"
         rng = stream(spec.seed, number, "place" + tag)
         kinds = [k for k in PLACES if not spec.places or k in spec.places]
-        place = build_place(kinds[rng.integers(len(kinds))], rng, spec.fast)
+        if own and own.places:
+            place = own.draw_place(rng)
+        else:
+            place = build_place(kinds[rng.integers(len(kinds))], rng, spec.fast)
         cast = make_cast(place.mesh)
         clear_sun(place, cast, stream(spec.seed, number, "sun" + tag))
-        actors = draw_actors(spec, number, place, tag)
+        actors = draw_actors(spec, number, place, tag, own)
         center = np.concatenate([
             np.mean([a.root_m[:, :2].mean(0) for a in actors], axis=0),
             [np.mean([0.5 * min(a.height_m, 1.9) for a in actors]) + 0.12],
@@ -56,7 +60,8 @@ def assemble(spec: RenderSpec, number: int, make_cast) -> Scene:
                 plain_stream(spec.seed, number, "cameras" + tag), spec.cameras, center_m=center,
                 actors=actors, cast=cast, width_px=spec.width_px, height_px=spec.height_px,
                 radius_m=spec.radius_m, elevation_deg=spec.elevation_deg, focal_mm=spec.focal_mm,
-                sensor_mm=spec.sensor_mm, tall=0.36 if spec.fast else 0.14)
+                sensor_mm=spec.sensor_mm, tall=0.36 if spec.fast else 0.14,
+                motion=spec.camera_motion, frames=spec.frames, fps=spec.fps)
         except camera_draw.NoRoomForCameras as caught:
             error = caught
             rejected["place drawn again"] += 1
@@ -81,7 +86,7 @@ def clear_sun(place: Place, cast, rng: np.random.Generator) -> None:
             return
 
 
-def draw_actors(spec: RenderSpec, number: int, place: Place, tag: str) -> list[Actor]:
+def draw_actors(spec: RenderSpec, number: int, place: Place, tag: str, own=None) -> list[Actor]:
     """One or two subjects that keep clear of each other and of the place's obstacles."""
     rng = stream(spec.seed, number, "actors" + tag)
     low, high = spec.subjects
@@ -90,11 +95,16 @@ def draw_actors(spec: RenderSpec, number: int, place: Place, tag: str) -> list[A
     actors: list[Actor] = []
     for slot in range(count):
         for retry in range(20):
-            own = stream(spec.seed, number, f"actor{slot}.{retry}.{tag}")
-            figure = draw_figure(own, fast=spec.fast)
-            offset = (0.0, 0.0) if count == 1 else tuple(own.uniform(-1.6, 1.6, 2))
-            actor = animate(own, figure, f"subject{slot + 1}", spec.frames, spec.fps,
-                            size_m=size, offset_m=offset)
+            mine = stream(spec.seed, number, f"actor{slot}.{retry}.{tag}")
+            offset = (0.0, 0.0) if count == 1 else tuple(mine.uniform(-1.6, 1.6, 2))
+            name = f"subject{slot + 1}"
+            if own and own.subjects:
+                actor = own.draw_subject(mine, name, spec.frames, spec.fps, size_m=size,
+                                         offset_m=offset)
+            else:
+                figure = draw_figure(mine, fast=spec.fast)
+                actor = animate(mine, figure, name, spec.frames, spec.fps, size_m=size,
+                                offset_m=offset, seats=place.seats)
             if not collides(actor, actors, place):
                 actors.append(actor)
                 break
@@ -106,7 +116,8 @@ def collides(actor: Actor, others: list[Actor], place: Place) -> bool:
     xy = actor.root_m[:, :2]
     if (np.linalg.norm(xy, axis=1) + actor.radius_m > place.free_m + 0.5).any():
         return True
-    for ob in place.obstacles:
+    blocks = [Obstacle(x, y, 0.45) for x, y, _, _ in place.seats] if actor.action != "sit" else []
+    for ob in [*place.obstacles, *blocks]:
         if (np.hypot(xy[:, 0] - ob.x_m, xy[:, 1] - ob.y_m) < ob.radius_m + actor.radius_m).any():
             return True
     for other in others:

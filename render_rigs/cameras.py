@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from render_rigs.moves import moved
 from render_rigs.scene import Actor
 from syncam_engine.link.camera import Camera, intrinsics_from_lens
 from syncam_engine.link.hemisphere import sample_hemisphere_cameras
@@ -31,7 +32,8 @@ class NoRoomForCameras(Exception):
 
 def draw_cameras(rng: random.Random, count: int, *, center_m, actors: list[Actor], cast: Cast,
                  width_px: int, height_px: int, radius_m, elevation_deg, focal_mm,
-                 sensor_mm: float, tall: float = 0.14) -> CameraDraw:
+                 sensor_mm: float, tall: float = 0.14,
+                 motion: str = "static", frames: int = 1, fps: int = 15) -> CameraDraw:
     """Draw ``count`` cameras independently; a reason is counted for each that is thrown away.
 
     Raises NoRoomForCameras when a camera is not found in ``MAX_TRIES_A_CAMERA`` draws on average.
@@ -48,7 +50,12 @@ def draw_cameras(rng: random.Random, count: int, *, center_m, actors: list[Actor
             rng, 1, center_m=center_m, K=K, width_px=width_px, height_px=height_px,
             radius_m=radius_m, elevation_deg=elevation_deg, name=f"cam{len(kept) + 1:02d}",
         )[0]
+        camera = moved(rng, camera, motion, frames, fps, center_m)
         reason = rejection(camera, probes, cast, tall)
+        if reason is None and camera.is_moving:
+            reason = next(filter(None, (rejection(camera, [p[k : k + 1] for p in probes], cast,
+                                                  tall * 0.8, k)
+                                        for k in range(0, frames, max(frames // 6, 1)))), None)
         if reason:
             rejected[reason] += 1
         else:
@@ -59,9 +66,9 @@ def draw_cameras(rng: random.Random, count: int, *, center_m, actors: list[Actor
 
 
 def rejection(camera: Camera, probes: list[np.ndarray], cast: Cast,
-              tall_share: float = 0.14) -> str | None:
-    """Why a camera is of no use, or None. ``probes`` are [T,P,3] points on each subject."""
-    c2w = np.array(camera.c2w_cv_m_at(0))
+              tall_share: float = 0.14, frame: int = 0) -> str | None:
+    """Why a camera is of no use at ``frame``, or None. ``probes``: [T,P,3] points of each subject."""
+    c2w = np.array(camera.c2w_cv_m_at(frame))
     eye = c2w[:3, 3]
     if eye[2] < 0.25:
         return "below the ground"
@@ -85,9 +92,9 @@ def rejection(camera: Camera, probes: list[np.ndarray], cast: Cast,
         best_framed = max(best_framed, float((inside.mean(1) >= 0.7).mean()))
         tall = max(tall, float(np.median(v.max(1) - v.min(1))) / camera.height_px)
         seen = []
-        for frame in range(0, len(points), max(len(points) // 4, 1)):
+        for moment in range(0, len(points), max(len(points) // 4, 1)):
             clear = 0
-            for point in points[frame]:
+            for point in points[moment]:
                 ray = point - eye
                 far = float(np.linalg.norm(ray))
                 clear += cast(eye, ray / far, far - 0.12) is None
@@ -103,5 +110,7 @@ def rejection(camera: Camera, probes: list[np.ndarray], cast: Cast,
 def _probe_points(actor: Actor) -> np.ndarray:
     """A dozen points spread over the subject through the clip: [T,12,3]."""
     vertices = actor.vertices_m[1:-1]
+    if actor.mesh is None:  # a file of the user's: its vertices are probe points already
+        return vertices
     order = np.argsort(actor.mesh.verts_m[:, 2], kind="stable")
     return vertices[:, order[np.linspace(0, len(order) - 1, 12).astype(int)]]

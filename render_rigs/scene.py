@@ -67,6 +67,8 @@ class Place:
     at: str = "in"
     """For those who stay: "on"."""
     indoor: bool = False
+    native: object = None
+    """An ``assets.Entry``: shown instead of ``mesh``, which then serves ray casts only."""
 
 
 @dataclass(slots=True)
@@ -76,7 +78,8 @@ class Actor:
     name: str
     kind: str
     action: str
-    mesh: MeshData
+    mesh: MeshData | None
+    """None: ``native`` says which file is shown instead."""
     vertices_m: np.ndarray
     root_m: np.ndarray
     """[T,3]"""
@@ -86,3 +89,5 @@ class Actor:
     caption: str
     trajectory: str
     info: dict = field(default_factory=dict)
+    native: object = None
+    """An ``assets.Entry`` of the user's own."""

@@ -16,10 +16,12 @@ import numpy as np
 
 from render_rigs import packed, scene_files, syncamvideo
 from render_rigs.assemble import assemble
+from render_rigs.assets import AssetError
 from render_rigs.blender import devices, passes
 from render_rigs.blender.cast import caster
 from render_rigs.blender.stage import Stage
 from render_rigs.cameras import NoRoomForCameras
+from render_rigs.own import Library
 from render_rigs.spec import RenderSpec
 
 
@@ -27,13 +29,13 @@ def say(**line) -> None:
     print("@" + json.dumps(line), flush=True)
 
 
-def render_one(spec: RenderSpec, number: int) -> None:
+def render_one(spec: RenderSpec, number: int, own: Library) -> None:
     """Render one scene into its folder, unless it is there."""
     folder = syncamvideo.scene_folder(Path(spec.out), number)
     if (folder / "scene.json").exists():
         say(done=number, cameras=0)
         return
-    scene = assemble(spec, number, caster)
+    scene = assemble(spec, number, caster, own)
     say(scene=number, caption=scene.caption, rejected=dict(scene.rejected))
     scene_files.render_scene(spec, scene, folder,
                              lambda frame: say(scene=number, frame=frame + 1,
@@ -41,7 +43,7 @@ def render_one(spec: RenderSpec, number: int) -> None:
     say(done=number, cameras=len(scene.cameras), cpu_s=round(time.process_time(), 2))
 
 
-def render_packed(spec: RenderSpec, shard: int) -> None:
+def render_packed(spec: RenderSpec, shard: int, own: Library) -> None:
     """Render one shard of a packed set, unless it is there."""
     path = packed.shard_path(Path(spec.out), shard)
     if path.exists():
@@ -49,7 +51,7 @@ def render_packed(spec: RenderSpec, shard: int) -> None:
         return
     scenes, clips = [], []
     for number in packed.shard_scenes(spec, shard):
-        scene = assemble(spec, number, caster)
+        scene = assemble(spec, number, caster, own)
         with Stage(spec, scene) as stage:
             clip = np.stack([np.stack([view["rgb"] for view in views]) for views in stage.frames()],
                             axis=1)
@@ -75,11 +77,12 @@ def main(argv=None) -> int:
         say(device=device)
         if args.check:
             return 0
+        own = Library(spec, lambda sentence: say(skipped=sentence))
         for shard in args.shards:
-            render_packed(spec, shard)
+            render_packed(spec, shard, own)
         for number in args.scenes:
-            render_one(spec, number)
-    except (ValueError, NoRoomForCameras, devices.NoSuchDevice) as error:
+            render_one(spec, number, own)
+    except (ValueError, NoRoomForCameras, AssetError, devices.NoSuchDevice) as error:
         say(error=str(error), kind=type(error).__name__)
         return 3
     return 0

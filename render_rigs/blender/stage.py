@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from render_rigs.assemble import Scene
-from render_rigs.blender import build, render
+from render_rigs.blender import build, library, render
 from render_rigs.spec import RenderSpec
 
 FAST_TEXTURE_PX = 64
@@ -23,10 +23,16 @@ class Stage:
         self.scratch = Path(tempfile.mkdtemp(prefix="syncam-render-", dir=build.scratch_folder()))
         self.exposure: float | None = None
         build.new_scene()
-        build.add_mesh("place", scene.place.mesh, FAST_TEXTURE_PX if spec.fast else None)
+        texture_px = FAST_TEXTURE_PX if spec.fast else None
+        if scene.place.native:
+            library.add_location(scene.place.native)
+        else:
+            build.add_mesh("place", scene.place.mesh, texture_px)
         for index, actor in enumerate(scene.actors, 1):
-            thing = build.add_actor(actor, self.scratch, FAST_TEXTURE_PX if spec.fast else None)
-            thing.pass_index = index
+            things = (library.add_native(actor, spec.fps) if actor.native
+                      else [build.add_actor(actor, self.scratch, texture_px)])
+            for thing in things:
+                thing.pass_index = index
         build.add_light(scene.place.light)
         for number, lamp in enumerate(scene.place.lamps):
             build.add_lamp(lamp, number)

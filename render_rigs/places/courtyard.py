@@ -18,7 +18,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     stone = kit.pick(rng, ("#d9cfb8", "#c2b59c", "#e2ddd0"))
     for side in range(4):
         arcade(b, rng, half, side * np.pi / 2, wall, stone, tall=side != 0)
-    obstacles = []
+    obstacles, seats = [], []
+    if rng.random() < 0.35:
+        kit.seat(b, rng, seats)
     a = rng.uniform(0, 2 * np.pi)
     x, y = 7.6 * np.cos(a), 7.6 * np.sin(a)
     kit.fountain(b, (x, y), 1.5)
@@ -37,7 +39,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             furniture.pot_plant(b, rng, (x, y), 1.5, fast=fast)
         obstacles.append(Obstacle(x, y, 0.8))
     return Place("courtyard", "a courtyard", "across", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, free_m=4.2)
+                 obstacles=obstacles, seats=seats, free_m=4.2)
 
 
 def arcade(b: MeshBuilder, rng, half, turn, wall, stone, tall=True) -> None:

@@ -224,6 +224,15 @@ def bench(b: MeshBuilder, rng, at, heading_rad, wood=None) -> float:
     return 0.455
 
 
+def seat(b: MeshBuilder, rng, place_seats: list) -> None:
+    """A low block to sit on near the middle; written down in ``place_seats``."""
+    a, r = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 1.6)
+    x, y, heading = r * np.cos(a), r * np.sin(a), rng.uniform(-np.pi, np.pi)
+    color, surface = pick(rng, (("#a39a90", "concrete"), ("#8a5f3a", "wood"), ("#7f7a72", "rock")))
+    b.box((x, y, 0), (0.5, 0.75, 0.44), color, surface, turn_rad=heading, taper=0.94)
+    place_seats.append((x, y, 0.44, heading))
+
+
 def planter(b: MeshBuilder, rng, at, fast=False) -> None:
     x, y = at
     color = pick(rng, ("#8a8780", "#a5623f", "#5a4a3c", "#c9c2b2"))

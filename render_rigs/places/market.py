@@ -15,7 +15,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     half = rng.uniform(12, 14)
     for side in (0, 2):
         kit.facade_row(b, rng, half, side * np.pi / 2, fast=fast)
-    obstacles = []
+    obstacles, seats = [], []
+    if rng.random() < 0.35:
+        kit.seat(b, rng, seats)
     for sign in (-1, 1):
         for x in np.arange(-9.5, 10, 3.8):
             y = sign * rng.uniform(6.4, 7.4)
@@ -38,4 +40,4 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             kit.tree(b, rng, (sign * rng.uniform(15, 24), rng.uniform(-9, 9)), rng.uniform(5, 8),
                      fast=fast)
     return Place("market", "a street market", "through", b.build(), lighting.outdoor(
-        rng, fast=fast), obstacles=obstacles, free_m=4.2)
+        rng, fast=fast), obstacles=obstacles, seats=seats, free_m=4.2)

@@ -18,7 +18,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     kit.grass_tufts(b, rng, 900 if fast else 9000, 14, color, tall, inner_m=0.0)
     if words != "a lawn":
         kit.flowers(b, rng, 60 if fast else 500, 12)
-    obstacles = []
+    obstacles, seats = [], []
+    if rng.random() < 0.35:
+        kit.seat(b, rng, seats)
     for _ in range(rng.integers(7, 12)):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(9, 26)
         x, y = r * np.cos(a), r * np.sin(a)
@@ -35,7 +37,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     if rng.random() < 0.5:
         kit.fence(b, rng, rng.uniform(8, 12), rng.uniform(0, 2 * np.pi))
     return Place("meadow", words, "across", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, free_m=5.0, at="on" if words == "a lawn" else "in")
+                 obstacles=obstacles, seats=seats, free_m=5.0, at="on" if words == "a lawn" else "in")
 
 
 def _roll(rng):

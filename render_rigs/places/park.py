@@ -22,7 +22,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     b.add(verts, np.stack([i, i + 1, i + 81, i + 80], -1), path_color, "dirt")
     kit.hills(b, rng, 65, "#4f7040")
     kit.grass_tufts(b, rng, 700 if fast else 9000, 14, lawn, 0.07, inner_m=3.0)
-    obstacles = []
+    obstacles, seats = [], []
+    if rng.random() < 0.35:
+        kit.seat(b, rng, seats)
     for k in range(10):
         a = 2 * np.pi * (k + rng.uniform(-0.3, 0.3)) / 10
         r = rng.uniform(8, 20)
@@ -49,4 +51,4 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         kit.bush(b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(0.6, 1.0), fast=fast)
         obstacles.append(Obstacle(r * np.cos(a), r * np.sin(a), 1.1))
     return Place("park", "a park", "through", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, free_m=4.5)
+                 obstacles=obstacles, seats=seats, free_m=4.5)

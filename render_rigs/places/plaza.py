@@ -19,6 +19,8 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         ring = kit.pick(rng, (("#7d6a58", "cobble"), ("#b5a58c", "paving"), ("#8a5a48", "brick")))
         b.cylinder((0, 0, 0.004), rng.uniform(3.2, 5.0), 0.003, *ring, segments=40)
     obstacles, seats = [], []
+    if rng.random() < 0.35:
+        kit.seat(b, rng, seats)
     half = rng.uniform(13, 17)
     for side in range(1, 4):  # open to one side, where low sun comes in
         kit.facade_row(b, rng, half, side * np.pi / 2, fast=fast)

@@ -27,7 +27,7 @@ def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = Fals
 
 
 def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, *,
-            size_m: float, travelling: float = 0.75, offset_m=(0.0, 0.0)) -> Actor:
+            size_m: float, travelling: float = 0.75, offset_m=(0.0, 0.0), seats=()) -> Actor:
     """Choose an action and a trajectory and pose every frame (and one before and after)."""
     duration = frames / fps
     time_s = np.arange(-1, frames + 1) / fps
@@ -44,13 +44,19 @@ def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, 
         kind = kinds[rng.integers(len(kinds))]
         path = trajectories.travel(rng, kind, gait, duration, rng.uniform(0.55, 0.95) * size_m)
     else:
-        action = module.IN_PLACE[rng.integers(len(module.IN_PLACE))]
+        choices = [a for a in module.IN_PLACE if a != "sit" or seats]
+        action = choices[rng.integers(len(choices))]
         kind = "in place"
         dance = action == "dance"
         path = trajectories.stand(rng, duration, 1.0 if dance else 0.0,
                                   sway_m=0.12 if dance else 0.0)
     path.xy_m = path.xy_m + np.asarray(offset_m)
-    pose, feet = module.animate(figure, action, path, time_s, rng)
+    if action == "sit":
+        x, y, seat, heading = seats[rng.integers(len(seats))]
+        path.xy_m, path.heading_rad = 0 * path.xy_m + (x, y), 0 * path.heading_rad + heading
+        pose, feet = module.animate(figure, action, path, time_s, rng, seat_m=seat)
+    else:
+        pose, feet = module.animate(figure, action, path, time_s, rng)
     vertices = skin(figure, pose).astype(np.float32)
     return Actor(name, figure.info["kind"], action, figure.mesh, vertices, pose.heads_m[1:-1, 0],
                  path.at(time_s)[1][1:-1], figure.height_m, figure.radius_m,

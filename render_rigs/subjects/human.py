@@ -97,17 +97,20 @@ def _torso(b: FigureBuilder, shape: HumanShape) -> None:
         (0.690, 0.087, 0.064 + belly * 0.2 + bust * 0.4, 0.002 + bust * 0.3, (0, 0.4, 0.6, 0)),
         (0.735, 0.097 * shoulder, 0.068 + bust, 0.004 + bust * 0.6, (0, 0, 1, 0)),
         (0.780, 0.105 * shoulder, 0.065 + bust * 0.3, 0.0, (0, 0, 1, 0)),
-        (0.815, 0.108 * shoulder, 0.052, -0.008, (0, 0, 1, 0)),
-        (0.838, 0.078 * shoulder, 0.043, -0.012, (0, 0, 1, 0)),
-        (0.850, 0.045, 0.038, -0.012, (0, 0, 0.6, 0.4)),
+        (0.812, 0.111 * shoulder, 0.054, -0.007, (0, 0, 1, 0)),
+        (0.832, 0.097 * shoulder, 0.046, -0.010, (0, 0, 1, 0)),
+        (0.846, 0.066, 0.041, -0.012, (0, 0, 1, 0)),
+        (0.858, 0.043, 0.037, -0.012, (0, 0, 0.6, 0.4)),
     ]
-    z = np.array([r[0] for r in rows]) - drop * np.clip(np.array([r[0] for r in rows]) / .8, 0, 1)
+    high = np.array([r[0] for r in rows])
+    z = high - drop * np.clip(high / 0.8, 0, 1)
     wide = np.array([r[1] for r in rows]) * (0.5 + 0.5 * w) * thick
     deep = np.array([r[2] for r in rows]) * (0.4 + 0.6 * w) * thick
     ahead = np.array([r[3] for r in rows])
     weights = np.array([b.weight(root=s[0], spine=s[1], chest=s[2], neck=s[3])
                         for *_, s in rows])
-    colors = np.array([bottom] * 4 + [top] * 8)
+    colors = np.array([bottom] * 3 + [top] * 10)
+    body = (high, wide, deep, ahead)
     if shape.bottom == "dress":
         colors[:] = top
     centers = np.stack([ahead, 0 * z, z], -1) * h
@@ -116,11 +119,11 @@ def _torso(b: FigureBuilder, shape: HumanShape) -> None:
     # The hem of the top, a little wider than the trousers, hides the waistband.
     hem = {"jacket": 0.50, "coat": 0.40, "hoodie": 0.515}.get(shape.top, 0.535)
     if shape.bottom == "dress":
-        _skirt(b, shape, 0.62, 0.27, top, 1.55)
+        _skirt(b, shape, body, 0.62, 0.27, top, 1.55)
     else:
-        _skirt(b, shape, 0.66, hem, top, 1.05 if shape.top != "coat" else 1.25)
+        _skirt(b, shape, body, 0.66, hem, top, 1.08 if shape.top != "coat" else 1.25)
         if shape.bottom == "skirt":
-            _skirt(b, shape, 0.57, 0.31, bottom, 1.4)
+            _skirt(b, shape, body, 0.57, 0.31, bottom, 1.4)
     if shape.top in ("jacket", "coat") and shape.bottom != "dress":  # the shirt in its opening
         inner = _rgb("#e4e2da" if shape.top_color != "white" else "#33363c")
         rows_front = [(0.60, 0.080 + belly * 1.6), (0.67, 0.079 + belly + bust * 0.8),
@@ -149,25 +152,30 @@ def _torso(b: FigureBuilder, shape: HumanShape) -> None:
                u=(1, 0, 0), v=(0, 1, 0))
 
 
-def _skirt(b: FigureBuilder, shape: HumanShape, z_top, z_low, color, flare) -> None:
-    """An open cone from ``z_top`` down; below the hip it follows both thighs."""
-    h, w = shape.height_m, shape.weight
+def _skirt(b: FigureBuilder, shape: HumanShape, body, z_top, z_low, color, flare) -> None:
+    """An open cone over ``body`` (height, width, depth, forward) from ``z_top`` down.
+
+    It grows out of the body without a step; below the hip it follows both thighs.
+    """
+    h = shape.height_m
     drop = 0.035 if shape.age == "child" else 0.0
-    hip = 1.0 if shape.gender == "male" else 1.06
     z = np.linspace(z_top, z_low, 7)
     share = np.clip((0.53 - z) / max(0.53 - z_low, 0.05), 0, 1) if z_low < 0.5 else 0 * z
-    body_w = np.interp(z, [0.53, 0.60, 0.66, 0.74], [0.097 * hip, 0.085, 0.088, 0.1])
-    body_d = np.interp(z, [0.53, 0.60, 0.66, 0.74], [0.074, 0.066, 0.068, 0.072])
-    grow = 1.03 + (flare - 1) * share
-    wide, deep = body_w * (0.5 + 0.5 * w) * grow * 1.04, body_d * (0.4 + 0.6 * w) * grow * 1.08
-    deep += max(w - 1, 0) * 0.07 * (z > 0.5)
+    solid = np.maximum(z, 0.53)
+    below = np.clip((z_top - z) / 0.07, 0, 1)
+    grow = 0.97 + 0.075 * below + (flare - 1) * share
+    wide = np.interp(solid, body[0], body[1]) * grow
+    deep = np.interp(solid, body[0], body[2]) * (grow + 0.03 * below)
+    ahead = np.interp(solid, body[0], body[3])
     segments = 18
     angle = np.arange(segments) / segments * 2 * np.pi
     verts, weights = [], []
-    for zi, wi, di, si in zip(z, wide, deep, share, strict=True):
-        y = np.sin(angle)
-        verts.append(np.stack([np.cos(angle) * di - 0.004, y * wi, np.full(segments, zi
-                     - drop * 0.7)], -1) * h)
+    for zi, wi, di, xi, si in zip(z, wide, deep, ahead, share, strict=True):
+        c, y = np.cos(angle), np.sin(angle)
+        round_off = (np.abs(c) ** 2.4 + np.abs(y) ** 2.4) ** (-1 / 2.4)
+        low = drop * np.clip(zi / 0.8, 0, 1)
+        verts.append(np.stack([c * round_off * di + xi, y * round_off * wi,
+                               np.full(segments, zi - low)], -1) * h)
         for k in range(segments):
             left = np.clip(0.5 + y[k] * 0.9, 0, 1)
             spine = np.clip((zi - 0.54) / 0.1, 0, 1)
@@ -191,6 +199,11 @@ def _leg(b: FigureBuilder, shape: HumanShape, side: str) -> None:
     t = np.array([-0.06, 0.12, 0.35, 0.6, 0.82, 0.93, 1.0, 1.07, 1.25, 1.45, 1.7, 1.9, 1.98])
     radius = np.array([.050, .053, .048, .041, .034, .032, .0315, .031, .033, .032, .025, .0195,
                        .0185])
+    bare_from = {"trousers": 9, "shorts": 0.8, "skirt": 0.2, "dress": 0.2}[shape.bottom]
+    if bare_from < 2:  # a hard edge where the cloth ends
+        at = np.searchsorted(t, bare_from)
+        radius = np.insert(radius, at, [np.interp(bare_from, t, radius)] * 2)
+        t = np.insert(t, at, [bare_from, bare_from + 1e-4])
     if covered:
         radius = np.maximum(radius, np.interp(t, [0, 1, 2], [0.05, 0.036, 0.033]))
     upper = np.clip(t, -0.1, 1)[:, None]
@@ -204,10 +217,9 @@ def _leg(b: FigureBuilder, shape: HumanShape, side: str) -> None:
         k = np.clip((ti - 0.85) / 0.3, 0, 1)
         r = np.clip(0.5 - ti / 0.24, 0, 1) * 0.6
         weights.append(b.weight(root=r + 1e-9, **{up: (1 - k) * (1 - r), bend: k}))
-    bare_from = {"trousers": 9, "shorts": 0.86, "skirt": 0.3, "dress": 0.3}[shape.bottom]
     colors = np.array([skin if ti > bare_from else bottom for ti in t])
     if shape.bottom in ("shorts",):
-        radius = np.where(t < 0.86, np.maximum(radius, 0.047), radius)
+        radius = np.where(t <= bare_from, np.maximum(radius, 0.05), radius)
     b.tube(centers, radius[:, None] * h * (0.45 + 0.55 * w) * loose * np.array([1.03, 0.95]),
            np.array(weights), colors, "fabric" if covered else "skin", segments=10,
            u=(1, 0, 0), v=(0, 1, 0))
@@ -240,15 +252,23 @@ def _arm(b: FigureBuilder, shape: HumanShape, side: str) -> None:
     sleeve = {"t-shirt": 0.5, "vest": 0.0}.get(shape.top, 1.9)
     if shape.bottom == "dress":
         sleeve = 0.35
-    thick = 1.22 if sleeve > 1 else 1.05
+    thick = 1.2 if sleeve > 1 else 1.14
     t = np.array([-0.12, 0.02, 0.18, 0.4, 0.52, 0.8, 0.95, 1.0, 1.08, 1.3, 1.6, 1.88, 1.95])
     radius = np.array([.026, .0335, .032, .028, .0272, .024, .0225, .022, .022, .023, .019, .0165,
                        .0145])
     if shape.gender == "female":
         radius = radius * 0.9
+    if 0 < sleeve < 1.9:  # a hard edge where the sleeve ends
+        radius = np.insert(radius, np.searchsorted(t, sleeve), [np.interp(sleeve, t, radius)] * 2)
+        t = np.insert(t, np.searchsorted(t, sleeve), [sleeve, sleeve + 1e-4])
     centers = (shoulder + (elbow - shoulder) * np.clip(t, -0.2, 1)[:, None]
                + (wrist - elbow) * np.clip(t - 1, 0, 1)[:, None])
-    centers[0, 1] -= sign * 0.018 * h
+    # Rings turn from across the chest to down the arm: a round shoulder, sunk into the torso.
+    centers[0] = shoulder + np.array([0, -sign * 0.046, -0.012]) * h
+    around = shoulder + np.array([[0, -sign * 0.022, -0.003], [0, sign * 0.002, -0.01]]) * h
+    centers = np.concatenate([centers[:1], around, centers[2:]])
+    t = np.concatenate([t[:1], [-0.05, 0.04], t[2:]])
+    radius = np.concatenate([radius[:1] * 0.9, radius[1:2] * [0.92, 0.96], radius[2:]])
     up, bend = f"arm_{side}", f"fore_{side}"
     weights = []
     for ti in t:

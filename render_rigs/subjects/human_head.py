@@ -85,16 +85,16 @@ def _features(b, face, weight, skin, shape, rng) -> None:
     iris = np.array(linear_passthrough(rng.choice(["#3a2615", "#4a3520", "#3c5a78", "#4b6b4a"])))
     for sign in (1, -1):
         eye = face.on(sign * _EYE_AZ, _EYE_EL, 0.955)
-        b.add(eye + ball * 0.105 * s * np.array([1, 1.25, 0.85]), ball_faces, weight,
+        b.add(eye + ball * 0.1 * s * np.array([1, 1.25, 0.72]), ball_faces, weight,
               (0.93, 0.92, 0.9), "skin")
         b.add(eye + np.array([0.068, 0.004 * sign, 0]) * s + ball * 0.058 * s, ball_faces, weight,
               iris, "skin")
         b.add(eye + np.array([0.1, 0.006 * sign, 0]) * s + ball * 0.034 * s, ball_faces, weight,
               (0.02, 0.02, 0.02), "skin")
         lid = np.array([(np.radians(a) * sign, e) for a, e in
-                        ((9, 0.13), (15, 0.19), (22, 0.2), (29, 0.13))])
+                        ((8, 0.09), (15, 0.14), (22, 0.145), (30, 0.09))])
         points = np.array([face.on(a, _EYE_EL + e - 0.03, 1.005) for a, e in lid])
-        b.tube(points, np.full(4, 0.02 * s), weight, skin * 0.72, "skin", segments=5)
+        b.tube(points, np.full(4, 0.026 * s), weight, skin * 0.66, "skin", segments=5)
         points = np.array([face.on(np.radians(a) * sign, _EYE_EL + e, 1.015) for a, e in
                            ((7, 0.24), (14, 0.3), (23, 0.31), (32, 0.24))])
         brow = np.array(linear_passthrough(HAIRS[shape.hair])) * 0.85

@@ -66,7 +66,8 @@ class HumanShape:
         if self.bottom != "dress":
             words.append(f"{self.bottom_color} {self.bottom}")
         if self.hat != "none":
-            words.append(f"a {self.hat_color} {self.hat}")
+            article = "an" if self.hat_color[0] in "aeiou" else "a"
+            words.append(f"{article} {self.hat_color} {self.hat}")
         if self.bag != "none":
             words.append(f"a {self.bag}")
         return ", ".join(words)

@@ -201,7 +201,7 @@ def _rgb(value):
 def _coat(s: AnimalShape):
     """colour(points [N,3], up [N]) of the coat: belly, patterns; ``up`` is -1 below .. 1 above."""
     rng = np.random.default_rng(s.seed)
-    waves = rng.uniform(2.0, 4.2, (5, 3)) / s.withers_m * 1.6
+    waves = rng.uniform(2.0, 4.2, (5, 3)) * rng.choice([-1, 1], (5, 3)) / s.withers_m * 2.2
     shifts = rng.uniform(0, 6.28, 5)
     base, belly, other = _rgb(s.color), _rgb(s.belly), _rgb(s.pattern_color)
 
@@ -265,13 +265,14 @@ def _body(b, s, at, coat) -> None:
             b.add(unit * 0.075 * h + p, faces, weights[i], coat(unit * 0 + p, unit[:, 2] * 0 + 1)
                   * rng.uniform(0.88, 1.05), "fur")
     neck, end = at["neck"], at["neck_end"]
-    t = np.array([-0.55, -0.15, 0.2, 0.55, 0.9, 1.12])
-    thick = np.interp(t, [-0.55, 0, 0.6, 1.1], [2.0, 1.5, 1.02, 0.85]) * s.neck_thick * h
-    thick[-1] *= 0.75
+    t = np.array([-0.6, -0.5, -0.2, 0.2, 0.55, 0.9, 1.12])
+    thick = np.interp(t, [-0.5, -0.2, 0.2, 0.6, 1.1], [1.3, 1.45, 1.22, 1.0, 0.85])
+    thick *= s.neck_thick * h * np.array([0.4, 0.85, 1, 1, 1, 1, 0.75])
     centers = neck + (end - neck) * t[:, None]
-    centers[0, 2] -= 0.03 * h
+    centers[:3, 2] -= np.array([0.05, 0.04, 0.015]) * h
     side = np.array([-np.sin(at["neck_dir"]), 0, np.cos(at["neck_dir"])])
-    weights = [b.weight(front=1), b.weight(front=0.7, neck=0.3), b.weight(neck=1),
+    weights = [b.weight(front=1), b.weight(front=1), b.weight(front=0.7, neck=0.3),
+               b.weight(neck=1),
                b.weight(neck=0.4, neck2=0.6), b.weight(neck2=0.7, head=0.3), b.weight(head=1)]
     _shell(b, centers, np.stack([thick * 0.72, thick * 1.1], -1), np.array(weights), coat, 12,
            (0, 1, 0), side)
@@ -289,11 +290,13 @@ def _legs(b, s, at, coat) -> None:
     h = s.withers_m
     for key, (top, knee, foot) in at["legs"].items():
         hind = key[0] == "h"
-        t = np.array([-0.3, 0.0, 0.3, 0.6, 0.85, 1.0, 1.15, 1.4, 1.7, 1.92, 2.0])
-        big = 2.1 if hind else 1.75
-        thick = np.interp(t, [-0.3, 0.1, 0.6, 1.0, 1.4, 1.8, 2.0],
-                          [big, big * 0.95, 1.3, 0.95, 0.72, 0.62, 0.68]) * s.leg_thick * h
-        centers = (top + (knee - top) * np.clip(t, -0.4, 1)[:, None]
+        t = np.array([-0.42, -0.36, -0.24, -0.05, 0.2, 0.4, 0.62, 0.85, 1.0, 1.15, 1.4, 1.7, 1.92,
+                      2.0])
+        big = 1.85 if hind else 1.5
+        thick = np.interp(t, [-0.42, -0.36, -0.24, -0.05, 0.3, 0.7, 1.0, 1.4, 1.8, 2.0],
+                          [0.25 * big, 0.6 * big, 0.9 * big, big, big * 0.85, 1.1, 0.92, 0.7, 0.6,
+                           0.66]) * s.leg_thick * h
+        centers = (top + (knee - top) * np.clip(t, -0.5, 1)[:, None]
                    + (foot - knee) * np.clip(t - 1, 0, 1)[:, None])
         rows = []
         base = "rear" if hind else "front"
@@ -302,7 +305,9 @@ def _legs(b, s, at, coat) -> None:
             r = np.clip(0.35 - ti / 0.5, 0, 1) * 0.7
             rows.append(b.weight(**{base: r + 1e-9, f"up_{key}": (1 - k) * (1 - r),
                                     f"low_{key}": k}))
-        radii = np.stack([thick * 0.8, thick * np.interp(t, [-.3, .6, 1.2], [1.35, 1.1, 1.0])], -1)
+        # The top leans into the body, so that haunch and shoulder swell out of it.
+        centers[:, 1] -= np.sign(top[1]) * np.clip(0.25 - t, 0, 1) * 0.5 * s.leg_thick * h
+        radii = np.stack([thick * 0.82, thick * np.interp(t, [-.4, .6, 1.2], [1.3, 1.1, 1.0])], -1)
         plain = (lambda p, up: coat(p, np.zeros(len(p))))
         _shell(b, centers, radii, np.array(rows), plain, 10, (0, 1, 0), (1, 0, 0))
         unit, faces = sphere(10, 8)

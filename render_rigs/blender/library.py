@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of the user in Blender: imported as they are, measured, set on a path, ray-cast."""
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from render_rigs.assets import AssetError, Entry
+from render_rigs.mesh import MeshData
+from render_rigs.scene import Actor
+
+PROBES = 16
+
+
+def bring_in(entry: Entry) -> list["bpy.types.Object"]:
+    """Import a file into the current scene; its own lights and cameras are left out.
+
+    Raises AssetError naming the file, for one that Blender cannot read or that has no surface.
+    """
+    before = set(bpy.data.objects)
+    path = str(entry.path)
+    try:
+        suffix = entry.path.suffix.lower()
+        if suffix == ".blend":
+            with bpy.data.libraries.load(path, link=False) as (source, target):
+                target.objects = list(source.objects)
+            for thing in target.objects:
+                if thing is not None:
+                    bpy.context.scene.collection.objects.link(thing)
+        elif suffix in (".glb", ".gltf"):
+            bpy.ops.import_scene.gltf(filepath=path)
+        elif suffix == ".fbx":
+            (bpy.ops.wm.fbx_import if hasattr(bpy.ops.wm, "fbx_import")
+             else bpy.ops.import_scene.fbx)(filepath=path)
+        else:
+            bpy.ops.wm.usd_import(filepath=path)
+    except (RuntimeError, OSError, UnicodeDecodeError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()
+        raise AssetError(f"{entry.file} skipped: {reason[-1] if reason else error!r}") from None
+    things = [t for t in bpy.data.objects if t not in before]
+    for thing in list(things):
+        if thing.type in ("LIGHT", "CAMERA", "LIGHT_PROBE", "SPEAKER"):
+            things.remove(thing)
+            bpy.data.objects.remove(thing)
+    if not any(t.type == "MESH" and len(t.data.polygons) for t in things):
+        raise AssetError(f"{entry.file} skipped: it has no faces")
+    return things
+
+
+def hang(entry: Entry, things, name: str) -> "bpy.types.Object":
+    """Parent what was imported to an empty that carries our axes and metres."""
+    holder = bpy.data.objects.new(f"{name}_axes", None)
+    mover = bpy.data.objects.new(name, None)
+    for one in (holder, mover):
+        bpy.context.scene.collection.objects.link(one)
+    matrix = np.eye(4)
+    matrix[:3, :3] = entry.turn() * entry.scale
+    matrix[:3, 3] = -(entry.turn() * entry.scale) @ np.asarray(entry.center_m, float)
+    holder.matrix_world = Matrix(matrix.tolist())
+    holder.parent = mover
+    for thing in things:
+        if thing.parent is None:
+            thing.parent = holder
+    return mover
+
+
+def play(entry: Entry, things, action: str, fps: int) -> None:
+    """Loop the file's action for our word ``action``; a file without actions stays as it is.
+
+    Raises AssetError when the manifest names an action that the file has not.
+    """
+    wanted = entry.actions.get(action)
+    if wanted is None:
+        return
+    found = bpy.data.actions.get(wanted)
+    if found is None:
+        raise AssetError(f"{entry.file} skipped: no action {wanted!r}, it has "
+                         f"{[a.name for a in bpy.data.actions]}")
+    start, end = found.frame_range
+    for thing in things:
+        if thing.animation_data is None and thing.type != "ARMATURE":
+            continue
+        data = thing.animation_data or thing.animation_data_create()
+        data.action = None
+        for track in list(data.nla_tracks):
+            data.nla_tracks.remove(track)
+        strip = data.nla_tracks.new().strips.new("loop", -2, found)
+        # A file's actions are at its own rate; ours is the scene's.
+        strip.scale = fps / max(bpy.context.scene.render.fps, 1)
+        strip.repeat = max(1.0, 2000 / max((end - start) * strip.scale, 1))
+
+
+def evaluated_points(things) -> np.ndarray:
+    """Vertices [N,3] of all meshes as they are at the current frame, in the world."""
+    graph = bpy.context.evaluated_depsgraph_get()
+    parts = []
+    for thing in things:
+        if thing.type != "MESH" or thing.hide_render:
+            continue
+        shown = thing.evaluated_get(graph)
+        mesh = shown.to_mesh()
+        points = np.empty(len(mesh.vertices) * 3, np.float32)
+        mesh.vertices.foreach_get("co", points)
+        world = np.array(shown.matrix_world)
+        parts.append(points.reshape(-1, 3) @ world[:3, :3].T + world[:3, 3])
+        shown.to_mesh_clear()
+    return np.concatenate(parts)
+
+
+def measure(entry: Entry, action: str, frames: int, fps: int) -> np.ndarray:
+    """Probe points [T+2,P,3] of a subject on the spot, in metres and our axes.
+
+    Raises AssetError for a file that cannot be used.
+    """
+    scene = _empty()
+    scene.render.fps = 24
+    things = bring_in(entry)
+    hang(entry, things, "measured")
+    play(entry, things, action, fps)
+    scene.frame_set(0)
+    order = np.argsort(evaluated_points(things)[:, 2], kind="stable")
+    picked = order[np.linspace(0, len(order) - 1, PROBES).astype(int)]
+    out = []
+    for frame in range(-1, frames + 1):
+        scene.frame_set(frame)
+        out.append(evaluated_points(things)[picked])
+    return np.array(out)
+
+
+def add_native(actor: Actor, fps: int) -> list["bpy.types.Object"]:
+    """Put a file's subject on its path: an empty with a key for every frame carries it."""
+    things = bring_in(actor.native)
+    mover = hang(actor.native, things, actor.name)
+    play(actor.native, things, actor.action, fps)
+    path, heading = actor.info["path_m"], actor.info["path_heading_rad"]
+    for index, (at, turn) in enumerate(zip(path, heading, strict=True)):
+        mover.location = (float(at[0]), float(at[1]), float(actor.info["lift_m"]))
+        mover.rotation_euler = (0, 0, float(turn))
+        mover.keyframe_insert("location", frame=index - 1)
+        mover.keyframe_insert("rotation_euler", frame=index - 1)
+    return things
+
+
+def add_location(entry: Entry) -> list["bpy.types.Object"]:
+    things = bring_in(entry)
+    hang(entry, things, "place")
+    return things
+
+
+def location_mesh(entry: Entry) -> MeshData:
+    """The surfaces of a place as one mesh in our axes, for ray casts."""
+    _empty()
+    things = add_location(entry)
+    bpy.context.view_layer.update()
+    graph = bpy.context.evaluated_depsgraph_get()
+    verts, faces, count = [], [], 0
+    for thing in things:
+        if thing.type != "MESH":
+            continue
+        shown = thing.evaluated_get(graph)
+        mesh = shown.to_mesh()
+        mesh.calc_loop_triangles()
+        points = np.empty(len(mesh.vertices) * 3, np.float32)
+        mesh.vertices.foreach_get("co", points)
+        corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
+        mesh.loop_triangles.foreach_get("vertices", corners)
+        world = np.array(shown.matrix_world)
+        verts.append(points.reshape(-1, 3) @ world[:3, :3].T + world[:3, 3])
+        faces.append(corners.reshape(-1, 3) + count)
+        count += len(verts[-1])
+        shown.to_mesh_clear()
+    corner = np.concatenate(faces)
+    quads = np.concatenate([corner, np.full((len(corner), 1), -1)], 1)
+    nothing = np.zeros((len(quads), 4, 3), np.float32)
+    return MeshData(np.concatenate(verts), quads, nothing, nothing[..., :2],
+                    np.zeros(len(quads), np.int32), np.zeros(len(quads), bool), ["plain"])
+
+
+def _empty() -> "bpy.types.Scene":
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    return bpy.context.scene
+
