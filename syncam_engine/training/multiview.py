@@ -117,7 +117,8 @@ class MultiViewTask:
         torch.manual_seed(self.config.seed)
         transformer = self._transformer or build_transformer(self.preset.transformer)
         transformer.train().requires_grad_(True)
-        transformer.gradient_checkpointing = self.config.run.gradient_checkpointing
+        if self.config.run.gradient_checkpointing:
+            transformer.enable_gradient_checkpointing()
         text_encoder = None
         if self.vocabulary is not None:
             width = self.preset.transformer.text_dim

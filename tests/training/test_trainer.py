@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.link.errors import SynCamError
@@ -215,3 +216,17 @@ def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
 
     loss, _ = trainer.task.loss(Broken(), batch)
     assert float(loss) == 0.0
+
+
+def test_16_bits_and_gradient_checkpointing_give_nearly_the_same_losses(
+    tmp_path, autoencoder_folder
+):
+    plain = make_trainer(tmp_path / "plain", autoencoder_folder).train(until=3).losses
+    AcceleratorState._reset_state(reset_partial_state=True)  # one precision a process
+    run = {"device": "cpu", "precision": "bf16", "gradient_checkpointing": True}
+    trainer = make_trainer(tmp_path / "thrifty", autoencoder_folder, run=run)
+    assert trainer.net.transformer.gradient_checkpointing
+    thrifty = trainer.train(until=3).losses
+    assert thrifty == pytest.approx(plain, rel=0.03)
+    assert thrifty != plain
+    AcceleratorState._reset_state(reset_partial_state=True)
