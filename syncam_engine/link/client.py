@@ -301,12 +301,13 @@ class EngineClient:
     def _advance_fetches(self) -> None:
         for incoming in self._fetches.values():
             self._retry_when_stalled(incoming)
-            while (call := incoming.next_call()) is not None:
-                message_id = new_id()
-                self._chunk_calls[message_id] = incoming
-                self._connection.send(
-                    codec.encode(call, message_id=message_id, job=incoming.job_id)
-                )
+            self._ask_for_more(incoming)
+
+    def _ask_for_more(self, incoming: Incoming) -> None:
+        while (call := incoming.next_call()) is not None:
+            message_id = new_id()
+            self._chunk_calls[message_id] = incoming
+            self._connection.send(codec.encode(call, message_id=message_id, job=incoming.job_id))
 
     def _retry_when_stalled(self, transfer: Incoming | Outgoing) -> None:
         """An answer may be dropped at a high-water mark: ask again for what has not come."""
@@ -384,6 +385,7 @@ class EngineClient:
             try:
                 transfer.take(body.offset, buffers[0])
                 if not transfer.complete:
+                    self._ask_for_more(transfer)
                     return
                 path = transfer.finish()
             except OSError as error:

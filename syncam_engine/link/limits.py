@@ -35,11 +35,13 @@ MAX_STEPS = 1000
 MAX_INPUTS = MAX_VIEWS
 MAX_SYNC_JOBS = 256
 
-HIGH_WATER_SEND = 32
+HIGH_WATER_SEND = 64
 """Messages that wait for one slow reader; more are dropped, and `sync` makes up for them."""
 HIGH_WATER_RECEIVE = 16
-CREDIT_CHUNKS = 8
+CREDIT_CHUNKS = 32
 """Chunks a client may have asked for and not yet received."""
+UPLOAD_CREDIT_CHUNKS = 4
+"""Chunks of an input that may be under way without an answer."""
 
 MAX_JOBS_PER_CLIENT = 64
 """Jobs of one client that wait or run."""

@@ -66,7 +66,7 @@ class Outgoing(_Stalls):
     def next_chunk(self) -> tuple[Upload, bytes] | None:
         """The next chunk to send, or None while the credit is used up or all is sent."""
         used = (self.sent - self.received) // limits.CHUNK_BYTES
-        if self.complete or self.sent >= self.size or used >= limits.CREDIT_CHUNKS // 2:
+        if self.complete or self.sent >= self.size or used >= limits.UPLOAD_CREDIT_CHUNKS:
             return None
         self._file.seek(self.sent)
         piece = self._file.read(limits.CHUNK_BYTES)

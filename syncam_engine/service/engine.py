@@ -22,6 +22,7 @@ from syncam_engine.link import messages as wire
 from syncam_engine.link.messages import ErrorInfo
 
 from . import worker_messages as wm
+from .artefacts import Artefacts
 from .catalog import Catalog
 from .estimate import Estimator
 from .fairness import fair_order
@@ -61,6 +62,7 @@ class Engine(Verbs):
         self.publish: Callable[[str, Any, str], None] = lambda *_: None
         self.workers: Supervisor | None = None
         self.estimator = Estimator()
+        self.artefacts = Artefacts()
         self.jobs: dict[str, Job] = {job.id: job for job in store.open_jobs()}
         self.failures: dict[str, int] = {}
         self.phase_seconds: dict[str, float] = {}

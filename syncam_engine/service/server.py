@@ -168,6 +168,7 @@ class Server:
         for hub in self.hubs:
             hub.close()
         self._door.close()
+        self.engine.artefacts.close()
         self.engine.store.close()
         self._context.destroy(linger=0)
         os.close(self._lock)

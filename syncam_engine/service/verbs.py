@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -140,6 +141,7 @@ class Verbs:
                 "job.open", "The job has not ended yet.", value=job.state, fix="Cancel it first"
             )
         if job is not None and job.owner == session.owner:
+            self.artefacts.forget(job.id)
             self.store.remove(job)
         return wire.Acknowledged()
 
@@ -187,16 +189,16 @@ class Verbs:
         return self.inputs.take(session.owner, body, buffers[0])
 
     def on_fetch(self, session: Session, body: wire.Fetch, _: list) -> tuple[wire.Chunk, list]:
-        job = self._own(session, body.job_id)
-        clips = job.done.clips if job.done else []
-        clip = next((c for c in clips if c.digest and c.digest == body.digest), None)
-        if clip is None:
-            raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
-        length = max(0, min(body.length, clip.bytes - body.offset))
-        with open(clip.path, "rb", buffering=0) as file:
-            file.seek(body.offset)
-            data = file.read(length)
-        return wire.Chunk(digest=body.digest, offset=body.offset, size=clip.bytes), [data]
+        artefact = self.artefacts.get(body.job_id, body.digest)
+        if artefact is None or artefact.owner != session.owner:
+            job = self._own(session, body.job_id)
+            clips = job.done.clips if job.done else []
+            clip = next((c for c in clips if c.digest and c.digest == body.digest), None)
+            if clip is None:
+                raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
+            artefact = self.artefacts.add(job.id, body.digest, job.owner, Path(clip.path))
+        data = self.artefacts.read(artefact, body.offset, body.length)
+        return wire.Chunk(digest=body.digest, offset=body.offset, size=artefact.size), [data]
 
     # ---- inside ----
 
