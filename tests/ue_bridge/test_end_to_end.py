@@ -109,6 +109,7 @@ def test_four_cameras_four_clips(unreal, editor, plugin):
     texts = plugin.panel._widgets
     tick_until(editor, lambda: "in the level" in str(texts["StatusText"].get_text()))
     assert texts["Apply"].is_enabled
+    assert texts["Preview"]._texture._bytes.startswith(b"\x89PNG"), "previews were drawn"
     assert texts["History"].get_option_count() == 1
     second = generate(plugin, editor, "another stage")
     tick_until(editor, lambda: second.ended and playing(plugin) and not plugin.controller._showing)
@@ -170,6 +171,43 @@ def test_the_map_changes_while_a_job_runs(unreal, editor, plugin):
     assert len(set(texture_digests(editor, plugin).values())) == 2
     planes = [a for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
     assert len(planes) == 2, "in the level that is open now, without its cameras"
+
+
+def test_clips_of_a_remote_engine_are_fetched(unreal, editor, plugin, monkeypatch, tmp_path):
+    """As from another machine: the engine's paths mean nothing here, the clips come by the wire."""
+    place_rig(unreal, 3)
+    ready(plugin, editor)
+    real_poll = plugin.client.poll
+
+    def poll():
+        events = real_poll()
+        for event in events:
+            for clip in getattr(event, "clips", []):
+                clip.path = ""
+        return events
+
+    monkeypatch.setattr(plugin.client, "poll", poll)
+    job = generate(plugin, editor, "a small stage")
+    tick_until(editor, lambda: playing(plugin), why=lambda: plugin.controller.status)
+    assert job.state == "done"
+    assert [clip["camera"] for clip in job.clips] == ["camA", "camB", "camC"]
+    saved = tmp_path / "Project" / "Saved" / "SynCam" / "clips" / job.job_id
+    assert {Path(clip["path"]).parent for clip in job.clips} == {saved}
+    assert len(set(texture_digests(editor, plugin).values())) == 3
+
+
+def test_clips_wait_until_playing_ends(unreal, editor, plugin):
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "slow sleep=0.1")
+    editor.pie = True
+    tick_until(editor, lambda: job.ended)
+    for _ in range(20):
+        editor.tick()
+    assert "when playing ends" in plugin.controller.status
+    assert editor.dialogs == []
+    editor.pie = False
+    tick_until(editor, lambda: playing(plugin))
 
 
 def test_a_sequence_is_read_and_one_that_closes_is_said(unreal, editor, plugin):

@@ -64,7 +64,8 @@ def test_without_a_panel_the_menus_do_it(unreal, editor, tmp_path, plugin):
 
     menu = editor.menus["LevelEditor.MainMenu.Tools.SynCam"]
     assert [name.removeprefix("SynCam_") for name in menu._entries] == [
-        "panel", "start_engine", "generate", "cancel", "apply", "status", "self_test", "reload",
+        "panel", "start_engine", "export_rig", "generate", "cancel", "apply", "status",
+        "self_test", "reload",
     ]  # fmt: skip
     module.run("panel")
     assert plugin.panel is None
@@ -249,3 +250,74 @@ def test_self_test_reports_and_leaves_nothing(unreal, editor, plugin):
     assert "principal point" in path.read_text()
     assert (len(editor.actors), dict(editor.assets)) == before
     assert len(data["findings"]) >= 18
+
+
+def test_the_rig_is_written_to_a_file(unreal, editor, plugin, tmp_path):
+    from syncam_engine.link.rig_json import read_rig
+
+    place_camera(unreal, "camA", (100, 200, 300), focal_mm=50.0)
+    place_camera(unreal, "camB", (0, 0, 0))
+    plugin.controller.fields.source = "all"
+    plugin.controller.export_rig()
+    for _ in range(3):
+        editor.tick()
+    path = tmp_path / "Project/Saved/SynCam/rigs/Take1.json"
+    assert plugin.controller.status == f"The rig is in {path}."
+    rig = read_rig(path)
+    assert [c.name for c in rig.cameras] == ["camA", "camB"]
+    assert [row[3] for row in rig.cameras[0].c2w_cv_m[:3]] == pytest.approx([1.0, -2.0, 3.0])
+    assert plugin.controller.history == [], "no job was sent"
+    path.unlink()
+    plugin.controller.fields.source = "selected"
+    editor.selected = []
+    plugin.controller.export_rig()
+    editor.tick()
+    assert not path.exists()
+    assert plugin.controller.status.startswith("None of the selected actors")
+
+
+def test_previews_as_one_picture():
+    import io
+
+    from PIL import Image
+    from syncam_unreal.previews import Picture, grid_png
+
+    red = Picture(4, 3, bytes([200, 10, 20]) * 12)
+    rows = bytes(v for y in range(3) for x in range(4) for v in (x, y, 99))
+    numbered = Picture(4, 3, rows)
+    picture = Image.open(io.BytesIO(grid_png([red, None, numbered])))
+    assert picture.size == (2 * 4 + 2, 2 * 3 + 2)
+    pixels = picture.load()
+    assert pixels[0, 0] == pixels[3, 2] == (200, 10, 20)
+    assert pixels[7, 1] == (32, 32, 32), "no picture yet"
+    assert pixels[2, 5 + 1] == (2, 1, 99), "the third is below, upright"
+    with pytest.raises(ValueError, match="at least one"):
+        grid_png([None])
+
+
+def test_a_preview_reaches_the_panel(unreal, editor, plugin):
+    from syncam_unreal.panel_state import JobRecord
+
+    from syncam_engine.link.messages import Preview
+
+    plugin.open_panel()
+    rig = {"cameras": [{"name": "camA"}, {"name": "camB"}]}
+    job = JobRecord(job_id="a" * 32, prompt="p", seed=1, take="T", rig=rig)
+    plugin.controller.history.insert(0, job)
+    for index, name in enumerate(("camA", "camB")):
+        event = Preview(
+            job_id=job.job_id, camera=name, index=index, step=2, width=2, height=2,
+            rgb8=bytes([50 * index]) * 12,
+        )  # fmt: skip
+        plugin.controller._hear(event)
+    for _ in range(20):
+        editor.tick()
+    widget = plugin.panel._widgets["Preview"]
+    first = widget._texture
+    assert first._bytes.startswith(b"\x89PNG")
+    event.rgb8 = bytes([250]) * 12
+    plugin.controller._hear(event)
+    for _ in range(20):
+        editor.tick()
+    assert widget._texture is not first
+    assert editor.callback_errors == []

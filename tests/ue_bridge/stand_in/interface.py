@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .generator import BEHAVIOURS as B
@@ -302,6 +303,21 @@ def _find_utility_widget(self, blueprint):
 @B.method("EditorUtilityWidget", "find_child_widget_by_name")
 def _find_child_widget_by_name(self, widget_name):
     return self._design_instances.get(str(widget_name))
+
+
+@B.method("RenderingLibrary", "import_file_as_texture2d")
+def _import_file_as_texture2d(cls, world_context_object, filename):
+    data = Path(filename).read_bytes()
+    if not data.startswith(b"\x89PNG"):
+        return None
+    made = cls._gen.type_named("Texture2D")(None, "Texture2D_0")
+    made._bytes = data
+    return made
+
+
+@B.method("Image", "set_brush_from_texture")
+def _set_brush_from_texture(self, texture, match_size):
+    self._texture = texture
 
 
 # Classes made in Python -----------------------------------------------------------------------

@@ -8,9 +8,8 @@ client, a few frames of reading, or one clip of showing. Nothing blocks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
@@ -25,17 +24,21 @@ from syncam_engine.link.messages import (
     Hello,
     Phase,
     PresetInfo,
+    Preview,
     Progress,
     Queued,
 )
-from syncam_engine.link.rig import Rig
 
 from . import request_making
+from .host_protocol import Host, Reading
+from .job_clips import ClipFetcher
 from .panel_state import JobRecord, PanelFields, PanelView
+from .previews import PreviewBoard
 
 FRAMES_A_TICK = 4
 HISTORY_LENGTH = 30
 NOT_SENT = "The job was not sent"
+NOT_WRITTEN = "The rig was not written"
 PHASES = {
     "load": "Loading the model",
     "encode": "Encoding",
@@ -43,32 +46,6 @@ PHASES = {
     "decode": "Decoding",
     "write": "Writing the clips",
 }
-
-
-class Reading(Protocol):
-    """Reads a rig over ticks."""
-
-    rig: Rig | None
-    scene_frames: list[float]
-
-    def step(self, frames: int) -> bool: ...
-    def close(self) -> None: ...
-
-
-class Host(Protocol):
-    """What the controller needs of the editor."""
-
-    def check_ready(self) -> None: ...
-    def camera_names(self, fields: PanelFields) -> list[str]: ...
-    def begin_reading(
-        self, fields: PanelFields, pictures: int, fps: Fraction, size_px: tuple[int, int]
-    ) -> Reading: ...
-    def show(self, job: JobRecord, fields: PanelFields) -> Iterator[float]: ...
-    def play(self, job: JobRecord) -> None: ...
-    def downloads(self, job_id: str) -> Path: ...
-    def log(self, level: str, text: str) -> None: ...
-    def tell(self, title: str, text: str) -> None: ...
-    def save(self, data: dict[str, Any]) -> None: ...
 
 
 class Controller:
@@ -90,9 +67,11 @@ class Controller:
         self.status = ""
         self.warnings: list[str] = []
         self._reading: tuple[Reading, PresetInfo, PanelFields] | None = None
+        self._previews = PreviewBoard()
+        self._clips = ClipFetcher(client, host.downloads)
+        self._export_to: Path | None = None
         self._showing: tuple[Iterator[float], JobRecord] | None = None
         self._to_show: list[JobRecord] = []
-        self._fetching: dict[str, tuple[JobRecord, Any]] = {}
         for job in self.history:
             if not job.ended:
                 client.watch(job.job_id)
@@ -122,6 +101,20 @@ class Controller:
             self._reading = (reading, preset, fields)
             self.warnings, self.status = [], "Reading the cameras."
             self._save()
+
+    def export_rig(self) -> None:
+        """Write the cameras as a rig file (JSON, OpenCV); a sequence's over its pictures."""
+        with self._told_to_user(NOT_WRITTEN):
+            self._stop_reading()
+            preset = self._preset() if self.client.hello else None
+            pictures, fps, size = (
+                request_making.pictures_of(preset) if preset else request_making.NO_PRESET
+            )
+            fields = PanelFields.from_dict(self.fields.to_dict())
+            reading = self.host.begin_reading(fields, pictures, fps, size)
+            self._export_to = self.host.rig_file(fields.take)
+            self._reading = (reading, preset, fields)
+            self.status = "Reading the cameras."
 
     def cancel(self, job_id: str = "") -> None:
         """Stop the reading, or the job (the newest that runs when none is named)."""
@@ -165,6 +158,8 @@ class Controller:
         elif self._showing:
             with self._told_to_user("The clips cannot be shown"):
                 self._show_on()
+        elif self._to_show and not self.host.may_show():
+            self.status = "The clips are there; they are shown when playing ends."
         elif self._to_show:
             with self._told_to_user("The clips cannot be shown"):
                 self._begin_show(self._to_show.pop(0))
@@ -174,6 +169,12 @@ class Controller:
         if not reading.step(FRAMES_A_TICK):
             return
         self._reading = None
+        if self._export_to is not None:
+            path, self._export_to = self._export_to, None
+            rig_json.write_rig(reading.rig, path)
+            self.status = f"The rig is in {path}."
+            self.host.log("log", self.status)
+            return
         request = request_making.make_request(fields, reading.rig, reading.scene_frames, preset)
         self.warnings = request_making.check(request, reading.rig, preset)
         clips = request_making.input_clips(fields, reading.rig)
@@ -224,9 +225,13 @@ class Controller:
             self.host.log("warning", event.error.sentence)
             self.status = event.error.sentence
         elif isinstance(event, Fetched):
-            self._take_fetched(event)
+            job = self._clips.fetched(event)
+            if job is not None:
+                self._finish_clips(job)
         elif isinstance(event, Reply):
             self._take_reply(event)
+        elif isinstance(event, Preview):
+            self._previews.take(event)
         elif isinstance(event, (Queued, Phase, Progress, Done, Failed)):
             job = self.job(event.job_id)
             if job is not None and not job.ended:
@@ -251,36 +256,29 @@ class Controller:
             self._save()
         else:
             job.progress = 1.0
-            self._take_clips(job, event)
+            self._clips.take(job, event)
+            self._finish_clips(job)
         self.status = job.sentence
 
-    def _take_clips(self, job: JobRecord, done: Done) -> None:
-        job.state, job.sentence = "done", f"Done in {done.seconds.get('total', 0):.0f} s."
-        job.clips = []
-        for clip in done.clips:
-            if clip.path and Path(clip.path).is_file():
-                job.clips.append(_clip_data(clip, clip.path))
-            else:
-                target = self.host.downloads(job.job_id) / f"{clip.index:02d}.mp4"
-                self._fetching[self.client.fetch(job.job_id, clip, target)] = (job, clip)
-        self._finish_clips(job)
-
-    def _take_fetched(self, event: Fetched) -> None:
-        job, clip = self._fetching.pop(event.message_id, (None, None))
-        if job is not None:
-            job.clips.append(_clip_data(clip, event.path))
-            self._finish_clips(job)
+    def preview_png(self) -> bytes:
+        """Return all cameras' newest previews as one PNG; b"" where there are none."""
+        job = self.job(self._previews.job_id)
+        return self._previews.png([c["name"] for c in job.rig["cameras"]]) if job else b""
 
     def _take_reply(self, event: Reply) -> None:
-        job, _ = self._fetching.pop(event.message_id, (None, None))
+        job = self._clips.failed(event.message_id)
         if isinstance(event.body, ErrorInfo):
             title = "A clip could not be fetched" if job else "The engine refused"
             self._report(title, event.body.to_error())
+        if job is not None:
+            self._finish_clips(job)
 
     def _finish_clips(self, job: JobRecord) -> None:
-        if any(owner is job for owner, _ in self._fetching.values()):
+        """The job is done when its last clip is on this machine; then it is shown."""
+        if not self._clips.is_complete(job):
             job.sentence = "Fetching the clips."
             return
+        job.state, job.sentence = "done", "Done."
         order = [camera["name"] for camera in job.rig["cameras"]]
         job.clips.sort(key=lambda clip: order.index(clip["camera"]))
         self._save()
@@ -301,6 +299,7 @@ class Controller:
             status=self.status,
             warnings="\n".join(self.warnings),
             progress=running.progress if running else 0.0,
+            preview=self._previews.number,
             history=tuple(job.label for job in self.history),
             can_start_engine=engine.state in ("stopped", "lost", "not found"),
             can_generate=engine.state in ("ready", "loading") and self._reading is None,
@@ -321,6 +320,7 @@ class Controller:
         if self._reading:
             self._reading[0].close()
             self._reading = None
+        self._export_to = None
 
     def _save(self) -> None:
         self.host.save(
@@ -354,18 +354,7 @@ class _Told:
     def __exit__(self, kind: Any, error: BaseException | None, _trace: Any) -> bool:
         if not isinstance(error, SynCamError):
             return False
-        if self.title == NOT_SENT:
+        if self.title in (NOT_SENT, NOT_WRITTEN):
             self.controller._stop_reading()
         self.controller._report(self.title, error)
         return True
-
-
-def _clip_data(clip: Any, path: str) -> dict[str, Any]:
-    return {
-        "camera": clip.camera,
-        "path": path,
-        "width": clip.width,
-        "height": clip.height,
-        "frames": clip.frames,
-        "fps": list(clip.fps),
-    }

@@ -15,6 +15,7 @@ MENU = "LevelEditor.MainMenu.Tools"
 ENTRIES = (
     ("panel", "Open the panel", "Cameras, prompt, jobs and clips"),
     ("start_engine", "Start the engine", "Start the SynCam engine on this machine"),
+    ("export_rig", "Write the rig to a file", "The cameras as JSON: OpenCV matrices, metres"),
     ("generate", "Generate...", "Ask for prompt and cameras, then generate a clip for each camera"),
     ("cancel", "Cancel", "Stop the newest job"),
     ("apply", "Show the newest clips", "Bring the newest job's clips into the level"),

@@ -99,6 +99,8 @@ class PanelView:
     status: str
     warnings: str
     progress: float
+    preview: int
+    """A number that changes with each new preview; 0 is none."""
     history: tuple[str, ...]
     can_start_engine: bool
     can_generate: bool

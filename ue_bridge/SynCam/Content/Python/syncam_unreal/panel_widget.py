@@ -14,7 +14,7 @@ from typing import Any
 
 import unreal
 
-from . import compat, panel_layout
+from . import compat, panel_layout, preconditions
 from .assets import AssetMaker
 from .controller import Controller
 from .panel_state import PanelView
@@ -34,6 +34,9 @@ class PanelWidget:
         self._widgets = widgets
         self._calls: list[Callable[[], None]] = []
         self._drawn: PanelView | None = None
+        self._folder = preconditions.saved_dir() / "SynCam"
+        self._preview: unreal.Object | None = None
+        self._pictures_shown = 0
         for item in panel_layout.ITEMS:
             self._prepare(item, widgets[item.name])
 
@@ -98,6 +101,8 @@ class PanelWidget:
         widget = self._widgets[item.name]
         if item.kind == "ProgressBar":
             widget.set_percent(value)
+        elif item.kind == "Image":
+            self._show_preview(widget)
         elif item.kind == "ComboBoxString":
             chosen = widget.get_selected_option()
             widget.clear_options()
@@ -106,6 +111,22 @@ class PanelWidget:
             widget.set_selected_option(chosen if chosen in value else value[0] if value else "")
         else:
             widget.set_text(value)
+
+    def _show_preview(self, widget: unreal.Image) -> None:
+        """Put the job's newest previews into the picture, by a file that the editor reads."""
+        png = self.controller.preview_png()
+        if not png:
+            return
+        # Two files in turn: the editor may still hold the one that is shown.
+        self._pictures_shown += 1
+        path = self._folder / f"preview{self._pictures_shown % 2}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+        world = unreal.get_editor_subsystem(unreal.UnrealEditorSubsystem).get_editor_world()
+        texture = unreal.RenderingLibrary.import_file_as_texture2d(world, str(path))
+        if texture is not None:
+            self._preview = texture
+            widget.set_brush_from_texture(texture, True)
 
     def is_open(self) -> bool:
         """Return whether the tab still exists; a closed one takes its widgets with it."""

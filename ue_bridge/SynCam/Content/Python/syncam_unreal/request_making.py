@@ -18,6 +18,9 @@ from syncam_engine.link.rig import Rig
 
 from .panel_state import MODES, PanelFields
 
+NO_PRESET = (17, Fraction(15), (1280, 720))
+"""Pictures, rate and size for a rig that is written to a file while no engine answers."""
+
 
 def choose_preset(presets: list[PresetInfo], wanted: str) -> PresetInfo:
     """Return the preset of this name, or the engine's default. Raises SynCamError "preset.*"."""

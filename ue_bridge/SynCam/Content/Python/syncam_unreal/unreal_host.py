@@ -16,6 +16,7 @@ from syncam_engine.link import rig_json
 from syncam_engine.link.rig import Rig
 
 from . import preconditions, request_making, results, sequence_cameras
+from .assets import asset_name
 from .camera_reading import label_of, unique_names
 from .level_cameras import LevelScope, find_cameras, read_level_rig
 from .panel_state import JobRecord, PanelFields
@@ -122,6 +123,13 @@ class UnrealHost:
             playback.stop()
         self.playbacks.clear()
         self._shown.clear()
+
+    def may_show(self) -> bool:
+        level = unreal.get_editor_subsystem(unreal.LevelEditorSubsystem)
+        return not level.is_in_play_in_editor()
+
+    def rig_file(self, take: str) -> Path:
+        return folder() / "rigs" / f"{asset_name(take)}.json"
 
     def downloads(self, job_id: str) -> Path:
         return folder() / "clips" / job_id
