@@ -5,7 +5,7 @@ import numpy as np
 
 from render_rigs import trajectories
 from render_rigs.scene import Actor
-from render_rigs.subjects import human_motion, quadruped, quadruped_motion
+from render_rigs.subjects import bird, human_motion, quadruped, quadruped_motion
 from render_rigs.subjects.human import build_human
 from render_rigs.subjects.human_shape import draw_human
 from render_rigs.subjects.rig import skin
@@ -22,8 +22,12 @@ def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = Fals
     """A person with probability ``humans``, else an animal (a large one for a fast set)."""
     if rng.random() < humans:
         return build_human(draw_human(rng))
-    return quadruped.build_quadruped(quadruped.draw_quadruped(
-        rng, quadruped.LARGE[rng.integers(len(quadruped.LARGE))] if fast else None))
+    if fast:
+        species = quadruped.LARGE[rng.integers(len(quadruped.LARGE))]
+        return quadruped.build_quadruped(quadruped.draw_quadruped(rng, species))
+    if rng.random() < 0.25:
+        return bird.build_bird(bird.draw_bird(rng))
+    return quadruped.build_quadruped(quadruped.draw_quadruped(rng))
 
 
 def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, *,
@@ -37,12 +41,15 @@ def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, 
         gait = module.gait_of(figure, action)
         kinds = trajectories.KINDS
         reach = gait.speed_mps * duration
+        long_body = figure.radius_m > 0.6
         if reach > size_m * 1.6:  # too far for an open curve: stay near the centre
             kinds = ("circle", "eight")
         elif duration < 3:
             kinds = ("line", "arc", "circle", "eight")
+        if long_body:  # a bear does not turn on the spot of a figure of eight
+            kinds = [k for k in kinds if k != "eight"]
         kind = kinds[rng.integers(len(kinds))]
-        path = trajectories.travel(rng, kind, gait, duration, rng.uniform(0.55, 0.95) * size_m)
+        path = trajectories.travel(rng, kind, gait, duration, rng.uniform(0.8 if long_body else 0.55, 0.95) * size_m)
     else:
         choices = [a for a in module.IN_PLACE if a != "sit" or seats]
         action = choices[rng.integers(len(choices))]

@@ -28,7 +28,9 @@ def animate(figure: Figure, action: str, path: BodyPath, time_s,
     skeleton = figure.skeleton
     h = figure.info["withers_m"]
     gait = gait_of(figure, action if action in ("walk", "trot") else "walk")
-    phases = gait.phases or [leg.phase for leg in figure.legs]
+    phases = gait.phases
+    if phases is None or len(phases) != len(figure.legs):  # a bird runs as it walks
+        phases = [leg.phase for leg in figure.legs]
     xy, heading, cycle = path.at(time_s)
     moving = path.moving(time_s)
     beat = 2 * np.pi * cycle
