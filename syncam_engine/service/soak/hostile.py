@@ -3,13 +3,26 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 from typing import Any
 
 import msgspec
+import zmq
 
-from syncam_engine.link import codec, limits, messages
-from syncam_engine.service.harness import sample_request
+from syncam_engine.link import codec, keys, limits, messages
+from syncam_engine.link.client import EngineClient, Lost, Reply
+from syncam_engine.link.endpoint import Endpoint, socket_path
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
+
+from .findings import Finding
 
 _ODD: tuple[Any, ...] = (
     None,
@@ -111,3 +124,199 @@ def _scramble(data: bytes, rng: random.Random) -> bytes:
             case _:
                 out[at:at] = rng.randbytes(rng.randrange(1, 5))
     return bytes(out)
+
+
+def soak_decoder(count: int, seed: int) -> Finding:
+    """Mutated messages against the decoder alone: it reads them or raises its one error."""
+    finding = Finding("decoder", "1,000,000 mutated messages", f"{count:,} mutated messages")
+    rng = random.Random(seed)
+    slowest_s, read, before_kb = 0.0, 0, _resident_kb(os.getpid())
+    start_s = time.monotonic()
+    for _ in range(count):
+        frames = mutate(rng)
+        one_s = time.perf_counter()
+        try:
+            codec.decode(frames, messages.TO_ENGINE)
+            read += 1
+        except SynCamError:
+            pass
+        except Exception as error:  # noqa: BLE001  (what is looked for)
+            finding.fault(f"{type(error).__name__}: {error} from {frames!r}"[:500])
+        slowest_s = max(slowest_s, time.perf_counter() - one_s)
+    finding.figures = {
+        "still valid": read,
+        "slowest (s)": slowest_s,
+        "memory grown (KiB)": _resident_kb(os.getpid()) - before_kb,
+        "seconds": time.monotonic() - start_s,
+    }
+    if slowest_s > 1.0:
+        finding.fault(f"one message took {slowest_s:.1f} s")
+    return finding
+
+
+def soak_atheris(count: int) -> Finding | None:
+    """Coverage-guided bytes against the decoder, where atheris is installed."""
+    if importlib.util.find_spec("atheris") is None:
+        return None
+    finding = Finding("decoder, atheris", "bytes, coverage-guided", f"{count:,} inputs")
+    start_s = time.monotonic()
+    with tempfile.TemporaryDirectory() as corpus:
+        for k, body in enumerate(_BODIES):
+            with open(os.path.join(corpus, str(k)), "wb") as file:
+                frames = codec.encode(body)
+                file.write(bytes([len(frames[0])]) + frames[0] + frames[1])
+        said = subprocess.run(
+            [
+                *(sys.executable, "-m", "syncam_engine.service.soak.fuzz"),
+                *(f"-runs={count}", "-max_len=4096", "-timeout=2", corpus),
+            ],
+            capture_output=True,
+            text=True,
+        )
+    if said.returncode:
+        finding.fault(said.stderr[-800:])
+    finding.figures = {"exit status": said.returncode, "seconds": time.monotonic() - start_s}
+    return finding
+
+
+def soak_hostile(count: int, seed: int, silent: int, pipeline: str) -> Finding:
+    """A live engine under mutated messages, replays, strangers, and peers that say nothing."""
+    finding = Finding(
+        "hostile peers",
+        "50,000 mutated messages to a live server, 500 silent connections, wrong keys, plain TCP "
+        "garbage, a client that never reads, replays",
+        f"{count:,} mutated messages, {silent} silent connections, the others as stated",
+    )
+    folder = tempfile.mkdtemp(prefix="syncam-")
+    os.environ["SYNCAM_CONFIG_DIR"] = f"{folder}/config"
+    engine = LocalEngine("--bind", "tcp://127.0.0.1:*", pipeline=pipeline)
+    engine.environment["SYNCAM_CONFIG_DIR"] = f"{folder}/config"
+    try:
+        engine.start()
+        honest = engine.client()
+        _one_job(finding, honest, "before")
+        path = str(socket_path(engine.state_dir))
+        quiet = _silent(path, silent)
+        base_kb = _resident_kb(engine.process.pid)
+        pauses = _bombard(engine, honest, path, random.Random(seed), count)
+        _one_job(finding, honest, "after the mutated messages")
+        grown_kb = _resident_kb(engine.process.pid) - base_kb
+        _knock(finding, engine, folder)
+        _one_job(finding, honest, "after the strangers")
+        deaf_kb = _deaf(engine, honest, path)
+        for raw in quiet:
+            raw.close()
+        wait_until(lambda: True, 1)
+        finding.figures = {
+            "longest wait for a status meanwhile (s)": max(pauses),
+            "server's memory grown by the messages (KiB)": grown_kb,
+            "server's memory grown by a client that never reads (KiB)": deaf_kb,
+        }
+        if max(pauses) > 1.0:
+            finding.fault(f"a status took {max(pauses):.1f} s")
+        if grown_kb > 100 * 1024 or deaf_kb > 200 * 1024:
+            finding.fault("the server's memory grew")
+    except TimeoutError as error:
+        finding.fault(str(error)[:1000])
+    finally:
+        engine.close()
+    return finding
+
+
+def _bombard(
+    engine: LocalEngine, honest: EngineClient, path: str, rng: random.Random, count: int
+) -> list[float]:
+    """Send mutated messages and replays; return how long an honest client waited for answers."""
+    context = zmq.Context()
+    attacker = context.socket(zmq.DEALER)
+    attacker.linger = 0
+    attacker.connect(f"ipc://{path}")
+    hello = codec.encode(messages.SayHello(client_id=messages.new_id()))
+    pauses = []
+    for k in range(count):
+        attacker.send_multipart(mutate(rng))
+        if k % 97 == 0:
+            attacker.send_multipart(hello)  # the very same one, again and again
+        while attacker.poll(0):
+            attacker.recv_multipart()
+        if k % 500 == 0:
+            start_s = time.monotonic()
+            _reply(honest, honest.ask_status())
+            pauses.append(time.monotonic() - start_s)
+    # A message that stayed valid may have asked to hold the device.
+    _reply(honest, honest.yield_device(0.0))
+    context.destroy(linger=0)
+    return pauses
+
+
+def _silent(path: str, count: int) -> list[socket.socket]:
+    connections = []
+    for _ in range(count):
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(path)
+        connections.append(raw)
+    return connections
+
+
+def _knock(finding: Finding, engine: LocalEngine, folder: str) -> None:
+    """Wrong keys and plain garbage at the TCP port."""
+    info = engine.info()
+    address, server_key = info["remote"][0], info["remote_key"]
+    config = os.environ["SYNCAM_CONFIG_DIR"]
+    os.environ["SYNCAM_CONFIG_DIR"] = f"{folder}/stranger"
+    keys.own_pair("client")
+    stranger = EngineClient(Endpoint(address=address, server_key=server_key))
+    os.environ["SYNCAM_CONFIG_DIR"] = config
+    seen: list[Any] = []
+    wait_until(lambda: seen.extend(stranger.wait(0.1)) or seen, 20, "the stranger heard nothing")
+    if not isinstance(seen[0], Lost) or stranger.state != "refused":
+        finding.fault(f"a stranger was let in: {seen}")
+    stranger.close()
+    host, port = address.removeprefix("tcp://").split(":")
+    for k in range(100):
+        with socket.create_connection((host, int(port)), timeout=10) as raw:
+            raw.sendall(random.Random(k).randbytes(3000))
+
+
+def _deaf(engine: LocalEngine, honest: EngineClient, path: str) -> int:
+    """A client asks for a clip again and again and never reads; return the memory it costs."""
+    request = sample_request(2)
+    honest.submit(request)
+    done = follow(honest, [request.job_id])[0][request.job_id]
+    context = zmq.Context()
+    deaf = context.socket(zmq.DEALER)
+    deaf.linger, deaf.rcvhwm = 0, 1
+    deaf.connect(f"ipc://{path}")
+    deaf.send_multipart(codec.encode(messages.SayHello(client_id=honest.client_id)))
+    before_kb = _resident_kb(engine.process.pid)
+    call = messages.Fetch(job_id=request.job_id, digest=done.clips[0].digest)
+    for _ in range(20_000):
+        deaf.send_multipart(codec.encode(call))
+    _reply(honest, honest.ask_status())
+    grown_kb = _resident_kb(engine.process.pid) - before_kb
+    context.destroy(linger=0)
+    return grown_kb
+
+
+def _one_job(finding: Finding, client: EngineClient, when: str) -> None:
+    request = sample_request(2)
+    client.submit(request)
+    end = follow(client, [request.job_id], 60)[0][request.job_id]
+    if not isinstance(end, messages.Done):
+        finding.fault(f"an honest job {when} ended with {end.error.sentence}")
+
+
+def _reply(client: EngineClient, message_id: str) -> None:
+    def look() -> bool:
+        return any(isinstance(e, Reply) and e.message_id == message_id for e in client.wait(0.1))
+
+    wait_until(look, 30, "no answer to an honest client")
+
+
+def _resident_kb(pid: int) -> int:
+    """Resident memory of a process; 0 where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    except OSError:
+        return 0

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A day of jobs while worker, server and clients are killed at random moments."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from syncam_engine.link.messages import Done, GenerateRequest
+from syncam_engine.service.files import digest_of
+from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
+
+from .findings import Finding
+
+CLIENTS = 3
+SEEDS = 5
+AT_ONCE = 6
+HANG_S = 4.0
+
+
+def soak_faults(kills: int, seed: int, pipeline: str) -> Finding:
+    """Kill each of worker, server and client `kills` times, and stop the worker a few times."""
+    finding = Finding(
+        "faults", "200 kills each of worker, server and client", f"{kills} kills of each"
+    )
+    # The day is full of kills, so a job may meet several that are not its own fault.
+    arguments = ("--max-deaths", "1000", "--hang-s", str(HANG_S), "--max-jobs", "1000")
+    engine = LocalEngine(*arguments, pipeline=pipeline)
+    actors: list[_Actor] = []
+    start_s = time.monotonic()
+    try:
+        engine.start()
+        expected = _references(engine)
+        # Enough work that there is always some left to be killed.
+        plans = [_plan(k, max(12, kills * 3)) for k in range(CLIENTS)]
+        actors = [_Actor(engine, k, plan) for k, plan in enumerate(plans)]
+        counts = _kill(engine, actors, kills, random.Random(seed))
+        left = [actor for actor in actors if not actor.ended()]
+        limit_s = 120 + 10 * kills
+        wait_until(lambda: all(actor.ended() for actor in left), limit_s, engine.said)
+        jobs = [request for plan in plans for request in plan]
+        # Stopped cleanly: the database is settled.
+        engine.stop()
+        _judge(finding, engine, actors, jobs, expected)
+        finding.figures.update(
+            {
+                "jobs": len(jobs),
+                **{f"kills of {name}": count for name, count in counts.items()},
+                "seconds": time.monotonic() - start_s,
+            }
+        )
+    except TimeoutError as error:
+        finding.fault(str(error)[:2000])
+    finally:
+        for actor in actors:
+            actor.kill()
+        engine.close()
+    return finding
+
+
+class _Actor:
+    def __init__(self, engine: LocalEngine, index: int, plan: list[GenerateRequest]) -> None:
+        self.folder = engine.folder / f"client-{index}"
+        self.folder.mkdir()
+        self.index = index
+        self._engine = engine
+        data = {
+            "client_id": f"{index:032x}",
+            "state_dir": str(engine.state_dir),
+            "at_once": AT_ONCE,
+            "requests": msgspec.to_builtins(plan),
+        }
+        (self.folder / "plan.json").write_text(json.dumps(data))
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "syncam_engine.service.soak.actor", str(self.folder)],
+            env=self._engine.environment,
+        )
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def ended(self) -> bool:
+        return self.process.poll() == 0
+
+    def told(self) -> list[dict[str, Any]]:
+        ends = []
+        for line in (self.folder / "ends.jsonl").read_text().splitlines():
+            try:
+                ends.append(json.loads(line))
+            except ValueError:
+                continue
+        return ends
+
+
+def _request(seed: int) -> GenerateRequest:
+    return sample_request(1, prompt="a day sleep=0.03", seed=seed % SEEDS, steps=6, frames=1)
+
+
+def _plan(index: int, count: int) -> list[GenerateRequest]:
+    return [
+        msgspec.structs.replace(_request(index + k), job_id=f"c{index}-{k:05d}")
+        for k in range(count)
+    ]
+
+
+def _references(engine: LocalEngine) -> dict[int, list[str]]:
+    """What each seed gives undisturbed."""
+    client = engine.client()
+    requests = [_request(seed) for seed in range(SEEDS)]
+    for request in requests:
+        client.submit(request)
+    ends, _ = follow(client, [r.job_id for r in requests], 120)
+    references = {}
+    for request in requests:
+        end = ends[request.job_id]
+        if not isinstance(end, Done):
+            raise TimeoutError(f"the undisturbed job failed: {end}")
+        references[request.seed] = [clip.digest for clip in end.clips]
+    return references
+
+
+def _kill(
+    engine: LocalEngine, actors: list[_Actor], kills: int, rng: random.Random
+) -> dict[str, int]:
+    """Kill at random moments until each had its number or the work is done."""
+    targets = ["worker", "server", "client"] * kills + ["stopped worker"] * max(1, kills // 20)
+    rng.shuffle(targets)
+    counts = dict.fromkeys(("worker", "server", "client", "stopped worker"), 0)
+    for target in targets:
+        time.sleep(rng.uniform(0.05, 0.8))
+        if target == "server":
+            engine.kill()
+            engine.start()
+        elif target == "client":
+            running = [actor for actor in actors if not actor.ended()]
+            if not running:
+                break
+            actor = rng.choice(running)
+            actor.kill()
+            actor.start()
+        else:
+            pid = engine.worker_pid()
+            if not pid:
+                continue
+            sign = signal.SIGKILL if target == "worker" else signal.SIGSTOP
+            try:
+                os.kill(pid, sign)
+            except ProcessLookupError:
+                continue
+        counts[target] += 1
+    return counts
+
+
+def _judge(
+    finding: Finding,
+    engine: LocalEngine,
+    actors: list[_Actor],
+    jobs: list[GenerateRequest],
+    expected: dict[int, list[str]],
+) -> None:
+    """Zero lost, zero doubled, zero corrupt, order kept."""
+    with sqlite3.connect(engine.state_dir / "jobs.sqlite") as db:
+        if db.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+            finding.fault("the database is damaged")
+        states = dict(db.execute("SELECT id, state FROM jobs"))
+        attempts = db.execute("SELECT sum(attempts) FROM jobs").fetchone()[0]
+    db.close()
+    finding.figures["attempts"] = attempts
+    told: dict[str, list[str]] = {}
+    for actor in actors:
+        for end in actor.told():
+            if end["job"] in told:
+                finding.fault(f"{end['job']} was told to have ended twice")
+            told[end["job"]] = end.get("digests", [end.get("error")])
+    for request in jobs:
+        state = states.get(request.job_id, "lost")
+        if state != "done":
+            finding.fault(f"{request.job_id} is {state}")
+            continue
+        folder = engine.state_dir / "jobs" / request.job_id / "result"
+        files = [digest_of(path) for path in sorted(folder.glob("*.mp4"))]
+        if files != expected[request.seed]:
+            finding.fault(f"{request.job_id} has other clips than undisturbed")
+        if told.get(request.job_id) != files:
+            finding.fault(f"{request.job_id}: the client was told {told.get(request.job_id)}")
+    extra = set(states) - {r.job_id for r in jobs}
+    if len(extra) != SEEDS:
+        finding.fault(f"{len(extra) - SEEDS} jobs that nobody sent")
+    leftovers = list((engine.state_dir / "jobs").glob("*/*.part"))
+    finding.figures["half-written results left"] = len(leftovers)
+    _judge_order(finding, engine.state_dir / "logs")
+
+
+def _judge_order(finding: Finding, logs: Path) -> None:
+    """First attempts of one client's jobs began in the order in which they were accepted."""
+    accepted: dict[str, list[str]] = {}
+    started: dict[str, list[str]] = {}
+    for path in sorted(logs.glob("engine.log*"), reverse=True):
+        for line in path.read_text().splitlines():
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            job = said.get("job", "")
+            if not job.startswith("c"):
+                continue
+            if said["text"] == "job accepted":
+                accepted.setdefault(job[:2], []).append(job)
+            elif said["text"] == "job started" and said["attempt"] == 1:
+                started.setdefault(job[:2], []).append(job)
+    for owner, order in accepted.items():
+        firsts = [job for job in started.get(owner, []) if job in set(order)]
+        if firsts != [job for job in order if job in set(firsts)]:
+            finding.fault(f"the jobs of client {owner} began out of order")
+    finding.figures["accepted"] = sum(map(len, accepted.values()))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`syncam soak` at a small share of its numbers, and that it would see a fault if there was one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from syncam_engine.service.soak.disk import soak_disk
+from syncam_engine.service.soak.faults import _judge_order, soak_faults
+from syncam_engine.service.soak.findings import Finding, as_markdown, percentile
+from syncam_engine.service.soak.hostile import soak_decoder, soak_hostile
+from syncam_engine.service.soak.load import soak_load
+
+from .conftest import STUB
+
+
+def held(finding):
+    assert finding.held, finding.problems
+    return finding
+
+
+def test_faults():
+    figures = held(soak_faults(4, 3, STUB)).figures
+    assert figures["kills of server"] == 4
+    assert figures["jobs"] == figures["accepted"]
+
+
+def test_disk_full():
+    finding = soak_disk(STUB)
+    if finding is None:
+        pytest.skip("no tmpfs can be mounted here; the reserve is tested without one")
+    held(finding)
+
+
+def test_decoder():
+    held(soak_decoder(20_000, 5))
+
+
+def test_hostile_peers():
+    held(soak_hostile(3000, 6, 50, STUB))
+
+
+def test_load():
+    figures = held(soak_load(16, 5, STUB)).figures
+    assert figures["jobs done"] == figures["jobs sent"] >= 16
+
+
+def test_order_that_was_not_kept_is_seen(tmp_path):
+    lines = [
+        {"text": "job accepted", "job": "c0-1"},
+        {"text": "job accepted", "job": "c0-2"},
+        {"text": "job started", "job": "c0-2", "attempt": 1},
+        {"text": "job started", "job": "c0-1", "attempt": 1},
+    ]
+    (tmp_path / "engine.log").write_text("\n".join(map(json.dumps, lines)))
+    finding = Finding("order", "", "")
+    _judge_order(finding, tmp_path)
+    assert not finding.held
+
+
+def test_decoder_that_lets_something_through_is_seen(monkeypatch):
+    def careless(*_):
+        raise RuntimeError("not the one error")
+
+    monkeypatch.setattr("syncam_engine.service.soak.hostile.codec.decode", careless)
+    assert not soak_decoder(3, 1).held
+
+
+def test_report_names_what_did_not_hold():
+    bad = Finding("a test", "many", "few")
+    bad.fault("one job is lost")
+    text = as_markdown([Finding("b", "1", "1", figures={"x (ms)": 1.23456})], 3.0, "m:f")
+    assert "| b | 1 | 1 | yes |" in text
+    assert "- x (ms): 1.235" in text
+    text = as_markdown([bad], 3.0, "m:f")
+    assert "| **no** |" in text
+    assert "one job is lost" in text
+
+
+def test_percentiles():
+    assert percentile([], 0.99) == 0
+    assert percentile(list(range(100)), 0.99) == 99
+    assert percentile([5.0, 1.0, 3.0], 0.5) == 3.0
