@@ -111,6 +111,12 @@ def draw_actors(spec: RenderSpec, number: int, place: Place, tag: str, own=None)
     return actors
 
 
+def reach_m(actor: Actor) -> np.ndarray:
+    """[T] how far from its root on the ground any part of the subject is, at each frame."""
+    flat = actor.vertices_m[1:-1, :, :2] - actor.root_m[:, None, :2]
+    return np.sqrt((flat**2).sum(-1).max(1))
+
+
 def collides(actor: Actor, others: list[Actor], place: Place) -> bool:
     """Whether a subject ever touches another, an obstacle, or the edge of the free ground."""
     xy = actor.root_m[:, :2]
@@ -122,6 +128,6 @@ def collides(actor: Actor, others: list[Actor], place: Place) -> bool:
             return True
     for other in others:
         gap = np.linalg.norm(xy - other.root_m[:, :2], axis=1)
-        if (gap < actor.radius_m + other.radius_m + 0.05).any():
+        if (gap < reach_m(actor) + reach_m(other) + 0.05).any():
             return True
     return False

@@ -29,7 +29,7 @@ class Entry:
     scale: float = 1.0
     """File units to metres, after the importer's own conversion."""
     up: str = "Z"
-    """Axis that points up once imported (importers of glTF, FBX and USD turn to Z by themselves)."""
+    """Axis that points up once imported (glTF, FBX and USD are turned to Z by then)."""
     forward: str = "X"
     """Axis that points ahead once imported."""
     actions: dict = field(default_factory=dict)

@@ -67,7 +67,7 @@ def draw_cameras(rng: random.Random, count: int, *, center_m, actors: list[Actor
 
 def rejection(camera: Camera, probes: list[np.ndarray], cast: Cast,
               tall_share: float = 0.14, frame: int = 0) -> str | None:
-    """Why a camera is of no use at ``frame``, or None. ``probes``: [T,P,3] points of each subject."""
+    """Why a camera is of no use at ``frame``, or None. ``probes``: each subject's [T,P,3]."""
     c2w = np.array(camera.c2w_cv_m_at(frame))
     eye = c2w[:3, 3]
     if eye[2] < 0.25:

@@ -71,8 +71,8 @@ def _place_on_path(rng, entry, action, points, name, frames, fps, size_m, offset
     moving = action in ("walk", "run", "trot", "stroll", "gallop", "fly")
     if moving:
         gait = Gait(action, entry.speed_mps, 1.0, 0.6, 0.0)
-        kind = ("circle", "eight")[rng.integers(2)] if entry.speed_mps * duration > size_m * 1.6 else (
-            ("line", "arc")[rng.integers(2)])
+        far = entry.speed_mps * duration > size_m * 1.6
+        kind = (("circle", "eight") if far else ("line", "arc"))[rng.integers(2)]
         path = trajectories.travel(rng, kind, gait, duration, 0.8 * size_m)
     else:
         kind, path = "in place", trajectories.stand(rng, duration)

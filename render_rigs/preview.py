@@ -13,7 +13,7 @@ SHEET_WIDTH_PX = 1280
 
 
 def contact_sheet(path: Path, scene: Scene, pictures: list[list[np.ndarray]]) -> None:
-    """``pictures`` [cameras][moments] of uint8 [H,W,3]: a row a camera pair, moments side by side."""
+    """``pictures`` [cameras][moments] of uint8 [H,W,3]: moments side by side."""
     moments = len(pictures[0])
     height, width, _ = pictures[0][0].shape
     columns = max(1, round(math.sqrt(len(pictures) * height / width / moments * 1.6)))

@@ -17,5 +17,5 @@ def stream(seed: int, scene: int, purpose: str) -> np.random.Generator:
 
 
 def plain_stream(seed: int, scene: int, purpose: str) -> random.Random:
-    """The same as a ``random.Random``, for the standard-library samplers of ``syncam_engine.link``."""
+    """The same as a ``random.Random``, for the samplers of ``syncam_engine.link``."""
     return random.Random(f"{seed}/{scene}/{purpose}")

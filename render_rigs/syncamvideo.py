@@ -25,7 +25,7 @@ def scene_folder(out: Path, number: int) -> Path:
 def unreal_rows(c2w_cv_m) -> np.ndarray:
     """The 4x4 of a camera as Unreal's row vectors in centimetres, Y mirrored to be left-handed.
 
-    Rows: forward, right, up, origin (facts: SynCamVideo). Its determinant is -1.
+    Rows: forward, right, up, origin.
     """
     c2w = np.asarray(c2w_cv_m, float)
     right, down, forward, origin = (c2w[:3, i] * [1, -1, 1] for i in range(4))
@@ -57,7 +57,7 @@ def parse_matrix(text: str) -> np.ndarray:
 
 
 def c2w_cv_from_rows(rows: np.ndarray, unit_cm: float = 200.0) -> np.ndarray:
-    """The public rule: transpose, columns (right, up, forward), second negated, over ``unit_cm``."""
+    """The public rule: transpose, columns (right, up, forward), negate the second."""
     matrix = rows.T[:, [1, 2, 0, 3]].copy()
     matrix[:3, 1] *= -1
     matrix[:3, 3] /= unit_cm

@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import kit, lighting
+from render_rigs.places import kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -32,11 +32,11 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             x, y = rng.uniform(-9, -5.5), rng.choice([-1, 1]) * rng.uniform(5.5, 10)
             what = "parasol"
         if what == "palm":
-            kit.palm(b, rng, (x, y), rng.uniform(4.5, 7.5), fast=fast)
+            nature.palm(b, rng, (x, y), rng.uniform(4.5, 7.5), fast=fast)
         elif what == "rock":
-            kit.rock(b, rng, (x, y), rng.uniform(0.5, 1.3), "#8a7f70")
+            nature.rock(b, rng, (x, y), rng.uniform(0.5, 1.3), "#8a7f70")
         elif what == "bush":
-            kit.bush(b, rng, (x, y), rng.uniform(0.5, 0.9), "#7a8a45", fast=fast)
+            nature.bush(b, rng, (x, y), rng.uniform(0.5, 0.9), "#7a8a45", fast=fast)
         else:
             kit.parasol(b, rng, (x, y))
         obstacles.append(Obstacle(x, y, 1.2))

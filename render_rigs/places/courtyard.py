@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import furniture, kit, lighting
+from render_rigs.places import furniture, kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -31,7 +31,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         x, y = r * np.cos(angle), r * np.sin(angle)
         if rng.random() < 0.7:
             b.cylinder((x, y, 0), 0.42, 0.6, "#b5653a", "plain", top_m=0.52)
-            kit.tree(b, rng, (x, y), rng.uniform(2.4, 3.2), "#3f6f2f", fast=fast)
+            nature.tree(b, rng, (x, y), rng.uniform(2.4, 3.2), "#3f6f2f", fast=fast)
             for _ in range(14):
                 p = rng.standard_normal(3) * 0.45 + (x, y, 2.0)
                 b.ball(p, 0.07, "#e0862a", "plain", segments=6, rings=5)
@@ -56,8 +56,8 @@ def arcade(b: MeshBuilder, rng, half, turn, wall, stone, tall=True) -> None:
     radius = pitch / 2 - 0.14
     for k in range(bays):
         x = (k + 0.5 - bays / 2) * pitch
-        rim = np.stack([x + radius * np.cos(arc), 0 * arc + half, 2.5 + radius * 0.58 * np.sin(arc)],
-                       -1)
+        rise = 2.5 + radius * 0.58 * np.sin(arc)
+        rim = np.stack([x + radius * np.cos(arc), 0 * arc + half, rise], -1)
         upper = np.stack([x + np.cos(arc) * pitch / 2, 0 * arc + half, 0 * arc + top], -1)
         for out in (-0.25, 0.25):
             shift = np.array([0, out, 0])

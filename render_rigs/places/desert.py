@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import kit, lighting
+from render_rigs.places import kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -21,7 +21,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     rockc = kit.pick(rng, ("#a0583a", "#9a6844", "#8a5a48"))
     for _ in range(7):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(38, 62)
-        kit.mesa(b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(5, 11), rng.uniform(6, 14),
+        nature.mesa(b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(5, 11), rng.uniform(6, 14),
                  rockc)
     obstacles = []
     for _ in range(rng.integers(8, 14)):
@@ -29,11 +29,11 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         x, y = r * np.cos(a), r * np.sin(a)
         what = rng.choice(["cactus", "cactus", "rock", "bush"])
         if what == "cactus":
-            kit.cactus(b, rng, (x, y), rng.uniform(1.6, 3.4))
+            nature.cactus(b, rng, (x, y), rng.uniform(1.6, 3.4))
         elif what == "rock":
-            kit.rock(b, rng, (x, y), rng.uniform(0.4, 1.4), rockc)
+            nature.rock(b, rng, (x, y), rng.uniform(0.4, 1.4), rockc)
         else:
-            kit.bush(b, rng, (x, y), rng.uniform(0.4, 0.7), "#8a8a55", fast=fast)
+            nature.bush(b, rng, (x, y), rng.uniform(0.4, 0.7), "#8a8a55", fast=fast)
         obstacles.append(Obstacle(x, y, 1.0))
     return Place("desert", "a desert", "across", b.build(), lighting.outdoor(
         rng, ("at noon", "in the morning", "at sunset"), fast=fast), obstacles=obstacles,

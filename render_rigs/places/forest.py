@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import kit, lighting
+from render_rigs.places import kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -19,8 +19,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
                             np.stack([x, bend + 1.6, 0 * x + .006], -1)])
     i = np.arange(59)
     b.add(verts, np.stack([i, i + 1, i + 61, i + 60], -1), "#8f7350", "dirt")
-    kit.hills(b, rng, 48, "#5a4a2a" if autumn else "#3f5a34")
-    kit.grass_tufts(b, rng, 800 if fast else 7000, 18, "#a0703a" if autumn else "#5f7a35", 0.16, 2.2)
+    nature.hills(b, rng, 48, "#5a4a2a" if autumn else "#3f5a34")
+    blades = "#a0703a" if autumn else "#5f7a35"
+    nature.grass_tufts(b, rng, 800 if fast else 7000, 18, blades, 0.16, 2.2)
     fir = rng.random() < 0.5
     obstacles = []
     count = 20 if fast else 34
@@ -32,11 +33,11 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             continue
         height = rng.uniform(7, 13)
         if fir:
-            kit.conifer(b, rng, (px, py), height, kit.pick(rng, ("#2f5232", "#3a5f38", "#2a4a35")),
-                        fast=fast)
+            needles = kit.pick(rng, ("#2f5232", "#3a5f38", "#2a4a35"))
+            nature.conifer(b, rng, (px, py), height, needles, fast=fast)
         else:
             leaf = kit.pick(rng, ("#c27a2a", "#a8522a", "#d0a03a")) if autumn else None
-            kit.tree(b, rng, (px, py), height, leaf, fast=fast,
+            nature.tree(b, rng, (px, py), height, leaf, fast=fast,
                      bark=kit.pick(rng, ("#5d4a3a", "#4a3f36", "#cfcac0")))
         obstacles.append(Obstacle(px, py, 1.0))
     for _ in range(10 if fast else 22):
@@ -45,7 +46,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         if abs(py) < 2.4 or r < 5:
             continue
         if rng.random() < 0.35:
-            kit.rock(b, rng, (px, py), rng.uniform(0.25, 0.7), "#6f756a")
+            nature.rock(b, rng, (px, py), rng.uniform(0.25, 0.7), "#6f756a")
         else:
             fern(b, rng, (px, py), rng.uniform(0.4, 0.8))
     return Place("forest", "an autumn forest" if autumn else "a forest path", "through"
@@ -62,7 +63,8 @@ def fern(b: MeshBuilder, rng, at, size_m) -> None:
         out = np.array([np.cos(a), np.sin(a), 0])
         spine = np.array([*at, 0]) + out * (s * size_m)[:, None] + np.array([0, 0, 1.0]) * (
             size_m * (1.1 * s - 1.0 * s**2))[:, None]
-        side = np.cross(out, (0, 0, 1.0)) * (0.16 * size_m * np.sin(np.pi * (0.1 + .9 * s)))[:, None]
+        wide = 0.16 * size_m * np.sin(np.pi * (0.1 + 0.9 * s))
+        side = np.cross(out, (0, 0, 1.0)) * wide[:, None]
         i = np.arange(5)
         b.add(np.concatenate([spine - side, spine + side]), np.stack([i, i + 6, i + 7, i + 1], -1),
-              np.clip(kit._hex("#4f7a30") * rng.uniform(0.7, 1.2), 0, 1), "foliage")
+              np.clip(nature.hex_rgb("#4f7a30") * rng.uniform(0.7, 1.2), 0, 1), "foliage")

@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder, rotation_z
-from render_rigs.places import kit
+from render_rigs.places import kit, nature
 from render_rigs.scene import Lamp
 
 WOODS = ("#8a5f3a", "#a87b4f", "#6b4a2f", "#c2a274", "#5a4030")
@@ -12,7 +12,7 @@ CLOTHS = ("#4a5a6e", "#8a3f3a", "#5d7a5a", "#b9a27c", "#6a5a7a", "#c98a4a", "#3f
 
 
 class Spot:
-    """A turned and shifted corner of a builder, so that furniture is written about its own origin."""
+    """A turned and shifted corner of a builder, so that a thing is written about its own origin."""
 
     def __init__(self, b: MeshBuilder, x, y, turn_rad=0.0) -> None:
         self.b, self.at, self.turn = b, np.array([x, y, 0.0]), turn_rad
@@ -112,8 +112,9 @@ def office_chair(b, rng, at, turn) -> None:
     color = kit.pick(rng, ("#26292d", "#3f5a7a", "#7a3a36", "#4a6a52"))
     for k in range(5):
         a = 2 * np.pi * k / 5
-        s.b.loft(np.array([s.point((0, 0, 0.1)), s.point((0.3 * np.cos(a), 0.3 * np.sin(a), 0.05))]),
-                 np.array([0.03, 0.025]), "#1d1f22", "plastic", segments=6)
+        toe = s.point((0.3 * np.cos(a), 0.3 * np.sin(a), 0.05))
+        s.b.loft(np.array([s.point((0, 0, 0.1)), toe]), np.array([0.03, 0.025]), "#1d1f22",
+                 "plastic", segments=6)
     s.pole((0, 0, 0.08), 0.03, 0.36, "#8a8d92")
     s.cushion((0, 0, 0.42), (0.5, 0.5, 0.09), color)
     s.cushion((-0.24, 0, 0.56), (0.08, 0.46, 0.52), color)
@@ -173,8 +174,8 @@ def bookshelf(b, rng, at, turn, width=1.6, height=2.1) -> None:
         s.box((x, 0, 0), (0.04, 0.32, height), wood, "wood")
     s.box((0, 0.15, 0), (width, 0.02, height), wood, "wood")
     shelves = int(height / 0.38)
-    palette = np.array([kit._hex(c) for c in ("#8a3a32", "#2f5a7a", "#c9a24a", "#3f6a4a", "#e0d8c4",
-                                             "#5a3a6a", "#22262c", "#b5653a")])
+    spines = ("#8a3a32", "#2f5a7a", "#c9a24a", "#3f6a4a", "#e0d8c4", "#5a3a6a", "#22262c", "#b5653a")
+    palette = np.array([nature.hex_rgb(c) for c in spines])
     for k in range(shelves + 1):
         z = k * (height - 0.04) / shelves
         s.box((0, 0, z), (width, 0.32, 0.035), wood, "wood")
@@ -206,7 +207,7 @@ def pot_plant(b, rng, at, height=1.4, fast=False) -> None:
         verts = np.concatenate([spine - side, spine + side])
         i = np.arange(4)
         b.add(verts, np.stack([i, i + 5, i + 6, i + 1], -1),
-              np.clip(kit._hex(kit.pick(rng, kit.GREENS)) * rng.uniform(0.8, 1.2), 0, 1),
+              np.clip(nature.hex_rgb(kit.pick(rng, nature.GREENS)) * rng.uniform(0.8, 1.2), 0, 1),
               "foliage", smooth=True)
 
 
@@ -236,7 +237,8 @@ def crate(b, rng, at, turn, size=1.0, z=0.0) -> None:
     s.box((0, 0, z), (size * 0.94, size * 0.94, size * 0.94), wood, "planks")
     for x in (-1, 1):
         for y in (-1, 1):
-            s.box((x * size * 0.45, y * size * 0.45, z), (size * 0.1, size * 0.1, size), wood, "wood")
+            s.box((x * size * 0.45, y * size * 0.45, z), (size * 0.1, size * 0.1, size), wood,
+                  "wood")
     for k in (0.0, 0.9):
         for turn_k in range(4):
             t = Spot(b, *s.point((0, 0, 0))[:2], turn + turn_k * np.pi / 2)
@@ -294,7 +296,7 @@ def stall(b, rng, at, turn) -> None:
     for k in range(4):
         x = -0.95 + 0.63 * k
         s.box((x, -0.4, 0.78), (0.58, 0.75, 0.14), kit.pick(rng, WOODS), "planks")
-        tone = kit._hex(kit.pick(rng, fruits))
+        tone = nature.hex_rgb(kit.pick(rng, fruits))
         for i in range(4):
             for j in range(5):
                 p = (x - 0.2 + 0.135 * i, -0.68 + 0.14 * j, 0.93 + 0.05 * rng.random())

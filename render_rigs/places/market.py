@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import furniture, kit, lighting
+from render_rigs.places import furniture, kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -37,7 +37,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         obstacles.append(Obstacle(x, y, 0.9))
     for sign in (-1, 1):
         for _ in range(4):
-            kit.tree(b, rng, (sign * rng.uniform(15, 24), rng.uniform(-9, 9)), rng.uniform(5, 8),
+            nature.tree(b, rng, (sign * rng.uniform(15, 24), rng.uniform(-9, 9)), rng.uniform(5, 8),
                      fast=fast)
     return Place("market", "a street market", "through", b.build(), lighting.outdoor(
         rng, fast=fast), obstacles=obstacles, seats=seats, free_m=4.2)

@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import kit, lighting
+from render_rigs.places import kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -13,11 +13,11 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     words, color = [("a green meadow", "#5f8a34"), ("a dry field", "#a89352"),
                     ("a lawn", "#4f8036")][rng.integers(3)]
     b.plane((0, 0, 0), (160, 160), color, "grass", cells=(20, 20), height=_roll(rng))
-    kit.hills(b, rng, 70, "#5d7a48" if color != "#a89352" else "#94864f")
+    nature.hills(b, rng, 70, "#5d7a48" if color != "#a89352" else "#94864f")
     tall = 0.1 if words == "a lawn" else 0.2
-    kit.grass_tufts(b, rng, 900 if fast else 9000, 14, color, tall, inner_m=0.0)
+    nature.grass_tufts(b, rng, 900 if fast else 9000, 14, color, tall, inner_m=0.0)
     if words != "a lawn":
-        kit.flowers(b, rng, 60 if fast else 500, 12)
+        nature.flowers(b, rng, 60 if fast else 500, 12)
     obstacles, seats = [], []
     if rng.random() < 0.35:
         kit.seat(b, rng, seats)
@@ -26,18 +26,19 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         x, y = r * np.cos(a), r * np.sin(a)
         what = rng.choice(["tree", "tree", "bush", "rock", "conifer"])
         if what == "tree":
-            kit.tree(b, rng, (x, y), rng.uniform(4.5, 8), fast=fast)
+            nature.tree(b, rng, (x, y), rng.uniform(4.5, 8), fast=fast)
         elif what == "conifer":
-            kit.conifer(b, rng, (x, y), rng.uniform(5, 9), fast=fast)
+            nature.conifer(b, rng, (x, y), rng.uniform(5, 9), fast=fast)
         elif what == "bush":
-            kit.bush(b, rng, (x, y), rng.uniform(0.6, 1.2), fast=fast)
+            nature.bush(b, rng, (x, y), rng.uniform(0.6, 1.2), fast=fast)
         else:
-            kit.rock(b, rng, (x, y), rng.uniform(0.5, 1.1))
+            nature.rock(b, rng, (x, y), rng.uniform(0.5, 1.1))
         obstacles.append(Obstacle(x, y, 1.3))
     if rng.random() < 0.5:
         kit.fence(b, rng, rng.uniform(8, 12), rng.uniform(0, 2 * np.pi))
     return Place("meadow", words, "across", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, seats=seats, free_m=5.0, at="on" if words == "a lawn" else "in")
+                 obstacles=obstacles, seats=seats, free_m=5.0,
+                 at="on" if words == "a lawn" else "in")
 
 
 def _roll(rng):

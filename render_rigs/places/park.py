@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import kit, lighting
+from render_rigs.places import kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -20,8 +20,8 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
                             np.stack([x, y + wide, 0 * x + .006], -1)])
     i = np.arange(79)
     b.add(verts, np.stack([i, i + 1, i + 81, i + 80], -1), path_color, "dirt")
-    kit.hills(b, rng, 65, "#4f7040")
-    kit.grass_tufts(b, rng, 700 if fast else 9000, 14, lawn, 0.07, inner_m=3.0)
+    nature.hills(b, rng, 65, "#4f7040")
+    nature.grass_tufts(b, rng, 700 if fast else 9000, 14, lawn, 0.07, inner_m=3.0)
     obstacles, seats = [], []
     if rng.random() < 0.35:
         kit.seat(b, rng, seats)
@@ -31,7 +31,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         px, py = r * np.cos(a), r * np.sin(a)
         if abs(py) < wide + 1.5:
             continue
-        kit.tree(b, rng, (px, py), rng.uniform(5, 8.5), fast=fast)
+        nature.tree(b, rng, (px, py), rng.uniform(5, 8.5), fast=fast)
         obstacles.append(Obstacle(px, py, 1.3))
     for sign in (-1, 1):
         bx = rng.uniform(-8, 8)
@@ -45,10 +45,10 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         b.cylinder((px, py, -0.02), rng.uniform(3, 4.5), 0.05, "#4f7f8a", "water", segments=36)
         for k in range(16):
             a = 2 * np.pi * k / 16
-            kit.rock(b, rng, (px + 4.4 * np.cos(a), py + 4.4 * np.sin(a)), 0.4)
+            nature.rock(b, rng, (px + 4.4 * np.cos(a), py + 4.4 * np.sin(a)), 0.4)
     for _ in range(3):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(7, 12)
-        kit.bush(b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(0.6, 1.0), fast=fast)
+        nature.bush(b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(0.6, 1.0), fast=fast)
         obstacles.append(Obstacle(r * np.cos(a), r * np.sin(a), 1.1))
     return Place("park", "a park", "through", b.build(), lighting.outdoor(rng, fast=fast),
                  obstacles=obstacles, seats=seats, free_m=4.5)

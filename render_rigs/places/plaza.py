@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import kit, lighting
+from render_rigs.places import kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -25,7 +25,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     for side in range(1, 4):  # open to one side, where low sun comes in
         kit.facade_row(b, rng, half, side * np.pi / 2, fast=fast)
     for _ in range(7):
-        kit.tree(b, rng, (rng.uniform(-20, 20), -half - rng.uniform(3, 14)), rng.uniform(5, 8),
+        nature.tree(b, rng, (rng.uniform(-20, 20), -half - rng.uniform(3, 14)), rng.uniform(5, 8),
                  fast=fast)
     ring = rng.permutation(8)
     for k, slot in enumerate(ring[: rng.integers(5, 8)]):
@@ -34,7 +34,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         x, y = r * np.cos(a), r * np.sin(a)
         what = ("tree", "tree", "lamp", "planter", "bench", "fountain")[k % 6]
         if what == "tree":
-            kit.tree(b, rng, (x, y), rng.uniform(4.5, 7), fast=fast)
+            nature.tree(b, rng, (x, y), rng.uniform(4.5, 7), fast=fast)
         elif what == "lamp":
             kit.street_lamp(b, (x, y), rng.uniform(3.2, 4.2))
         elif what == "planter":
@@ -44,5 +44,6 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         else:
             kit.fountain(b, (x, y), rng.uniform(1.4, 2.0))
         obstacles.append(Obstacle(x, y, 1.2))
-    return Place("plaza", words, "across", b.build(), lighting.outdoor(rng, fast=fast), obstacles=obstacles,
+    return Place("plaza", words, "across", b.build(), lighting.outdoor(rng, fast=fast),
+                 obstacles=obstacles,
                  seats=seats, free_m=4.0)

@@ -4,7 +4,7 @@
 import numpy as np
 
 from render_rigs.mesh import MeshBuilder
-from render_rigs.places import kit, lighting
+from render_rigs.places import kit, lighting, nature
 from render_rigs.scene import Obstacle, Place
 
 
@@ -25,7 +25,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         for k in range(int(2 * road / 0.9)):
             b.box((at, -road + 0.55 + 0.9 * k, 0), (2.4, 0.45, 0.007), "#e4e1d8", "plain")
     at = -34.0
-    for sign, turn in ((1, 0.0), (-1, np.pi)):
+    for turn in (0.0, np.pi):
         along = at
         while along < 34:
             width = rng.uniform(6, 11)
@@ -40,7 +40,7 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             if what == "lamp":
                 kit.street_lamp(b, (x, y), 4.2)
             elif what == "tree":
-                kit.tree(b, rng, (x, y), rng.uniform(4.5, 6), fast=fast)
+                nature.tree(b, rng, (x, y), rng.uniform(4.5, 6), fast=fast)
             obstacles.append(Obstacle(x, y, 0.5))
             if rng.random() < 0.45 and abs(x) > 4.5:
                 kit.car(b, rng, (x + 3, sign * (road - 1.05)), 0.0 if sign > 0 else np.pi)

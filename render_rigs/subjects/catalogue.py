@@ -5,7 +5,7 @@ import numpy as np
 
 from render_rigs import trajectories
 from render_rigs.scene import Actor
-from render_rigs.subjects import bird, human_motion, quadruped, quadruped_motion
+from render_rigs.subjects import bird, human_motion, quadruped, quadruped_motion, quadruped_shape
 from render_rigs.subjects.human import build_human
 from render_rigs.subjects.human_shape import draw_human
 from render_rigs.subjects.rig import skin
@@ -23,11 +23,11 @@ def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = Fals
     if rng.random() < humans:
         return build_human(draw_human(rng))
     if fast:
-        species = quadruped.LARGE[rng.integers(len(quadruped.LARGE))]
-        return quadruped.build_quadruped(quadruped.draw_quadruped(rng, species))
+        species = quadruped_shape.LARGE[rng.integers(len(quadruped_shape.LARGE))]
+        return quadruped.build_quadruped(quadruped_shape.draw_quadruped(rng, species))
     if rng.random() < 0.25:
         return bird.build_bird(bird.draw_bird(rng))
-    return quadruped.build_quadruped(quadruped.draw_quadruped(rng))
+    return quadruped.build_quadruped(quadruped_shape.draw_quadruped(rng))
 
 
 def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, *,
@@ -49,7 +49,8 @@ def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, 
         if long_body:  # a bear does not turn on the spot of a figure of eight
             kinds = [k for k in kinds if k != "eight"]
         kind = kinds[rng.integers(len(kinds))]
-        path = trajectories.travel(rng, kind, gait, duration, rng.uniform(0.8 if long_body else 0.55, 0.95) * size_m)
+        share = rng.uniform(0.8 if long_body else 0.55, 0.95)
+        path = trajectories.travel(rng, kind, gait, duration, share * size_m)
     else:
         choices = [a for a in module.IN_PLACE if a != "sit" or seats]
         action = choices[rng.integers(len(choices))]

@@ -86,4 +86,5 @@ def _stance(path: BodyPath, cycle, offset):
     time_s = np.interp(cycle, rising, path.time_s)
     xy, heading, _ = path.at(time_s)
     c, s = np.cos(heading), np.sin(heading)
-    return xy + np.stack([c * offset[0] - s * offset[1], s * offset[0] + c * offset[1]], -1), heading
+    turned = np.stack([c * offset[0] - s * offset[1], s * offset[0] + c * offset[1]], -1)
+    return xy + turned, heading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds a person from a ``HumanShape``: body and clothes as shaped tubes, weighted as they are made.
+"""Builds a person from a ``HumanShape``: body and clothes as shaped, weighted tubes.
 
 Lengths are shares of the body's height unless a name says metres.
 """

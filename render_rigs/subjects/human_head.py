@@ -15,7 +15,8 @@ def add_head(b: FigureBuilder, shape: HumanShape) -> None:
     rng = np.random.default_rng(shape.face_seed)
     joint = b.skeleton.heads_m[b.skeleton.index("head")]
     grown = {"child": 0.93, "old": 0.99}.get(shape.age, 1.0)
-    size = 0.118 * (shape.height_m / 1.72) ** 0.35 * grown * (1.0 if shape.gender == "male" else .96)
+    size = 0.118 * (shape.height_m / 1.72) ** 0.35 * grown
+    size *= 1.0 if shape.gender == "male" else 0.96
     center = joint + np.array([0.012, 0, 0.075 * size / 0.118 + 0.01])
     face = _Face(rng, shape, size, center)
     weight = b.weight(head=1)
@@ -185,8 +186,8 @@ def _hat(b, face, weight, shape) -> None:
     top = np.where(z > line, 1.14 if shape.hat != "helmet" else 1.24, 0.9)
     dome = face.center + (face.at(unit) - face.center) * top[:, None]
     if shape.hat == "hat":
-        dome[:, 2] = np.where(z > line, np.minimum(dome[:, 2] + 0.12 * s, face.center[2] + 1.22 * s),
-                              dome[:, 2])
+        flat = np.minimum(dome[:, 2] + 0.12 * s, face.center[2] + 1.22 * s)
+        dome[:, 2] = np.where(z > line, flat, dome[:, 2])
     b.add(dome, faces, weight, color, "fabric" if shape.hat != "helmet" else "plastic")
     a = np.linspace(0, 2 * np.pi, 25)[:-1]
     if shape.hat == "cap":

@@ -140,7 +140,8 @@ def _gestures(action, local, time_s, rng, root, heading, h) -> None:
     if action == "wave":
         side, sign = ("r", -1) if rng.random() < 0.6 else ("l", 1)
         local[f"arm_{side}"] = _raise(sign, 0.35 * o, 2.15 * o)
-        local[f"fore_{side}"] = axis_rotation("x", sign * (0.75 + 0.5 * np.sin(2 * np.pi * 1.6 * t)))
+        beat = np.sin(2 * np.pi * 1.6 * t)
+        local[f"fore_{side}"] = axis_rotation("x", sign * (0.75 + 0.5 * beat))
         local["head"] = axis_rotation("z", 0.15 * np.sin(0.9 * t))
     elif action == "dance":
         beat = 2 * np.pi * 1.0 * t

@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--passes", type=_passes, default=("rgb",), metavar="LIST",
         help=f"of {','.join(PASSES)}; all but rgb as arrays beside the films")
     add("--preview", action="store_true", help="a contact sheet and a top view for each scene")
-    add("--fast", action="store_true", help="low-poly, few samples: small sets for the preview model")
+    add("--fast", action="store_true", help="low-poly, few samples: for the preview model")
     add("--packed", action="store_true", help="lossless shards of raw frames, many scenes a file")
     add("--stills", action="store_true", help="one frame a camera; implies --packed")
     add("--per-shard", type=int, default=20, help="scenes in a packed shard (20)")
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--openjd", type=Path, metavar="JOB.yaml",
         help="write an Open Job Description template for a render farm instead of rendering")
     add("--job", type=Path, metavar="job.json", help="the options of a set as it wrote them")
-    add("--unit", type=int, metavar="N", help="with --job: render this scene (or shard) and no more")
+    add("--unit", type=int, metavar="N", help="with --job: only this scene (or shard)")
     add("--collect", action="store_true", help="with --job: only write the manifest")
     add("--only", type=_range, metavar="FIRST-LAST", help="only these scenes (from 1), or shards")
     unreal_rigs.add_options(parser)
