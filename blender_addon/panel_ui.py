@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bpy
 
-from . import checks, jobs, preferences, result_ops, session, thumbs, timing
+from . import cameras, checks, jobs, preferences, result_ops, session, settings, thumbs, timing
 from .generate_ops import waiting_jobs
 from .jobs import JobRecord
 
@@ -23,14 +23,14 @@ ENGINE_ICONS = {
     "lost": "ERROR",
 }
 ENGINE_TITLES = {
-    "not found": "No engine found",
-    "stopped": "Engine stopped",
-    "starting": "Engine starting",
-    "loading": "Loading the model",
-    "ready": "Engine ready",
-    "version mismatch": "Another version",
-    "refused": "Key refused",
-    "lost": "Engine lost",
+    "not found": "No Engine",
+    "stopped": "Stopped",
+    "starting": "Starting",
+    "loading": "Loading",
+    "ready": "Ready",
+    "version mismatch": "Mismatch",
+    "refused": "Refused",
+    "lost": "Lost",
 }
 FIX_LABELS = {
     "camera.lens_untrained": "Match Lens",
@@ -298,7 +298,10 @@ class SYNCAM_UL_rig(bpy.types.UIList):
             row.label(text="", icon_value=icon)
         row.label(text=thing.name, icon="NONE" if icon else "CAMERA_DATA")
         found = checks.findings(context.scene)
-        anchor = context.scene.syncam.anchor
+        own = context.scene.syncam
+        anchor = own.anchor or cameras.camera_at_frame(
+            context.scene, settings.first_frame(context.scene)
+        )
         if item.use and found.of_camera(thing.name):
             row.label(text="", icon="ERROR")
         icon = "PINNED" if thing == anchor else "UNPINNED"
@@ -341,7 +344,7 @@ def draw_camera(layout, context, own) -> None:
     row.operator("syncam.rig_look", text="", icon="HIDE_OFF").camera = thing.name
     icon = thumbs.icon_id(f"camera:{thing.name}")
     if icon:
-        box.template_icon(icon_value=icon, scale=6.0)
+        box.template_icon(icon_value=icon, scale=8.0)
     for issue in checks.findings(context.scene).of_camera(thing.name):
         column = box.column()
         write(column, context, issue.sentence, "ERROR")

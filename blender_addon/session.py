@@ -461,7 +461,12 @@ def tick() -> float:
 def redraw() -> None:
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "IMAGE_EDITOR", "STATUSBAR"):
+            if area.type == "VIEW_3D":
+                # The sidebar alone: drawing the scene again for a progress bar would be heavy.
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+            elif area.type in ("IMAGE_EDITOR", "STATUSBAR"):
                 area.tag_redraw()
 
 

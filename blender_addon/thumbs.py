@@ -14,6 +14,8 @@ import numpy as np
 from .jobs import JobRecord
 from .plates import KEY
 
+SMALL_PX = 32
+
 _icons: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
@@ -65,6 +67,14 @@ def set_icon(key: str, width: int, height: int, rgba: np.ndarray) -> None:
     if tuple(icon.image_size) != (width, height):
         icon.image_size = (width, height)
     icon.image_pixels_float.foreach_set(rgba)
+    # The small one, for lists: the middle square, every n-th pixel.
+    side = min(width, height)
+    grid = np.arange(SMALL_PX) * side // SMALL_PX
+    picture = rgba.reshape(height, width, 4)
+    small = picture[(height - side) // 2 + grid][:, (width - side) // 2 + grid]
+    if tuple(icon.icon_size) != (SMALL_PX, SMALL_PX):
+        icon.icon_size = (SMALL_PX, SMALL_PX)
+    icon.icon_pixels_float.foreach_set(np.ascontiguousarray(small).ravel())
 
 
 def icon_id(key: str) -> int:

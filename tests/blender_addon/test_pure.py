@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -245,7 +246,7 @@ def test_arc_is_even_and_a_circle_does_not_close_on_itself():
         seed=0,
     )
     turns = sorted(poses.azimuth_deg(p) for p in circle)
-    assert [b - a for a, b in zip(turns, turns[1:], strict=False)] == pytest.approx([90] * 3)
+    assert [b - a for a, b in itertools.pairwise(turns)] == pytest.approx([90] * 3)
     rig = rig_of(arc, anchor=1)
     assert rig_math.best_anchor(rig) == 2
     assert rig_math.nearest_to_anchor(rig, 3) == ["c0", "c1", "c2"]
