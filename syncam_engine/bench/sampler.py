@@ -35,11 +35,12 @@ CPU_CONFIG = TransformerConfig(
     num_layers=12,
     ffn_dim=1024,
     in_channels=16,
-    text_dim=256,
+    text_dim=4096,
     mvs_form="released",
 )
 CPU_SHAPE = (4, 16, 5, 24, 44)
-TEXT_TOKENS = 512
+TEXT_TOKENS, PROMPT_TOKENS, NEGATIVE_TOKENS = 512, 80, 120
+"""Wan's text: padded with zeros to 512 rows, which both ways attend to."""
 SCALE = 5.0
 TARGET_RATIO = 1.6
 
@@ -107,9 +108,12 @@ def make_case(
         model = load_transformer(config, dict(model.state_dict()), device, dtype)
     model = model.eval().requires_grad_(False)
     views, _, frames = shape[:3]
+    prompt_LD, negative_LD = torch.zeros(2, TEXT_TOKENS, config.text_dim)
+    prompt_LD[:PROMPT_TOKENS].normal_()
+    negative_LD[:NEGATIVE_TOKENS].normal_()
     conditions = Conditions(
-        prompt_LD=torch.randn(TEXT_TOKENS, config.text_dim).to(device, dtype),
-        negative_LD=torch.randn(TEXT_TOKENS, config.text_dim).to(device, dtype),
+        prompt_LD=prompt_LD.to(device, dtype),
+        negative_LD=negative_LD.to(device, dtype),
         prompt_mask_L=None,
         negative_mask_L=None,
         cameras_VFSR=torch.randn(views, frames, 1, config.camera_numbers).to(device),

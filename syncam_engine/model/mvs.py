@@ -29,16 +29,18 @@ from dataclasses import dataclass, field
 
 import torch
 from diffusers.models.normalization import FP32LayerNorm
-from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
+from diffusers.models.transformers.transformer_wan import WanAttention
 from einops import rearrange
 from torch import Tensor, nn
+
+from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
 
 
 @dataclass
 class Views:
     """How the rows of a batch are views, and what the views share; one is made for each request.
 
-    `text_kv` and `camera_terms` are filled by the blocks as they first meet them: they depend on
+    `text_keys` and `camera_terms` are filled by the blocks as they first meet them: they depend on
     the request alone, so the steps after the first read them.
     """
 
@@ -57,7 +59,7 @@ class Views:
     """Set under view parallelism."""
     keep: bool = False
     """Whether to remember text keys/values and camera terms between steps (inference only)."""
-    text_kv: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    text_keys: dict[int, TextKeys] = field(default_factory=dict)
     camera_terms: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -82,7 +84,11 @@ class MultiViewSync(nn.Module):
         self.form = form
         self.norm = FP32LayerNorm(width, eps, elementwise_affine=False)
         self.attn = WanAttention(
-            dim=width, heads=heads, dim_head=width // heads, eps=eps, processor=WanAttnProcessor()
+            dim=width,
+            heads=heads,
+            dim_head=width // heads,
+            eps=eps,
+            processor=MultiViewAttnProcessor(),
         )
         self.camera_encoder = nn.Linear(camera_numbers, width)
         self.projector = nn.Linear(width, width)
@@ -119,11 +125,10 @@ class MultiViewSync(nn.Module):
             rearrange(m, "(b v) 1 d -> b v 1 1 d", v=views.views)
             for m in (self.modulation + timestep_R6D[:, :3].float()).chunk(3, dim=1)
         )
-        h_BVFSD = (self.norm(x_BVFSD.float()) * (1 + scale) + shift).type_as(x_RND) + camera_BVFSD
-        synced = self.projector(self._view_attention(h_BVFSD, views))
-        return rearrange(
-            (x_BVFSD.float() + synced * gate).type_as(x_RND), "b v f s d -> (b v) (f s) d"
-        )
+        h_BVFSD = torch.addcmul(shift, self.norm(x_BVFSD.float()), 1 + scale).type_as(x_RND)
+        synced = self.projector(self._view_attention(h_BVFSD + camera_BVFSD, views))
+        x_BVFSD = torch.addcmul(x_BVFSD.float(), synced, gate).type_as(x_RND)
+        return rearrange(x_BVFSD, "b v f s d -> (b v) (f s) d")
 
     def _view_attention(self, h_BVFSD: Tensor, views: Views) -> Tensor:
         """Return attention over all views' tokens of the same latent frame (attn_view of Eq. 6)."""

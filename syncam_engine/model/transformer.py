@@ -17,56 +17,15 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.models.transformers.transformer_wan import (
-    WanAttnProcessor,
     WanTransformer3DModel,
     WanTransformerBlock,
 )
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
 from syncam_engine.model.mvs import MultiViewSync, ViewExchange, Views
 from syncam_engine.model.presets import TransformerConfig
-
-
-class TextAttnProcessor(WanAttnProcessor):
-    """Cross-attention whose text keys and values may be given, computed once a request."""
-
-    def __call__(
-        self,
-        attn,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        rotary_emb=None,
-        text_kv: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        key, value = text_kv or self.keys_and_values(attn, encoder_hidden_states)
-        query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
-        copies = query.shape[0] // key.shape[0]
-        if copies > 1:  # one text a scene, several views: every view reads the same keys
-            key, value = (repeat(x, "b l h d -> (b v) l h d", v=copies) for x in (key, value))
-            if attention_mask is not None:
-                attention_mask = attention_mask.repeat_interleave(copies, 0)
-        out = _attention(query, key, value, attention_mask, self._attention_backend)
-        return attn.to_out[1](attn.to_out[0](out.flatten(2, 3).type_as(query)))
-
-    @staticmethod
-    def keys_and_values(attn, text_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (key, value), each [B, L, heads, head size]."""
-        if attn.fused_projections:
-            key, value = attn.to_kv(text_BLD).chunk(2, dim=-1)
-        else:
-            key, value = attn.to_k(text_BLD), attn.to_v(text_BLD)
-        return (
-            attn.norm_k(key).unflatten(2, (attn.heads, -1)),
-            value.unflatten(2, (attn.heads, -1)),
-        )
-
-
-def _attention(query, key, value, mask, backend) -> Tensor:
-    from diffusers.models.attention_dispatch import dispatch_attention_fn
-
-    return dispatch_attention_fn(query, key, value, attn_mask=mask, backend=backend)
 
 
 class MultiViewWanBlock(WanTransformerBlock):
@@ -87,7 +46,8 @@ class MultiViewWanBlock(WanTransformerBlock):
     ) -> None:
         super().__init__(dim, ffn_dim, num_heads, qk_norm, cross_attn_norm, eps)
         self.index = index
-        self.attn2.set_processor(TextAttnProcessor())
+        self.attn1.set_processor(MultiViewAttnProcessor())
+        self.attn2.set_processor(MultiViewAttnProcessor())
         self.mvs = MultiViewSync(dim, num_heads, camera_numbers, form=mvs_form, eps=eps)
 
     def forward(
@@ -103,8 +63,8 @@ class MultiViewWanBlock(WanTransformerBlock):
         shift, scale, gate, c_shift, c_scale, c_gate = (
             self.scale_shift_table + temb.float()
         ).chunk(6, dim=1)
-        h = (self.norm1(x.float()) * (1 + scale) + shift).type_as(x)
-        x = (x.float() + self.attn1(h, None, None, rotary_emb) * gate).type_as(x)
+        h = torch.addcmul(shift, self.norm1(x.float()), 1 + scale).type_as(x)
+        x = torch.addcmul(x.float(), self.attn1(h, None, None, rotary_emb), gate).type_as(x)
 
         x = self.mvs(x, temb, views, self.index)
 
@@ -114,17 +74,20 @@ class MultiViewWanBlock(WanTransformerBlock):
             encoder_hidden_states,
             views.text_mask_B11L,
             None,
-            text_kv=self._text_kv(encoder_hidden_states, views),
+            text_keys=self._text_keys(encoder_hidden_states, views),
         )
-        h = (self.norm3(x.float()) * (1 + c_scale) + c_shift).type_as(x)
-        return (x.float() + self.ffn(h).float() * c_gate).type_as(x)
+        h = torch.addcmul(c_shift, self.norm3(x.float()), 1 + c_scale).type_as(x)
+        return torch.addcmul(x.float(), self.ffn(h).float(), c_gate).type_as(x)
 
-    def _text_kv(self, text_BLD: Tensor, views: Views) -> tuple[Tensor, Tensor] | None:
+    def _text_keys(self, text_BLD: Tensor, views: Views) -> TextKeys | None:
         if not views.keep:
             return None
-        if self.index not in views.text_kv:
-            views.text_kv[self.index] = TextAttnProcessor.keys_and_values(self.attn2, text_BLD)
-        return views.text_kv[self.index]
+        if self.index not in views.text_keys:
+            weight_padding = self.attn2.processor._attention_backend is None
+            views.text_keys[self.index] = TextKeys.of(
+                self.attn2, text_BLD, views.text_mask_B11L, weight_padding=weight_padding
+            )
+        return views.text_keys[self.index]
 
 
 TransformerBlockRegistry.register(
