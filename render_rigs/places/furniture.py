@@ -174,7 +174,8 @@ def bookshelf(b, rng, at, turn, width=1.6, height=2.1) -> None:
         s.box((x, 0, 0), (0.04, 0.32, height), wood, "wood")
     s.box((0, 0.15, 0), (width, 0.02, height), wood, "wood")
     shelves = int(height / 0.38)
-    spines = ("#8a3a32", "#2f5a7a", "#c9a24a", "#3f6a4a", "#e0d8c4", "#5a3a6a", "#22262c", "#b5653a")
+    spines = ("#8a3a32", "#2f5a7a", "#c9a24a", "#3f6a4a", "#e0d8c4", "#5a3a6a", "#22262c",
+              "#b5653a")
     palette = np.array([nature.hex_rgb(c) for c in spines])
     for k in range(shelves + 1):
         z = k * (height - 0.04) / shelves
