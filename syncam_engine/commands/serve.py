@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from syncam_engine.link.endpoint import user_state_dir
@@ -40,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--stall-s", type=float, default=900.0, help="so is one without a step for so long")
     add("--max-deaths", type=int, default=2, help="give a job up when the worker died so often")
     add("--cluster", metavar="auto|ADDRESS", help="run workers on a Ray cluster")
-    add("--cluster-workers", type=int, default=0, help="how many there (default: one a node)")
+    add("--cluster-workers", type=int, default=1, help="how many there, one for each GPU or node")
     add(
         "--pipeline",
         default=DEFAULT_PIPELINE,
@@ -63,14 +64,21 @@ def run(args: argparse.Namespace) -> int:
             nearest="tcp://0.0.0.0:7788",
         )
     catalog = read_catalog(args.preset, args.preset_file)
+    devices, pipeline = tuple(args.device or ("",)), args.pipeline
+    if args.cluster:
+        # Workers inherit these; the server itself never touches Ray.
+        os.environ["SYNCAM_CLUSTER"] = args.cluster
+        os.environ["SYNCAM_CLUSTER_PIPELINE"] = pipeline
+        pipeline = "syncam_engine.service.cluster:load_pipeline"
+        devices = devices[:1] * max(1, args.cluster_workers)
     config = ServeConfig(
         state_dir=(args.state_dir or user_state_dir()).absolute(),
         catalog=catalog,
         plan=WorkerPlan(
             preset=catalog.default,
             presets=catalog.sources,
-            pipeline=args.pipeline,
-            devices=tuple(args.device or ("",)),
+            pipeline=pipeline,
+            devices=devices,
             preload=not args.lazy,
             hang_s=args.hang_s,
             stall_s=args.stall_s,

@@ -135,7 +135,7 @@ class Worker:
             try:
                 self._load(self._settings.preset)
             except Exception as error:  # noqa: BLE001  (told to the server, job by job)
-                info = codec.error_info(_as_syncam_error(error, "load", None))
+                info = codec.error_info(as_syncam_error(error, "load", None))
                 self._talk.say(wm.LoadFailed(preset=self._settings.preset, error=info))
                 traceback.print_exc()
         while True:
@@ -184,7 +184,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001  (a job's fault is that job's, not the worker's)
             print(f"job {order.job_id} failed while in {clock.phase}", file=sys.stderr)
             traceback.print_exc()
-            info = codec.error_info(_as_syncam_error(error, clock.phase, order.request))
+            info = codec.error_info(as_syncam_error(error, clock.phase, order.request))
             details = traceback.format_exc()
             # The traceback holds the tensors of the frames it passed through.
             error.__traceback__ = None
@@ -298,7 +298,7 @@ def _phase(order: wm.Run, phase: str) -> wm.AtPhase:
     return wm.AtPhase(job_id=order.job_id, attempt=order.attempt, phase=phase)
 
 
-def _as_syncam_error(error: Exception, phase: str, request: GenerateRequest | None) -> SynCamError:
+def as_syncam_error(error: Exception, phase: str, request: GenerateRequest | None) -> SynCamError:
     """One sentence for whatever went wrong in a job."""
     if isinstance(error, SynCamError):
         return error

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers on a Ray cluster: the same worker process, with its pipeline in an actor on some node.
+
+The server keeps one local worker process for each cluster worker. That process talks to the server
+as always, writes the results, and is watched as always; only `generate` runs elsewhere. When the
+actor or its node dies the local process ends with it, and what follows is what follows any worker's
+death: the job runs again, on a node that is left.
+
+Every node needs the same SynCam and the same weights. Only bytes and arrays cross: the request as
+MessagePack, clips through Ray's object store.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import GenerateRequest
+
+ADDRESS_VARIABLE = "SYNCAM_CLUSTER"
+PIPELINE_VARIABLE = "SYNCAM_CLUSTER_PIPELINE"
+LOADER = "syncam_engine.service.cluster:load_pipeline"
+_ASK_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteReport:
+    phase: str
+    step: int
+    steps: int
+    preview_VHW3: np.ndarray | None
+
+
+class RemoteStop(Exception):
+    """Raised on the node at the next report after the job was cancelled."""
+
+
+class Sampler:
+    """The actor: one pipeline on one node. `generate` runs in one thread, the others answer."""
+
+    def __init__(self, pipeline: str, preset: str, device: str | None) -> None:
+        import importlib
+
+        module, _, function = pipeline.partition(":")
+        load = getattr(importlib.import_module(module), function)
+        self._pipeline = load(preset, device, None)
+        self._lock = threading.Lock()
+        self._reports: list[tuple] = []
+        self._stop = False
+
+    def about(self) -> tuple[str, str, str]:
+        """Device, weights digest, node."""
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        return str(self._pipeline.device), str(self._pipeline.digest), node
+
+    def generate(self, packed: bytes, given: dict[str, Any]) -> np.ndarray | dict | None:
+        """Return the clips, None when it was stopped, or a `SynCamError` as a dictionary."""
+        from .memory import free_device
+        from .worker import as_syncam_error
+
+        request = msgspec.msgpack.decode(packed, type=GenerateRequest)
+        phase = "encode"
+        with self._lock:
+            self._reports, self._stop = [], False
+
+        def on_report(report: Any) -> None:
+            nonlocal phase
+            phase = report.phase
+            with self._lock:
+                said = (report.phase, report.step, report.steps, report.preview_VHW3)
+                self._reports.append(said)
+                if self._stop:
+                    raise RemoteStop
+
+        try:
+            return self._pipeline.generate(request, **given, on_report=on_report)
+        except RemoteStop:
+            return None
+        except Exception as error:  # noqa: BLE001  (a job's fault is told in words, not by Ray)
+            told = as_syncam_error(error, phase, request).to_dict()
+            error.__traceback__ = None
+            free_device()
+            return told
+
+    def reports(self) -> list[tuple]:
+        with self._lock:
+            said, self._reports = self._reports, []
+        return said
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stop = True
+
+
+class ClusterPipeline:
+    """Looks like a pipeline to the worker; `device` names the node."""
+
+    def __init__(self, actor: Any, device: str, digest: str) -> None:
+        self._actor, self.device, self.digest = actor, device, digest
+
+    def generate(
+        self, request: GenerateRequest, *, on_report: Callable[[Any], None], **given: Any
+    ) -> np.ndarray:
+        import ray
+
+        clips_ref = self._actor.generate.remote(msgspec.msgpack.encode(request), given)
+        try:
+            while True:
+                ready, _ = ray.wait([clips_ref], timeout=_ASK_EVERY_S)
+                for said in ray.get(self._actor.reports.remote()):
+                    on_report(RemoteReport(*said))
+                if ready:
+                    return _clips_of(ray.get(clips_ref))
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+            _die_with_the_node(error)
+        except SynCamError:
+            raise
+        except BaseException:
+            # Stopped: the node must be free before the next job comes.
+            self._actor.stop.remote()
+            ray.wait([clips_ref], timeout=600)
+            raise
+
+
+def load_pipeline(
+    preset_name: str, device: str | None = None, on_progress: Any = None
+) -> ClusterPipeline:
+    """Connect to the cluster and load the preset in an actor there. Raises "cluster.*"."""
+    try:
+        import ray
+    except ImportError as error:
+        raise SynCamError(
+            "cluster.ray", "Ray is not installed.", fix="pip install 'syncam[cluster]'"
+        ) from error
+    address = os.environ[ADDRESS_VARIABLE]
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise SynCamError(
+                "cluster.unreachable",
+                f"No Ray cluster answers at {address}: {str(error)[:200]}",
+                value=address,
+                fix="ray start --head",
+            ) from error
+    gpus = ray.cluster_resources().get("GPU", 0) >= 1
+    actor_class = ray.remote(
+        num_cpus=1, num_gpus=1 if gpus else 0, max_concurrency=2, scheduling_strategy="SPREAD"
+    )(Sampler)
+    inner = os.environ[PIPELINE_VARIABLE]
+    actor = actor_class.remote(inner, preset_name, device or None)
+    try:
+        where, digest, node = ray.get(actor.about.remote())
+    except ray.exceptions.RayActorError as error:
+        _die_with_the_node(error)
+    return ClusterPipeline(actor, f"{where} on node {node[:8]}", digest)
+
+
+def _clips_of(answer: np.ndarray | dict) -> np.ndarray:
+    if isinstance(answer, dict):
+        raise SynCamError.from_dict(answer)
+    return answer
+
+
+def _die_with_the_node(error: Exception) -> None:
+    """End this worker: the server gives its job to another one."""
+    print(f"the cluster's worker is gone: {str(error)[:500]}", file=sys.stderr, flush=True)
+    os._exit(3)
