@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,14 @@ def write_result(
     request: GenerateRequest,
     clips_VTHW3: np.ndarray,
     *,
-    seconds: dict[str, float],
+    seconds: Callable[[], dict[str, float]],
     model: str,
     device: str,
     weights_digest: str,
 ) -> Done:
     """Write `folder`/result with a clip a camera and result.json, and return what it holds.
 
-    Each clip's metadata is the recipe that makes it again. Raises `OSError` on a full disk, and
+    `seconds` is asked once the clips are written. Each clip's metadata is the recipe that makes it again. Raises `OSError` on a full disk, and
     leaves nothing behind then.
     """
     rig = rig_json.rig_from_dict(request.rig)
@@ -59,7 +60,7 @@ def write_result(
         done = Done(
             job_id=request.job_id,
             clips=clips,
-            seconds=seconds,
+            seconds=seconds(),
             seed=request.seed,
             model=model,
             device=device,

@@ -88,13 +88,13 @@ class Store:
 
     def get(self, job_id: str) -> Job | None:
         row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return _job(row) if row else None
+        return self._job(row) if row else None
 
     def open_jobs(self) -> list[Job]:
         """Every job that waits or was running when the server ended."""
         marks = ",".join("?" * len(OPEN))
         rows = self._db.execute(f"SELECT * FROM jobs WHERE state IN ({marks})", OPEN)
-        return [_job(row) for row in rows]
+        return [self._job(row) for row in rows]
 
     def newest(self, limit: int, owner: str | None = None) -> list[Job]:
         """The newest jobs, oldest of them first."""
@@ -103,7 +103,7 @@ class Store:
             f"SELECT * FROM jobs {where} ORDER BY submitted_unix_s DESC, rowid DESC LIMIT ?",
             (*values, limit),
         ).fetchall()
-        return [_job(row) for row in reversed(rows)]
+        return [self._job(row) for row in reversed(rows)]
 
     def counts(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
@@ -233,6 +233,17 @@ class Store:
                 ),
             )
 
+    def _job(self, row: sqlite3.Row) -> Job:
+        job = _job_of_ticket(row["id"], _decode(row["ticket"], type=Ticket))
+        job.place, job.state, job.bytes = row["place"], row["state"], row["bytes"]
+        job.attempts, job.deaths = row["attempts"], row["deaths"]
+        job.done = _decode(row["done"], type=Done) if row["done"] else None
+        job.error = _decode(row["error"], type=ErrorInfo) if row["error"] else None
+        for clip in job.done.clips if job.done else ():
+            # The state folder may have been moved since.
+            clip.path = str(self.job_dir(job.id) / "result" / Path(clip.path).name)
+        return job
+
     # ---- opening and mending ----
 
     def _open(self) -> sqlite3.Connection:
@@ -354,12 +365,3 @@ def _job_of_ticket(job_id: str, ticket: Ticket) -> Job:
         submitted_unix_s=ticket.submitted_unix_s,
         warnings=ticket.warnings,
     )
-
-
-def _job(row: sqlite3.Row) -> Job:
-    job = _job_of_ticket(row["id"], _decode(row["ticket"], type=Ticket))
-    job.place, job.state, job.bytes = row["place"], row["state"], row["bytes"]
-    job.attempts, job.deaths = row["attempts"], row["deaths"]
-    job.done = _decode(row["done"], type=Done) if row["done"] else None
-    job.error = _decode(row["error"], type=ErrorInfo) if row["error"] else None
-    return job

@@ -260,7 +260,7 @@ class Worker:
             order.attempt,
             order.request,
             clips_VTHW3,
-            seconds=clock.seconds(),
+            seconds=clock.seconds,
             model=order.request.preset,
             device=str(self._pipeline.device),
             weights_digest=str(self._pipeline.digest),

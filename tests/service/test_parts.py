@@ -133,6 +133,11 @@ def test_store_keeps_everything_of_a_job(tmp_path):
     assert again.counts() == {"done": 1, "failed": 1}
     assert again.bytes_of("local:me") > 0
     assert again.open_jobs() == []
+    again.close()
+    (tmp_path / "s").rename(tmp_path / "moved")
+    again = Store(tmp_path / "moved")
+    path = again.get(job.id).done.clips[0].path
+    assert path == str(tmp_path / "moved" / "jobs" / job.id / "result" / "00-a.mp4")
     again.remove(kept)
     assert not again.job_dir(job.id).exists()
     again.close()
