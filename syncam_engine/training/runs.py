@@ -109,6 +109,9 @@ def export(
         _export_autoencoder(config, tensors, target, say)
     else:
         _export_multiview(config, tensors, state, target)
+    for path in target.iterdir():
+        if path.is_file():
+            path.chmod(0o644)  # safetensors writes for the owner alone; these files are shipped.
     total = sum(p.stat().st_size for p in target.iterdir() if p.is_file())
     say(f"wrote step {state.step} to {target}, {total / 1e6:.1f} MB in all")
     return state
