@@ -150,6 +150,33 @@ def test_a_job_is_cancelled(unreal, editor, plugin):
     assert editor.dialogs == [], "the user asked for it: no dialog"
 
 
+def test_too_many_cameras_are_refused_before_the_job(unreal, editor, plugin):
+    place_rig(unreal, 6)
+    place_camera(unreal, "camG", (0, 900, 150))
+    ready(plugin, editor)
+    fields = plugin.controller.fields
+    fields.prompt, fields.source = "a small stage", "all"
+    plugin.controller.generate()
+    tick_until(editor, lambda: not plugin.controller._reading)
+    assert plugin.controller.history == []
+    assert editor.dialogs[-1] == (
+        "SynCam: The job was not sent",
+        "The rig has 7 cameras; this preset takes 1 to 6. Use 6 cameras.",
+    )
+
+
+def test_what_comes_late_for_an_ended_job_is_ignored(unreal, editor, plugin):
+    from syncam_engine.link.messages import Progress
+
+    place_rig(unreal, 1)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "slow sleep=0.5")
+    plugin.controller.cancel(job.job_id)
+    tick_until(editor, lambda: job.ended)
+    plugin.controller._hear(Progress(job_id=job.job_id, step=3, steps=4))
+    assert (job.state, plugin.controller.view().can_cancel) == ("cancelled", False)
+
+
 def test_a_failed_job_is_said(unreal, editor, plugin):
     place_rig(unreal, 2)
     ready(plugin, editor)

@@ -60,6 +60,9 @@ def test_assets_of_a_take(unreal, editor, tmp_path):
     assert texture.get_media_player() is shown.players["camA"]
     assert not texture._resource_stale, "update_resource was called last"
     assert shown.players["camA"].is_looping()
+    assert texture.get_editor_property("new_style_output"), "sampled as Color by every player"
+    sample = next(e for e in material._expressions if hasattr(type(e), "sampler_type"))
+    assert sample.sampler_type == unreal.MaterialSamplerType.SAMPLERTYPE_COLOR
     instance = editor.assets[f"{folder}/MI_camA"]
     library = unreal.MaterialEditingLibrary
     assert (
@@ -154,6 +157,18 @@ def test_clips_start_together(unreal, editor, tmp_path):
     assert times.pop() > 0.2
     playback.stop()
     assert all(player.is_closed() for player in shown.players.values())
+
+
+def test_a_player_that_opened_early_is_rewound(unreal, editor, tmp_path):
+    place_two(unreal)
+    _, shown, _ = show(unreal, tmp_path)
+    from syncam_unreal.playback import Playback
+
+    shown.players["camA"].set_editor_property("play_on_open", True)
+    playback = Playback(shown)
+    shown.players["Kamera ü"]._left = 12
+    tick_until(editor, playback)
+    assert {player._time_s for player in shown.players.values()} == {0.0}
 
 
 def test_a_clip_that_no_player_opens_is_said(unreal, editor, tmp_path):

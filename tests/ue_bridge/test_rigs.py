@@ -222,6 +222,27 @@ def test_what_is_built_is_what_was_drawn(unreal, editor, content, tmp_path):
         library_of.close_level_sequence()
 
 
+def test_another_unit_is_honoured(unreal, editor, content, tmp_path):
+    """A level where 250 units are a metre: the same rig in metres, extrinsics in centimetres."""
+    from syncam_engine.unreal_rigs.collect import placed_cameras
+
+    fill(unreal, editor)
+    editor.world_to_meters = 250.0
+    from syncam_unreal import rig_scene
+
+    plan = full_plan(content, tmp_path)
+    report = rig_scene.build(plan)
+    assert report["world_to_meters"] == 250.0
+    drawn = rig_from_dict(plan["rig"])
+    placed = placed_cameras(plan, report)
+    assert report["center_m"] == pytest.approx(
+        [plan["center_uu"][0] / 250, -plan["center_uu"][1] / 250, plan["center_uu"][2] / 250]
+    )
+    for camera, want in zip(placed, drawn.cameras, strict=True):
+        got = np.array(camera.c2w_cv_m)[:3, 3] - np.array(report["center_m"])
+        assert got == pytest.approx(np.array(want.c2w_cv_m)[:3, 3], abs=1e-6)
+
+
 def test_a_walker_faces_where_it_goes_in_unreal(unreal, editor, content, tmp_path):
     """A mannequin's mesh faces its own +Y: its world +Y axis must lie along its motion."""
     fill(unreal, editor)

@@ -45,6 +45,7 @@ class Editor:
         self.commands: list[str] = []
         self._counters: dict[str, itertools.count] = {}
         self._handles = itertools.count(1)
+        self.world_to_meters = 100.0
         self.world: Any = None
         self.world_settings: Any = None
 
@@ -93,7 +94,7 @@ class Editor:
         self.world = kind(None, name)
         self.world._package = package
         self.world_settings = self.module._types["WorldSettings"](self.world, "WorldSettings")
-        self.world_settings._values["world_to_meters"] = 100.0
+        self.world_settings._values["world_to_meters"] = self.world_to_meters
         self.world_settings._partitioned = partitioned
         if not package.startswith("/Temp/"):
             self.saved.add(package)
