@@ -35,6 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     preview.add_argument("--threads", type=int, help="CPU threads of the process")
     preview.add_argument("--out", type=Path, help="folder of scores.json and of a sheet a scene")
 
+    sheet = verbs.add_parser("sheet", help="a picture of unpicked samples, seeds 0, 1, ...")
+    sheet.add_argument("folder", help="held-out scenes: their cameras and captions are used")
+    sheet.add_argument("--preset", default="preview", help="preset name or preset.json")
+    sheet.add_argument("--samples", type=int, default=12)
+    sheet.add_argument("--steps", type=int, help="sampling steps (default: the preset's)")
+    sheet.add_argument("--threads", type=int, help="CPU threads of the process")
+    sheet.add_argument("--out", type=Path, required=True, help="the PNG to write")
+
 
 def run(args: argparse.Namespace) -> int:
     if args.evaluate_command == "clips":
@@ -64,11 +72,16 @@ def _preview(args: argparse.Namespace) -> int:
     import torch
 
     from syncam_engine.data.sources import open_source
-    from syncam_engine.evaluation.preview_run import run_preview
+    from syncam_engine.evaluation.preview_run import run_preview, write_sheet
     from syncam_engine.evaluation.report import print_table, write_report
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.evaluate_command == "sheet":
+        source = open_source("rendered", args.folder)
+        options = {"samples": args.samples, "steps": args.steps}
+        print(f"written to {write_sheet(source, args.out, args.preset, **options)}")
+        return 0
     score = run_preview(
         open_source("rendered", args.folder),
         args.preset,

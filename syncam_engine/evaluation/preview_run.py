@@ -127,3 +127,30 @@ def run_preview(
         "blocks_px": 8,
     }
     return score
+
+
+def write_sheet(
+    source: SceneSource,
+    path: Path,
+    preset: str = "preview",
+    *,
+    samples: int = 12,
+    steps: int | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Unpicked samples in text mode: seeds 0, 1, ..., each with the next held-out scene's cameras
+    and caption; four views, first, middle and last picture of each.
+    """
+    pipeline = load_pipeline(preset, "cpu")
+    generate = generator_of(pipeline, frames=pipeline.preset.frames, steps=steps)
+    rows, captions = [], []
+    for seed in range(samples):
+        scene = source.scenes[seed % len(source.scenes)]
+        views = min(4, scene.cameras)
+        clips = generate(scene, list(range(views)), scene.captions[0], seed, None)
+        rows.append(strip(clips))
+        captions.append(f"seed {seed}: {scene.captions[0]}")
+        say(captions[-1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(rows, captions).save(path)
+    return path
