@@ -270,6 +270,13 @@ def draw_waiting(layout, record: JobRecord) -> None:
     row.operator("syncam.cancel", text="", icon="X").job_id = record.job_id
 
 
+def draw_picture(layout, icon: int, scale: float) -> None:
+    """A picture in a field of its own shape: an icon's field is a square otherwise."""
+    field = layout.column()
+    field.scale_y = 0.64
+    field.template_icon(icon_value=icon, scale=scale)
+
+
 def draw_pictures(layout, record: JobRecord) -> None:
     """The live picture of every camera, two in a row."""
     own = preferences.get()
@@ -279,7 +286,7 @@ def draw_pictures(layout, record: JobRecord) -> None:
         icon = thumbs.icon_id(f"live:{reference['name']}")
         if icon:
             column = grid.column(align=True)
-            column.template_icon(icon_value=icon, scale=scale)
+            draw_picture(column, icon, scale)
             column.label(text=reference["name"])
 
 
@@ -344,7 +351,7 @@ def draw_camera(layout, context, own) -> None:
     row.operator("syncam.rig_look", text="", icon="HIDE_OFF").camera = thing.name
     icon = thumbs.icon_id(f"camera:{thing.name}")
     if icon:
-        box.template_icon(icon_value=icon, scale=8.0)
+        draw_picture(box, icon, 9.0)
     for issue in checks.findings(context.scene).of_camera(thing.name):
         column = box.column()
         write(column, context, issue.sentence, "ERROR")
@@ -435,7 +442,7 @@ def draw_record(layout, context, record: JobRecord) -> None:
     if shown:
         pictures = box.row(align=True)
         for clip in shown[:4]:
-            pictures.template_icon(icon_value=thumbs.movie_icon_id(clip["local"]), scale=3.4)
+            draw_picture(pictures, thumbs.movie_icon_id(clip["local"]), 3.4)
     if record.state == "failed":
         write(box, context, record.sentence)
     row = box.row(align=True)

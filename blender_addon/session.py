@@ -37,6 +37,8 @@ from .jobs import JobRecord, JobStore
 
 IDLE_S, BUSY_S = 0.25, 0.05
 STATUS_EVERY_S = 0.2
+REDRAWS = 4
+"""Panels slide to their new places over several drawings of the sidebar."""
 
 
 class Session:
@@ -53,6 +55,7 @@ class Session:
         self.notice = ""
         self.engine_status: EngineStatus | None = None
         self.tick_count = 0
+        self.redraws_left = 0
         self.made_here: set[str] = set()
         """Jobs that were started in the file that is open, since it was opened."""
         self.install: Any = None
@@ -454,8 +457,11 @@ def tick() -> float:
     if session.client is None:
         session.connect()
     if session.tick():
+        session.redraws_left = REDRAWS
+    if session.redraws_left:
+        session.redraws_left -= 1
         redraw()
-    return BUSY_S if session.is_busy else IDLE_S
+    return BUSY_S if session.is_busy or session.redraws_left else IDLE_S
 
 
 def redraw() -> None:
