@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The preview's evaluation by its commands, with a tiny random model: what is written, not how good."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from syncam_engine.cli import main
+from tests.data.files import write_shard
+from tests.data.synthetic import BoxSource
+from tests.sampling.tiny import write_tiny
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("heldout")
+    write_shard(
+        folder / "shard-00000.npz", BoxSource(scenes=2, cameras=5, frames=5, size=(160, 96))
+    )
+    (folder / "tiny").mkdir()
+    return folder, write_tiny(folder / "tiny")
+
+
+def test_scores_page_and_sheets_are_written(held_out, tmp_path, capsys):
+    folder, preset = held_out
+    arguments = ["evaluate", "preview", str(folder), "--preset", str(preset), "--out"]
+    assert main([*arguments, str(tmp_path), "--scenes", "2", "--steps", "1"]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["scenes"] == 2
+    assert scores["retrieval_chance"] == pytest.approx(0.2)
+    assert scores["provenance"]["steps"] == 1
+    assert len(scores["provenance"]["weights"]) >= 16
+    assert scores["psnr_copy_db"] > scores["psnr_text_db"]
+    assert sorted(p.name for p in tmp_path.glob("scene-*.png")) == ["scene-00.png", "scene-01.png"]
+    assert "scene-01.png" in (tmp_path / "index.html").read_text()
+    assert "camera retrieval" in capsys.readouterr().out
+
+
+def test_sheet_has_a_row_for_each_seed(held_out, tmp_path):
+    folder, preset = held_out
+    out = tmp_path / "docs" / "sheet.png"
+    arguments = ["evaluate", "sheet", str(folder), "--preset", str(preset), "--out", str(out)]
+    assert main([*arguments, "--samples", "3", "--steps", "1"]) == 0
+    with Image.open(out) as sheet:
+        assert sheet.size == (4 * 3 * 160, 3 * (96 + 12))
+        assert np.asarray(sheet).std() > 5
