@@ -312,10 +312,13 @@ class EngineClient:
     def _retry_when_stalled(self, transfer: Incoming | Outgoing) -> None:
         """An answer may be dropped at a high-water mark: ask again for what has not come."""
         if transfer.is_stalled():
-            old = [key for key, item in self._chunk_calls.items() if item is transfer]
-            for message_id in old:
-                del self._chunk_calls[message_id]
+            self._forget_chunks(transfer)
             transfer.restart()
+
+    def _forget_chunks(self, transfer: Incoming | Outgoing) -> None:
+        """What still comes of a transfer's calls is not for it any more."""
+        for message_id in [key for key, item in self._chunk_calls.items() if item is transfer]:
+            del self._chunk_calls[message_id]
 
     # ---- hearing ----
 
@@ -378,8 +381,9 @@ class EngineClient:
             self._events.append(Reply(message_id=parent, body=error))
 
     def _take_chunk(self, parent: str, body: Chunk | UploadState, buffers: list) -> None:
-        transfer = self._chunk_calls.pop(parent, None)
+        transfer = self._chunk_calls.get(parent)
         if isinstance(transfer, Outgoing) and isinstance(body, UploadState):
+            del self._chunk_calls[parent]
             transfer.acknowledge(body)
         elif isinstance(transfer, Incoming) and isinstance(body, Chunk) and buffers:
             try:
@@ -394,6 +398,7 @@ class EngineClient:
             except SynCamError as error:
                 self._end_fetch(transfer, codec.error_info(error))
             else:
+                self._forget_chunks(transfer)
                 self._fetches.pop(transfer.message_id, None)
                 self._events.append(
                     Fetched(
@@ -405,6 +410,7 @@ class EngineClient:
                 )
 
     def _end_fetch(self, incoming: Incoming, error: ErrorInfo) -> None:
+        self._forget_chunks(incoming)
         if self._fetches.pop(incoming.message_id, None) is not None:
             incoming.abandon()
             self._events.append(Reply(message_id=incoming.message_id, body=error))

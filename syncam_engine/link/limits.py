@@ -38,6 +38,8 @@ MAX_SYNC_JOBS = 256
 HIGH_WATER_SEND = 64
 """Messages that wait for one slow reader; more are dropped, and `sync` makes up for them."""
 HIGH_WATER_RECEIVE = 16
+FETCH_BYTES = 8 * CHUNK_BYTES
+"""What one `fetch` may ask for; it is answered in chunks."""
 CREDIT_CHUNKS = 32
 """Chunks a client may have asked for and not yet received."""
 UPLOAD_CREDIT_CHUNKS = 4

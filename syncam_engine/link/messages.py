@@ -24,7 +24,7 @@ the job that it is about ("" for none).
     jobs     AskJobs                 jobs     JobList
     sync     Sync                    sync     Synced
     upload   Upload + 1 buffer       upload   UploadState   | error
-    fetch    Fetch                   fetch    Chunk + 1 buffer | error
+    fetch    Fetch                   fetch    Chunk + 1 buffer, several | error
                                      phase, progress, preview + 1 buffer, done, failed: events
 
 Unknown fields are ignored, an unknown type is answered with `error`. Every verb may be sent twice
@@ -231,12 +231,12 @@ class Upload(Struct, kw_only=True):
 
 
 class Fetch(Struct, kw_only=True):
-    """Ask for a part of an artefact of a job; the client's credit is how many it asks at once."""
+    """Ask for a part of an artefact of a job; what a client has asked for is its credit."""
 
     job_id: Id
     digest: Digest
     offset: Count = 0
-    length: Annotated[int, Meta(ge=1, le=limits.CHUNK_BYTES)] = limits.CHUNK_BYTES
+    length: Annotated[int, Meta(ge=1, le=limits.FETCH_BYTES)] = limits.FETCH_BYTES
 
 
 # ---- engine -> client ----------------------------------------------------------------------------

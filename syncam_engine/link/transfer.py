@@ -110,14 +110,15 @@ class Incoming(_Stalls):
 
     def next_call(self) -> Fetch | None:
         """The next part to ask for, or None while the credit is used up or all is asked for."""
-        ahead = (self.asked - self.written) // limits.CHUNK_BYTES
-        if self.asked >= self.clip.bytes or ahead >= limits.CREDIT_CHUNKS:
+        ahead = self.asked - self.written
+        credit = limits.CREDIT_CHUNKS * limits.CHUNK_BYTES
+        if self.asked >= self.clip.bytes or ahead + limits.FETCH_BYTES > credit:
             return None
         call = Fetch(
             job_id=self.job_id,
             digest=self.clip.digest,
             offset=self.asked,
-            length=min(limits.CHUNK_BYTES, self.clip.bytes - self.asked),
+            length=min(limits.FETCH_BYTES, self.clip.bytes - self.asked),
         )
         self.asked += call.length
         self._moved()

@@ -51,12 +51,12 @@ class Session:
     dropped: int = 0
 
 
-Handler = Callable[[Session, Any, list], "Struct | tuple[Struct, list]"]
+Handler = Callable[[Session, Any, list], "Struct | list[tuple[Struct, list]]"]
 
 
 class Hub:
-    """`handle(session, body, buffers)` answers a message with a struct, or with a struct and
-    buffers, or raises `SynCamError`."""
+    """`handle(session, body, buffers)` answers a message with a struct, or with several of them and
+    their buffers, or raises `SynCamError`."""
 
     def __init__(self, context: zmq.Context, address: str, handle: Handler) -> None:
         self._handle = handle
@@ -132,10 +132,10 @@ class Hub:
             LOG.exception("fault while answering", extra={"job": job_id or None})
             sentence = "The engine made a mistake with this message; its log says more."
             answer = ErrorInfo(code="engine.fault", sentence=sentence)
-        body, buffers = answer if isinstance(answer, tuple) else (answer, [])
-        if not self.local:
-            body = without_paths(body)
-        self._send(routing_id, codec.encode(body, parent=message_id, job=job_id, buffers=buffers))
+        for body, buffers in answer if isinstance(answer, list) else [(answer, [])]:
+            told = body if self.local else without_paths(body)
+            frames = codec.encode(told, parent=message_id, job=job_id, buffers=buffers)
+            self._send(routing_id, frames)
 
     def _session(self, routing_id: bytes, user_id: str, body: Any) -> Session:
         session = self.sessions.get(routing_id)

@@ -36,8 +36,8 @@ def write_result(
 ) -> Done:
     """Write `folder`/result with a clip a camera and result.json, and return what it holds.
 
-    `seconds` is asked once the clips are written. Each clip's metadata is the recipe that makes it again. Raises `OSError` on a full disk, and
-    leaves nothing behind then.
+    `seconds` is asked once the clips are written. Each clip's metadata is the recipe that makes it
+    again. Raises `OSError` on a full disk, and leaves nothing behind then.
     """
     rig = rig_json.rig_from_dict(request.rig)
     expected = (len(rig.cameras), request.frames, request.height, request.width, 3)

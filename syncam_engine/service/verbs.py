@@ -188,7 +188,9 @@ class Verbs:
             self._check_disk(session.owner, body.size)
         return self.inputs.take(session.owner, body, buffers[0])
 
-    def on_fetch(self, session: Session, body: wire.Fetch, _: list) -> tuple[wire.Chunk, list]:
+    def on_fetch(
+        self, session: Session, body: wire.Fetch, _: list
+    ) -> list[tuple[wire.Chunk, list]]:
         artefact = self.artefacts.get(body.job_id, body.digest)
         if artefact is None or artefact.owner != session.owner:
             job = self._own(session, body.job_id)
@@ -197,8 +199,14 @@ class Verbs:
             if clip is None:
                 raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
             artefact = self.artefacts.add(job.id, body.digest, job.owner, Path(clip.path))
-        data = self.artefacts.read(artefact, body.offset, body.length)
-        return wire.Chunk(digest=body.digest, offset=body.offset, size=artefact.size), [data]
+        end = min(artefact.size, body.offset + body.length)
+        return [
+            (
+                wire.Chunk(digest=body.digest, offset=offset, size=artefact.size),
+                [artefact.read(offset, min(limits.CHUNK_BYTES, end - offset))],
+            )
+            for offset in range(body.offset, max(end, body.offset + 1), limits.CHUNK_BYTES)
+        ]
 
     # ---- inside ----
 
