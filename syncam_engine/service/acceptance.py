@@ -16,6 +16,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import GenerateRequest, Notice
 from syncam_engine.model.presets import Preset
+from syncam_engine.model.preview_vocabulary import prompt_issues
 
 from .catalog import Catalog
 
@@ -32,6 +33,7 @@ def accept(
     request = fill_in(request, preset)
     issues = check_request(request, preset.envelope)
     _raise_first(issues)
+    issues += prompt_issues(preset, request.prompt)
     if not math.isfinite(request.guidance_scale) or abs(request.guidance_scale) > 100:
         raise SynCamError(
             "guidance.impossible",
