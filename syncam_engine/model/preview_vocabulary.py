@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syncam_engine.link.envelope import EnvelopeIssue
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.presets import WEIGHTS_DIR, Preset
 
 VOCABULARY_FILE = "vocabulary.json"
 PADDING, BEGIN = 0, 1
@@ -254,3 +256,38 @@ class Vocabulary:
             max_tokens=document["max_tokens"],
             capacity=document["capacity"],
         )
+
+
+def prompt_issues(preset: Preset, prompt: str) -> list[EnvelopeIssue]:
+    """What of a prompt the preset's own vocabulary cannot read; nothing for other presets.
+
+    For the server, before a job is accepted: the words are allowed, and said.
+    """
+    folder = WEIGHTS_DIR / preset.source.base  # an absolute base stays itself
+    if preset.source.kind != "package" or not (folder / VOCABULARY_FILE).is_file():
+        return []
+    vocabulary = Vocabulary.read(folder)
+    issues = []
+    unknown = vocabulary.unknown_words(prompt)
+    if unknown:
+        known = [w for w in split_words(prompt) if vocabulary.word_or_none(w)]
+        read = f"it reads: {' '.join(known)}" if known else "it reads nothing of the prompt"
+        issues.append(
+            EnvelopeIssue(
+                kind="warn",
+                code="prompt.unknown_words",
+                sentence=f"This preset does not know {', '.join(map(repr, unknown))}; {read}.",
+                value=unknown,
+            )
+        )
+    if vocabulary.is_too_long(prompt):
+        issues.append(
+            EnvelopeIssue(
+                kind="warn",
+                code="prompt.too_many_words",
+                sentence=f"This preset reads the first {vocabulary.max_tokens - 1} words it knows; "
+                "the prompt has more.",
+                nearest=vocabulary.max_tokens - 1,
+            )
+        )
+    return issues

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The preview's evaluation by its commands, with a tiny random model: what is written, not how good."""
+"""The preview's evaluation by its commands, with a tiny random model: that it is written down."""
 
 from __future__ import annotations
 

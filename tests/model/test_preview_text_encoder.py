@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,13 @@ import torch
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import TextEncoder
 from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
-from syncam_engine.model.preview_vocabulary import BEGIN, FIRST_WORD, Vocabulary
+from syncam_engine.model.presets import PREVIEW_RECIPE
+from syncam_engine.model.preview_vocabulary import (
+    BEGIN,
+    FIRST_WORD,
+    Vocabulary,
+    prompt_issues,
+)
 
 CAPTIONS = [
     "a man in a red jacket walks across a stone plaza at sunset",
@@ -78,6 +85,20 @@ def test_vocabulary_needs_no_torch():
         "raise SystemExit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_words_that_a_preset_cannot_read_are_said_before_the_job(vocabulary, tmp_path):
+    preset = replace(PREVIEW_RECIPE, source=replace(PREVIEW_RECIPE.source, base=str(tmp_path)))
+    assert prompt_issues(preset, "a dragon") == []  # no vocabulary there: nothing to say
+    vocabulary.write(tmp_path)
+    assert prompt_issues(preset, "a red dog on the street") == []
+    (issue,) = prompt_issues(preset, "a red dragon on a street")
+    assert (issue.kind, issue.value) == ("warn", ["dragon"])
+    assert issue.sentence == "This preset does not know 'dragon'; it reads: red street."
+    long = "red grey man woman dog street plaza meadow noon sunset"
+    assert [i.code for i in prompt_issues(preset, long)] == ["prompt.too_many_words"]
+    hub = replace(preset, source=replace(preset.source, kind="diffusers"))
+    assert prompt_issues(hub, "a dragon") == []
 
 
 @pytest.fixture
