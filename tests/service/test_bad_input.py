@@ -11,6 +11,7 @@ import zmq
 from syncam_engine.link import codec
 from syncam_engine.link.endpoint import socket_path
 from syncam_engine.link.messages import TO_CLIENT, AskStatus, Done, ErrorInfo, Failed, SayHello
+from syncam_engine.model.presets import get_preset
 from syncam_engine.service.harness import sample_request
 
 from .test_engine import answer, run
@@ -101,7 +102,7 @@ def test_outside_the_training_is_allowed_and_said(client):
     assert isinstance(done, Done)
     notices = {n.code: n for e in events for n in getattr(e, "warnings", [])}
     assert notices["camera.lens_untrained"].camera == request.rig["cameras"][1]["name"]
-    assert notices["fps.untrained"].nearest == 8
+    assert notices["fps.untrained"].nearest == get_preset("preview").envelope.fps[1]
 
 
 @pytest.fixture
