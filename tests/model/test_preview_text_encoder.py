@@ -13,8 +13,8 @@ import torch
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import TextEncoder
-from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.model.presets import PREVIEW_RECIPE
+from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.model.preview_vocabulary import (
     BEGIN,
     FIRST_WORD,
