@@ -5,6 +5,9 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from render_rigs.moves import MODES
+from render_rigs.places import PLACES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSpec:
@@ -47,6 +50,11 @@ class RenderSpec:
         for name in ("scenes", "cameras", "frames", "width_px", "height_px", "fps", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.camera_motion not in MODES:
+            raise ValueError(f"camera_motion is {self.camera_motion!r}: one of {', '.join(MODES)}")
+        unknown = sorted(set(self.places) - set(PLACES))
+        if unknown:
+            raise ValueError(f"unknown places {', '.join(unknown)}: there are {', '.join(PLACES)}")
         for name in ("radius_m", "elevation_deg", "focal_mm", "subjects"):
             low, high = getattr(self, name)
             if low > high:

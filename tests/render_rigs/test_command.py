@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`syncam render` says what is wrong before anything starts."""
+
+import argparse
+import json
+
+import pytest
+
+from syncam_engine.cli import main
+from syncam_engine.commands import render as command
+from syncam_engine.commands.render_run import RenderRun
+from syncam_engine.link.errors import SynCamError
+
+
+def spec(*words):
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    return command.job_spec(parser.parse_args(["--out", "x", *words]))
+
+
+def test_defaults_are_the_papers_set():
+    made = spec()
+    assert (made["scenes"], made["cameras"], made["frames"], made["fps"]) == (500, 36, 100, 15)
+    assert (made["width_px"], made["height_px"], made["seed"]) == (672, 384, 7)
+    assert made["radius_m"] == (3.5, 9.0)
+    assert made["elevation_deg"] == (0.0, 45.0)
+    assert made["subjects"] == (1, 2)
+
+
+def test_stills_are_packed_and_passes_always_hold_rgb():
+    made = spec("--fast", "--stills", "--passes", "depth,flow")
+    assert made["packed"]
+    assert made["frames"] == 1
+    assert made["passes"] == ("rgb", "depth", "flow")
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--size", "161x96"), "162, 96"),
+    (("--fps", "0"), "at least 1"),
+    (("--assets", "/nowhere"), "assets.json"),
+])
+def test_impossible_options_are_named(words, said):
+    with pytest.raises(SynCamError) as caught:
+        spec(*words)
+    assert said in f"{caught.value} {caught.value.nearest}"
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--engine", "workbench", "--passes", "mask"), "workbench engine has no mask"),
+    (("--engine", "eevee", "--passes", "flow"), "eevee engine has no flow"),
+    (("--camera-motion", "barrel-roll"), "orbit"),
+    (("--places", "plaza,moon"), "moon"),
+])
+def test_what_an_engine_cannot_do_is_said_before_it_starts(bpy_python, tmp_path, capsys, words,
+                                                           said):
+    code = main(["render", "--fast", "--scenes", "1", "--out", str(tmp_path / "s"), *words])
+    assert code == 2
+    assert said in capsys.readouterr().err
+    assert not list((tmp_path / "s").rglob("scene*"))
+
+
+def test_a_gpu_that_is_not_there_is_an_error(bpy_python, tmp_path, capsys, in_blender):
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"device": "auto", "out": str(tmp_path)}))
+    device = next(line["device"] for line in in_blender("-m", "render_rigs.worker", str(job),
+                                                        "--check") if "device" in line)
+    if device["kind"] != "CPU":
+        pytest.skip(f"this machine has a GPU: {device}")
+    code = main(["render", "--fast", "--scenes", "1", "--device", "gpu", "--out",
+                 str(tmp_path / "s")])
+    assert code == 2
+    assert "no GPU" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_share_a_folder(bpy_python, tmp_path):
+    made = {**spec("--fast", "--scenes", "1"), "out": str(tmp_path)}
+    with RenderRun(made), pytest.raises(SynCamError, match="Another run"):
+        RenderRun(made).__enter__()
+    assert not (tmp_path / ".lock").exists()
