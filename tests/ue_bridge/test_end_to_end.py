@@ -25,13 +25,15 @@ PREVIEW = Path(syncam_engine.weights.__file__).parent / "preview" / "preset.json
 LIMIT_S = 120.0
 
 
-@pytest.fixture
-def engine(monkeypatch):
-    made = LocalEngine(pipeline=STUB)
-    monkeypatch.setenv("SYNCAM_CONFIG_DIR", made.environment["SYNCAM_CONFIG_DIR"])
-    made.start()
-    yield made
-    made.close()
+@pytest.fixture(scope="module")
+def engine():
+    """One engine for all tests here; the one that kills it starts it again."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = LocalEngine(pipeline=STUB)
+        patch.setenv("SYNCAM_CONFIG_DIR", made.environment["SYNCAM_CONFIG_DIR"])
+        made.start()
+        yield made
+        made.close()
 
 
 @pytest.fixture
