@@ -125,13 +125,14 @@ def test_bad_fields(unreal):
         ({"prompt": " "}, "prompt.empty"), ({"seed": "x"}, "panel.number"),
         ({"steps": "1.5"}, "panel.number"), ({"mode": "dream"}, "panel.mode"),
         ({"take": " "}, "panel.take"), ({"first_frame": "a"}, "panel.number"),
+        ({"distance_m": "far"}, "panel.number"), ({"distance_m": "-1"}, "panel.number"),
     ):  # fmt: skip
         fields = PanelFields(**{"prompt": "a fox", **change})
         with pytest.raises(SynCamError) as caught:
             request_making.check_fields(fields)
         assert caught.value.code == code
-    fields = PanelFields.from_dict({"prompt": 7, "seed": "3", "nonsense": 1, "distance_m": 2.0})
-    assert (fields.prompt, fields.seed, fields.distance_m) == ("", "3", 2.0)
+    fields = PanelFields.from_dict({"prompt": 7, "seed": "3", "nonsense": 1, "distance_m": "2.0"})
+    assert (fields.prompt, fields.seed, fields.distance_m) == ("", "3", "2.0")
 
 
 def test_start_is_one_instance_and_stop_is_complete(unreal, editor, tmp_path):

@@ -77,6 +77,8 @@ ITEMS: tuple[Item, ...] = (
     *_line("Take", "Take", "take"),
     *_choice("Fit", "Cameras of another aspect", "fit_rule", ("crop", "letterbox")),
     *_choice("Style", "Show the clips on", "style", ("plane", "media plate")),
+    *_line("Distance", "Metres from a camera to its plane", "distance_m"),
+    *_choice("Tracks", "Media Tracks in the open sequence", "media_tracks", ("no", "yes")),
     *_button("Generate", "Generate", "generate", "can_generate"),
     Item(kind="ProgressBar", name="Progress", shows="progress"),
     Item(kind="TextBlock", name="StatusText", shows="status"),

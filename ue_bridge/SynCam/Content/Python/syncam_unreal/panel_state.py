@@ -32,9 +32,11 @@ class PanelFields:
     """"" is the engine's default."""
     take: str = "Take1"
     fit_rule: str = "crop"
-    distance_m: float = 1.0
+    distance_m: str = "1"
+    """How far ahead of its camera a plane stands."""
     style: str = "plane"
-    media_track: bool = False
+    media_tracks: str = "no"
+    """yes: also put the clips into the open sequence as Media Tracks."""
     first_frame: str = ""
     """Display frame of the first picture; "" is the sequence's start."""
     endpoint: str = ""

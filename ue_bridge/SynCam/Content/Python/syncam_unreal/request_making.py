@@ -64,11 +64,29 @@ def whole_number(text: str, what: str) -> int | None:
         ) from None
 
 
+def distance_of(fields: PanelFields) -> float:
+    """Return the planes' distance in metres. Raises SynCamError "panel.number"."""
+    try:
+        distance = float(fields.distance_m)
+    except ValueError:
+        distance = 0.0
+    if not 0.0 < distance < 10_000.0:
+        raise SynCamError(
+            "panel.number",
+            f"The distance of the planes is {fields.distance_m!r}; it must be metres above zero.",
+            value=fields.distance_m,
+            nearest=1.0,
+            fix="Use 1",
+        )
+    return distance
+
+
 def check_fields(fields: PanelFields) -> None:
     """Raise SynCamError for fields that no job can be made of."""
     whole_number(fields.seed, "seed")
     whole_number(fields.steps, "steps")
     whole_number(fields.first_frame, "first frame")
+    distance_of(fields)
     if not fields.prompt.strip():
         raise SynCamError(
             "prompt.empty",

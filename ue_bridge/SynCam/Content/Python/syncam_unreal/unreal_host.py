@@ -101,9 +101,9 @@ class UnrealHost:
                 for clip in job.clips
             ],
             fit_rule=job.fit_rule,
-            distance_m=fields.distance_m,
+            distance_m=request_making.distance_of(fields),
             style=fields.style,
-            media_track=fields.media_track,
+            media_track=fields.media_tracks == "yes",
             first_frame=job.first_frame,
         )
         # The take's players let go of the old files before the new ones are opened.
