@@ -207,6 +207,13 @@ def test_media_tracks_follow_the_sequence(unreal, editor, tmp_path):
     assert section.media_source.file_path.endswith("ffff0000.mp4")
 
 
+def test_media_tracks_without_a_sequence_are_refused_first(unreal, editor, tmp_path):
+    place_two(unreal)
+    with pytest.raises(SynCamError, match="no Level Sequence is open"):
+        show(unreal, tmp_path, media_track=True)
+    assert editor.assets == {}
+
+
 def test_plates_follow_their_camera(unreal, tmp_path):
     place_two(unreal)
     _, shown, _ = show(unreal, tmp_path)

@@ -81,14 +81,15 @@ def show_take(take: Take, shown: Shown) -> Iterator[float]:
             value="MediaPlate",
             fix="Enable Media Plate, or show the clips on planes",
         )
+    sequence = sequence_for_tracks() if take.media_track else None
     maker = AssetMaker()
     cameras = {camera.name: camera for camera in take.rig.cameras}
     try:
         for index, clip in enumerate(take.clips):
             _show_clip(maker, take, cameras[clip.camera], clip, shown)
             yield (index + 1) / len(take.clips)
-        if take.media_track:
-            _add_media_tracks(maker, take, shown)
+        if sequence is not None:
+            _add_media_tracks(maker, take, shown, sequence)
     except BaseException:
         maker.undo()
         raise
@@ -219,8 +220,8 @@ def _follow_camera(plate: unreal.Actor, actors: list[unreal.Actor], name: str) -
         plate.attach_to_actor(named[0], "", keep, keep, keep)
 
 
-def _add_media_tracks(maker: AssetMaker, take: Take, shown: Shown) -> None:
-    """Put a Media Track for each clip into the open sequence: Sequencer's time drives it."""
+def sequence_for_tracks() -> unreal.LevelSequence:
+    """Return the open sequence. Raises SynCamError where Media Tracks cannot be added to one."""
     sequence = unreal.LevelSequenceEditorBlueprintLibrary.get_current_level_sequence()
     if sequence is None or not hasattr(unreal, "MovieSceneMediaTrack"):
         missing = "no Level Sequence is open" if sequence is None else "Media Compositing is off"
@@ -229,6 +230,13 @@ def _add_media_tracks(maker: AssetMaker, take: Take, shown: Shown) -> None:
             f"Media Tracks cannot be added: {missing}.",
             fix="Open a sequence and enable the plugin Media Compositing",
         )
+    return sequence
+
+
+def _add_media_tracks(
+    maker: AssetMaker, take: Take, shown: Shown, sequence: unreal.LevelSequence
+) -> None:
+    """Put a Media Track for each clip into the sequence: Sequencer's time drives it."""
     rate = sequence.get_display_rate()
     for clip in take.clips:
         label = f"SynCam {take.name} {clip.camera}"
