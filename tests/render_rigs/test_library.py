@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A studio's own subjects and places in place of ours; bad files are named and left out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from render_rigs import assets
+from syncam_engine.cli import main
+
+HERE = __file__.rsplit("/", 1)[0]
+
+
+@pytest.fixture(scope="module")
+def library(in_blender, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library") / "mine"
+    in_blender(f"{HERE}/make_library.py", str(folder))
+    return folder
+
+
+def test_the_manifest_names_what_it_leaves_out(library):
+    good, bad = assets.read_manifest(str(library), "assets.json")
+    assert [e.file for e in good] == ["nodder.glb", "nodder.blend", "broken.glb"]
+    assert bad == ["missing.fbx skipped: there is no such file"]
+    held, _ = assets.read_manifest(str(library), "assets.json", split="test")
+    assert [e.caption for e in held] == ["held out"]
+    with pytest.raises(assets.AssetError, match="is no manifest"):
+        assets.read_manifest(str(library), "nodder.glb")
+
+
+def test_axes_turn_to_forward_x_up_z():
+    turn = assets.Entry(file="a.glb", up="Y", forward="-Z").turn()
+    assert np.allclose(turn @ (0, 0, -1), (1, 0, 0))
+    assert np.allclose(turn @ (0, 1, 0), (0, 0, 1))
+    assert np.isclose(np.linalg.det(turn), 1)
+
+
+def test_a_set_of_the_users_own(library, tmp_path, capsys):
+    out = tmp_path / "own"
+    code = main(["render", "--fast", "--scenes", "2", "--cameras", "2", "--frames", "3", "--out",
+                 str(out), "--samples", "1", "--assets", str(library), "--locations", str(library),
+                 "--passes", "mask,depth", "--device", "cpu", "--seed", "3"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert "missing.fbx skipped" in said.out
+    for number in (1, 2):
+        folder = out / f"train/f24_aperture5/scene{number}"
+        scene = json.loads((folder / "scene.json").read_text())
+        assert scene["caption"].startswith("a red nodder walks across a test yard")
+        subject = scene["subjects"][0]
+        assert subject["details"] in ("nodder.glb", "nodder.blend")
+        assert 1.4 < subject["height_m"] < 1.9  # 3 units at 0.5, nodding
+        for k, camera in enumerate(scene["cameras"], 1):
+            mask = np.load(folder / "mask" / f"cam{k:02d}.npy")
+            assert 0.005 < (mask == 1).mean() < 0.6, camera["name"]
