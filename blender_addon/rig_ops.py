@@ -135,7 +135,7 @@ class SYNCAM_OT_rig_add(bpy.types.Operator):
         ),
     )
     count: IntProperty(name="Cameras", default=4, min=1, max=32)
-    radius: FloatProperty(name="Radius", default=6.0, min=0.01, subtype="DISTANCE")
+    radius: FloatProperty(name="Radius", default=5.0, min=0.01, subtype="DISTANCE")
     elevation: FloatProperty(
         name="Elevation", default=math.radians(15), min=0, max=math.radians(89), subtype="ANGLE"
     )
@@ -143,7 +143,7 @@ class SYNCAM_OT_rig_add(bpy.types.Operator):
     azimuth: FloatProperty(name="Azimuth", default=math.radians(-90), subtype="ANGLE")
     hfov: FloatProperty(
         name="Field of View",
-        default=math.radians(53.1),
+        default=math.radians(52.67),
         min=math.radians(5),
         max=math.radians(150),
         subtype="ANGLE",

@@ -17,13 +17,26 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
-PROMPT = "a man in a red shirt walking and a brown dog walking in a plaza on a sunny day"
+PROMPT = "a man in a red shirt walks across a cobbled plaza with a brown dog, noon"
+
+
+def keep_stdout() -> TextIO:
+    """Return the terminal; what Blender itself prints goes nowhere from here on."""
+    terminal = os.fdopen(os.dup(1), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return terminal
+
+
+TERMINAL = keep_stdout()
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    TERMINAL.write(f"{text}\n")
 
 
 def wait_until_loaded(state) -> float:
@@ -51,7 +64,7 @@ def run_mode(bpy, state, args: argparse.Namespace, mode: str, folder: Path) -> d
     bpy.ops.wm.open_mainfile(filepath=str(ROOT / "examples" / "plaza.blend"))
     blend = folder / "plaza.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(blend), compress=True)
-    say(f"{mode}: generating from {len(bpy.context.scene.syncam.rig) or 4} cameras ...")
+    say(f"{mode}: generating from the scene's cameras ...")
     engine_start_s = wait_until_loaded(state)
     known = set(state.records)
     try:
@@ -60,6 +73,8 @@ def run_mode(bpy, state, args: argparse.Namespace, mode: str, folder: Path) -> d
         # Blender turns a reported error into this; the sentence is the add-on's.
         raise SystemExit(f"demo: {str(error).removeprefix('Error: ').strip()}") from None
     record = next(r for job_id, r in state.records.items() if job_id not in known)
+    for notice in record.notices:
+        say(f"  note: {notice}")
     clips = []
     for clip in record.clips:
         target = folder / Path(clip["local"]).name

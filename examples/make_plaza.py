@@ -22,8 +22,8 @@ import plaza_figures as figures
 import plaza_parts as parts
 
 SUBJECT = Vector((0.0, 0.0, 0.9))
-FRAMES = (1, 49)
-FPS = 24
+FRAMES = (1, 65)
+FPS = 30
 
 
 def collection(name: str) -> bpy.types.Collection:
@@ -179,7 +179,7 @@ def build_cameras(hfov_deg: float) -> None:
         return thing
 
     wide = camera("Wide")
-    wide.matrix_world = look_at(on_hemisphere(6.4, -88, 14), SUBJECT)
+    wide.matrix_world = look_at(on_hemisphere(5.2, -88, 14), SUBJECT)
     bpy.context.scene.camera = wide
 
     target = bpy.data.objects.new("Look here", None)
@@ -193,18 +193,18 @@ def build_cameras(hfov_deg: float) -> None:
     tracked = camera("Tracked")
     tracked.parent = crane
     bpy.context.view_layer.update()
-    tracked.location = crane.matrix_world.inverted() @ on_hemisphere(5.6, -58, 24)
+    tracked.location = crane.matrix_world.inverted() @ on_hemisphere(4.7, -58, 24)
     track = tracked.constraints.new("TRACK_TO")
     track.target, track.track_axis, track.up_axis = target, "TRACK_NEGATIVE_Z", "UP_Y"
 
     rolled = camera("Rolled")
-    rolled.matrix_world = look_at(on_hemisphere(6.8, -118, 12), SUBJECT, 90)
+    rolled.matrix_world = look_at(on_hemisphere(5.1, -118, 12), SUBJECT, 90)
     rolled.data.shift_x, rolled.data.shift_y = 0.06, -0.04
 
     dolly = camera("Dolly")
     for frame in range(FRAMES[0], FRAMES[1] + 1, 8):
         share = (frame - FRAMES[0]) / (FRAMES[1] - FRAMES[0])
-        dolly.matrix_world = look_at(on_hemisphere(5.4 - 0.5 * share, -38 + 26 * share, 9), SUBJECT)
+        dolly.matrix_world = look_at(on_hemisphere(4.9 - 0.5 * share, -38 + 26 * share, 9), SUBJECT)
         dolly.keyframe_insert("location", frame=frame)
         dolly.keyframe_insert("rotation_euler", frame=frame)
 
@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("plaza.blend"))
     parser.add_argument("--stills", type=Path, help="also render a picture of each camera there")
     parser.add_argument(
-        "--hfov", type=float, default=53.1, help="horizontal field of view, degrees"
+        "--hfov", type=float, default=52.67, help="horizontal field of view, degrees"
     )
     args = parser.parse_args()
     build(args.hfov)

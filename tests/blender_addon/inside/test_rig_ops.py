@@ -70,7 +70,7 @@ def test_new_rigs_stand_around_the_selection(scene, shape):
         else:
             assert (u, v) == pytest.approx((160, 96), abs=0.05)
             assert 4 <= depth <= 6
-        assert camera.fov_x_deg() == pytest.approx(53.1, abs=0.01)
+        assert camera.fov_x_deg() == pytest.approx(52.67, abs=0.01)
     assert scene.syncam.anchor in used
 
 
