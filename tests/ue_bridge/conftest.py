@@ -33,34 +33,3 @@ def unreal(request, tmp_path):
 @pytest.fixture
 def editor(unreal):
     return unreal._editor
-
-
-def place_camera(unreal, label, location=(0.0, 0.0, 0.0), rotation=(0.0, 0.0, 0.0), **lens):
-    """Put a cine camera into the level; `rotation` is roll, pitch, yaw in degrees.
-
-    `lens`: focal_mm, width_mm, height_mm, offset_x_mm, offset_y_mm, squeeze, crop.
-    """
-    roll, pitch, yaw = rotation
-    actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    actor = actors.spawn_actor_from_class(
-        unreal.CineCameraActor,
-        unreal.Vector(*location),
-        unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw),
-    )
-    actor.set_actor_label(label)
-    camera = actor.get_cine_camera_component()
-    film = camera.filmback
-    film.sensor_width = lens.get("width_mm", film.sensor_width)
-    film.sensor_height = lens.get("height_mm", film.sensor_height)
-    if "offset_x_mm" in lens:
-        film.sensor_horizontal_offset = lens["offset_x_mm"]
-        film.sensor_vertical_offset = lens["offset_y_mm"]
-    camera.set_editor_property("filmback", film)
-    glass = camera.lens_settings
-    glass.squeeze_factor = lens.get("squeeze", 1.0)
-    camera.set_editor_property("lens_settings", glass)
-    crop = camera.crop_settings
-    crop.aspect_ratio = lens.get("crop", 0.0)
-    camera.set_editor_property("crop_settings", crop)
-    camera.set_editor_property("current_focal_length", lens.get("focal_mm", 35.0))
-    return actor

@@ -7,7 +7,7 @@ import math
 import random
 
 import pytest
-from conftest import place_camera
+from unreal_scenes import place_camera
 
 from syncam_engine.link.errors import SynCamError
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import place_camera
-from test_sequences import make_sequence, move
+from unreal_scenes import make_sequence, move, place_camera
 
 import syncam_engine.weights
 from syncam_engine.media.read import read_clip

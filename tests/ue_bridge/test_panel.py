@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import place_camera
+from unreal_scenes import place_camera
 
 
 def start(tmp_path, **options):
@@ -224,7 +224,7 @@ def test_settings_survive_and_damaged_ones_do_not_matter(unreal, editor, tmp_pat
 def test_init_unreal_starts_on_the_first_frame(unreal, editor, tmp_path, monkeypatch):
     import runpy
 
-    from conftest import BRIDGE
+    from unreal_scenes import BRIDGE
 
     monkeypatch.setenv("SYNCAM_STATE_DIR", str(tmp_path / "engine"))
     monkeypatch.delenv("SYNCAM_UNREAL_HEADLESS", raising=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from conftest import place_camera
+from unreal_scenes import place_camera
 
 from syncam_engine.link.errors import SynCamError
 
@@ -193,7 +193,7 @@ def test_media_plates_play_on_their_own_player(unreal, editor, tmp_path):
 
 
 def test_media_tracks_follow_the_sequence(unreal, editor, tmp_path):
-    from test_sequences import make_sequence
+    from unreal_scenes import make_sequence
 
     place_two(unreal)
     sequence = make_sequence(unreal, editor)

@@ -6,31 +6,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from conftest import place_camera
+from unreal_scenes import make_sequence, move, place_camera
 
 from syncam_engine.link.errors import SynCamError
-
-
-def make_sequence(unreal, editor, name="Shot", end=90, rate=30):
-    from stand_in.assets import add_asset
-
-    sequence = add_asset(editor, "LevelSequence", f"/Game/Cine/{name}")
-    sequence.set_display_rate(unreal.FrameRate(rate, 1))
-    sequence.set_playback_start(0)
-    sequence.set_playback_end(end)
-    return sequence
-
-
-def move(unreal, binding, start, end, frames):
-    """Key a linear move of Location.X and a turn of Rotation.Z."""
-    track = binding.add_track(unreal.MovieScene3DTransformTrack)
-    section = track.add_section()
-    section.set_range(0, 10000)
-    channels = {str(c.channel_name): c for c in section.get_all_channels()}
-    for name, values in (("Location.X", (start, end)), ("Rotation.Z", (0.0, 90.0))):
-        for frame, value in zip((0, frames), values, strict=True):
-            channels[name].add_key(unreal.FrameNumber(frame), value)
-    return channels
 
 
 def open_(unreal, sequence):
