@@ -191,6 +191,26 @@ def test_a_fault_of_its_own_stops_it_and_not_the_editor(unreal, editor, plugin, 
     assert "ZeroDivisionError" in editor.errors()[0]
 
 
+def test_an_error_of_the_editor_ends_the_action_only(unreal, editor, plugin, monkeypatch):
+    """An action that the editor fails with its own exception is said; the bridge goes on."""
+    from syncam_unreal import unreal_host
+
+    def fails(*_args, **_options):
+        raise RuntimeError("the editor said no")
+
+    monkeypatch.setattr(unreal_host, "find_cameras", fails)
+    plugin.controller.fields.source = "all"
+    plugin.controller.refresh_cameras()
+    assert plugin.controller.status == "RuntimeError: the editor said no."
+    assert "Traceback" in editor.errors()[0]
+    assert len(editor.dialogs) == 1
+    monkeypatch.undo()
+    place_camera(unreal, "camA")
+    plugin.controller.refresh_cameras()
+    editor.tick()
+    assert plugin.controller.cameras == ["camA"]
+
+
 def test_a_map_change_forgets_the_old_level(unreal, editor, plugin):
     place_camera(unreal, "camA")
     plugin.controller.fields.source = "all"

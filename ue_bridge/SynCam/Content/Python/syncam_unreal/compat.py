@@ -14,6 +14,7 @@ REQUIRED = {
     "LevelSequenceEditorBlueprintLibrary": "Level Sequence Editor",
     "MovieSceneScriptingDoubleChannel": "Sequencer Scripting",
     "EditorAssetLibrary": "Editor Scripting Utilities",
+    "MediaPlayerFactoryNew": "Media Player Editor",
 }
 """A name of each plugin that the bridge cannot do without, and what the Plugins window calls it."""
 

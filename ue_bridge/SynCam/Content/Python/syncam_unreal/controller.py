@@ -7,6 +7,7 @@ client, a few frames of reading, or one clip of showing. Nothing blocks.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -343,7 +344,8 @@ class Controller:
 
 
 class _Told:
-    """Turns SynCamError into what the user reads; every other exception passes on."""
+    """Ends an action that failed, in words: SynCamError as it is, whatever else the editor raised
+    with its traceback in the log. The bridge goes on."""
 
     def __init__(self, controller: Controller, title: str) -> None:
         self.controller, self.title = controller, title
@@ -351,10 +353,14 @@ class _Told:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, _trace: Any) -> bool:
-        if not isinstance(error, SynCamError):
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if not isinstance(error, Exception):
             return False
         if self.title in (NOT_SENT, NOT_WRITTEN):
             self.controller._stop_reading()
+        if not isinstance(error, SynCamError):
+            text = "".join(traceback.format_exception(kind, error, trace))
+            self.controller.host.log("error", text)
+            error = SynCamError("panel.unexpected", f"{kind.__name__}: {error}.".replace("..", "."))
         self.controller._report(self.title, error)
         return True
