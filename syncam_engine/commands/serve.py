@@ -40,6 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--hang-s", type=float, default=30.0, help="a worker silent for so long is replaced")
     add("--stall-s", type=float, default=900.0, help="so is one without a step for so long")
     add("--max-deaths", type=int, default=2, help="give a job up when the worker died so often")
+    add(
+        "--exit-when-idle",
+        type=float,
+        metavar="SECONDS",
+        help="end after so long without a client and without a job",
+    )
     add("--cluster", metavar="auto|ADDRESS", help="run workers on a Ray cluster")
     add("--cluster-workers", type=int, default=1, help="how many there, one for each GPU or node")
     add(
@@ -92,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         bind=args.bind,
         metrics_port=args.metrics_port,
+        exit_when_idle_s=args.exit_when_idle,
     )
     serve(config)
     return 0

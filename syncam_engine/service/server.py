@@ -38,6 +38,7 @@ from .supervisor import Supervisor, WorkerPlan
 LOG = logging.getLogger("syncam.server")
 INPUTS_KEPT_S = 7 * 86400.0
 SWEEP_S = 5.0
+CLIENT_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class ServeConfig:
     bind: str = ""
     """A remote address to listen on as well, `tcp://HOST:PORT`; always with CURVE."""
     metrics_port: int = 0
+    exit_when_idle_s: float | None = None
+    """End by itself after so long without a client and without a job; None never."""
 
 
 class Server:
@@ -92,6 +95,7 @@ class Server:
         self.engine.client_count = lambda: sum(len(hub.sessions) for hub in self.hubs)
         self.engine.address = self.hubs[0].address
         self._stopping = False
+        self._used_s = time.monotonic()
         self._metrics: Any = None
 
     def run(self) -> None:
@@ -114,6 +118,7 @@ class Server:
             self._safely(self.workers.hear)
             self._safely(self.workers.tick)
             self._safely(self.engine.tick)
+            self._safely(self._end_when_idle)
             if time.monotonic() >= next_sweep_s:
                 next_sweep_s = time.monotonic() + SWEEP_S
                 self._safely(self._sweep)
@@ -138,6 +143,18 @@ class Server:
         self._inputs.sweep(used, INPUTS_KEPT_S)
         if self._metrics is not None:
             self._metrics.refresh()
+
+    def _end_when_idle(self) -> None:
+        now_s, limit_s = time.monotonic(), self._config.exit_when_idle_s
+        if limit_s is None:
+            return
+        # A client that lives says something each second; one that is gone is forgotten later.
+        heard = [s.heard_s for hub in self.hubs for s in hub.sessions.values()]
+        if self.engine.jobs:
+            self._used_s = now_s
+        if now_s - max([self._used_s, *heard]) > limit_s + CLIENT_PAUSE_S:
+            LOG.info("nobody has used the engine for %g s", limit_s)
+            self.stop()
 
     def _safely(self, work: Callable[[], Any]) -> None:
         try:

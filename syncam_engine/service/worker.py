@@ -341,7 +341,7 @@ def main() -> None:
     _die_with_the_parent()
     threading.Thread(target=_leave_with_the_server, name="stdin", daemon=True).start()
     if hasattr(os, "nice"):
-        os.nice(5)  # the server, and the artist's own programs, come first
+        os.nice(2)  # the server, and the artist's own programs, come first
     Worker(settings, Talk(settings)).main()
 
 

@@ -22,7 +22,7 @@ from .test_engine import answer, reach_step, run
 
 
 def slow(**changes):
-    return sample_request(2, **{"prompt": "slowly sleep=0.12", "steps": 8, **changes})
+    return sample_request(2, **{"prompt": "slowly sleep=0.2", "steps": 8, **changes})
 
 
 def digests(done):
@@ -43,10 +43,10 @@ def test_worker_killed_runs_again_to_the_same_clip(make_engine):
     engine = make_engine()
     client = engine.client()
     undisturbed, _ = run(client, slow())
-    request = slow()
+    request, worker = slow(), engine.worker_pid()
     client.submit(request)
-    reach_step(client, request.job_id, 3)
-    os.kill(engine.worker_pid(), signal.SIGKILL)
+    reach_step(client, request.job_id, 2)
+    os.kill(worker, signal.SIGKILL)
     ends, events = follow(client, [request.job_id])
     assert digests(ends[request.job_id]) == digests(undisturbed)
     assert {e.attempt for e in events if isinstance(e, Phase)} == {2}
@@ -59,10 +59,10 @@ def test_server_killed_and_started_again(make_engine):
     first, _ = run(client, slow(seed=1))
     kept = digests(first)
     running, waiting = slow(seed=2), [sample_request(1, seed=k) for k in range(3)]
+    worker = engine.worker_pid()
     for request in (running, *waiting):
         client.submit(request)
-    reach_step(client, running.job_id, 2)
-    worker = engine.worker_pid()
+    reach_step(client, running.job_id, 1)
     engine.kill()
     wait_until(lambda: any(isinstance(e, Lost) for e in client.wait(0.1)), 20, "no Lost")
     assert client.state == "lost"
@@ -81,7 +81,7 @@ def test_server_killed_and_started_again(make_engine):
 def test_everything_killed_at_once(make_engine):
     engine = make_engine()
     owner = "a" * 32
-    request = slow(seed=5)
+    request, worker = slow(seed=5), engine.worker_pid()
     script = (
         "import sys, msgspec; from pathlib import Path\n"
         "from syncam_engine.link.client import EngineClient\n"
@@ -103,7 +103,6 @@ def test_everything_killed_at_once(make_engine):
     host.stdin.write(msgspec.json.encode(request))
     host.stdin.close()
     assert host.stdout.readline() == b"queued\n"
-    worker = engine.worker_pid()
     for pid in (host.pid, worker, engine.process.pid):
         if pid:
             os.kill(pid, signal.SIGKILL)
@@ -220,6 +219,7 @@ def test_damaged_database_is_mended_from_the_folders(make_engine, damage):
     for request in waiting:
         client.submit(request)
     reach_step(client, waiting[0].job_id, 1)
+    assert engine.process.poll() is None
     engine.kill()
     damage(engine.state_dir / "jobs.sqlite")
     engine.start()
@@ -319,3 +319,36 @@ def test_failed_is_kept_over_a_restart(make_engine):
     ends, _ = follow(client, [failed.job_id])
     assert isinstance(ends[failed.job_id], Failed)
     assert ends[failed.job_id].error == failed.error
+
+
+def test_engine_that_nobody_uses_ends_when_it_was_told_to(make_engine):
+    engine = make_engine("--exit-when-idle", "1")
+    client = engine.client()
+    assert isinstance(run(client, sample_request(2))[0], Done)
+    client.wait(2.0)
+    assert engine.process.poll() is None  # a client is there
+    client.close()
+    assert engine.process.wait(90) == 0
+    assert engine.info() == {}
+
+
+def test_clock_that_jumps_moves_nothing(tmp_path, monkeypatch):
+    """Times of day are for people: neither order nor waiting depends on them."""
+    import time
+
+    from syncam_engine.service.store import Store
+
+    from .test_parts import make_job
+
+    store = Store(tmp_path / "s")
+    jobs = []
+    for place, moment in ((1.0, 2e9), (2.0, 5.0), (3.0, 1e12)):
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        jobs.append(make_job(place=place))
+        store.add(jobs[-1])
+    store.close()
+    again = Store(tmp_path / "s")
+    from syncam_engine.service.fairness import fair_order
+
+    assert fair_order(again.open_jobs(), {}) == [job.id for job in jobs]
+    again.close()
