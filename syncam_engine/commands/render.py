@@ -70,10 +70,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     spec = read_job(args) if args.job else job_spec(args)
-    if spec["engine"] == "unreal":
-        return unreal_rigs.render(spec, args)
     if args.collect:
         return 0 if render_manifest.write(Path(spec["out"]), spec) else 1
+    if spec["engine"] == "unreal":
+        return unreal_rigs.render(spec, args)
     if args.unit:
         return 0 if RenderRun(spec).alone(args.unit - 1) else 1
     if args.openjd:

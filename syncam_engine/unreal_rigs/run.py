@@ -88,6 +88,14 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
     )
     content = library.read_library(args.unreal_library)
     check_spec(spec)
+    for name in ("cluster", "openjd", "unit"):
+        if getattr(args, name, None):
+            raise SynCamError(
+                "unreal.option",
+                f"--{name} is for Blender's scenes; give --only to split Unreal's over machines.",
+                value=name,
+                fix=f"Leave --{name} out",
+            )
     first, last = getattr(args, "only", None) or (1, spec["scenes"])
     failed = []
     for number in range(first - 1, last):

@@ -416,6 +416,9 @@ def test_what_unreal_cannot_is_refused_before_it_starts(farm, name, value):
     spec, args = farm()
     with pytest.raises(SynCamError, match=name):
         run.render({**spec, name: value}, args)
+    args.cluster = "auto"
+    with pytest.raises(SynCamError, match="--cluster"):
+        run.render(spec, args)
     assert run.check_spec({"passes": ("rgb",), "packed": False, "camera_motion": "static"}) is None
 
 

@@ -257,6 +257,12 @@ def panel_field_names():
     return PanelFields().to_dict()
 
 
+def test_the_bridge_imports_the_link_package_and_nothing_else_of_the_engine():
+    for file in FILES:
+        for name in re.findall(r"(?:from|import) (syncam_engine[\w.]*)", file.read_text("utf-8")):
+            assert name.startswith("syncam_engine.link"), f"{file.name}: {name}"
+
+
 def test_unreal_is_imported_at_the_edge_only():
     """The controller, the requests, conventions, lens, plates and layout know no `unreal`."""
     folder = BRIDGE / "SynCam/Content/Python/syncam_unreal"
