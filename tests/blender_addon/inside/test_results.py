@@ -14,7 +14,7 @@ from blender_addon import plates, results, settings
 
 from .conftest import tick_until
 
-RUN = {"prompt": "a test pattern", "steps": 2, "frames": 5}
+RUN = {"prompt": "a test pattern", "steps": 2, "frames": 5, "frame_step": 3}
 
 
 def plates_of(scene):
@@ -146,7 +146,7 @@ def test_every_target_gets_each_cameras_own_clip(plaza):
         assert plaza.objects[name].data.show_background_images
     assert wall.active_material.node_tree.nodes["SynCam"].image[plates.KEY] == "Dolly"
     edit = next(s for s in bpy.data.scenes if s.get("syncam_edit"))
-    assert edit.render.fps == 8
+    assert edit.render.fps == 10
     strips = results.compat.strips_of(edit.sequence_editor)
     movies = [s for s in strips if s.type == "MOVIE"]
     assert sorted(s.name for s in movies) == ["Dolly", "Rolled", "Tracked", "Wide"]

@@ -85,7 +85,7 @@ def test_rig_file_goes_out_and_in(plaza, tmp_path):
     bpy.ops.wm.read_homefile(use_empty=True)
     scene = bpy.context.scene
     scene.render.resolution_x, scene.render.resolution_y = 1280, 768
-    scene.render.fps, scene.syncam.frame_step = 24, 3
+    scene.render.fps, scene.syncam.frame_step = 30, 3
     assert bpy.ops.syncam.rig_import(filepath=str(path)) == {"FINISHED"}
     back = cameras.read_rig(
         scene,
@@ -116,8 +116,11 @@ def test_bad_rig_file_is_one_sentence(scene, tmp_path):
 
 
 def test_fix_buttons_mend_what_they_name(scene, state):
-    told(state)
-    bpy.ops.syncam.rig_add(shape="ARC", count=4, radius=6, span=math.radians(50))
+    envelope = told(state)
+    scene.syncam.steps = 10
+    bpy.ops.syncam.rig_add(
+        shape="ARC", count=4, radius=sum(envelope.distance_m) / 2, span=math.radians(50)
+    )
     things = settings.used_cameras(scene)
     things[0].data.lens = 150
     things[3].location *= 4
@@ -132,9 +135,9 @@ def test_fix_buttons_mend_what_they_name(scene, state):
         bpy.context.view_layer.update()
     checks.refresh(scene)
     assert not [i for i in checks.findings(scene).issues if i.code in found]
-    assert scene.syncam.frames == 17
+    assert scene.syncam.frames in envelope.frames
     rig = cameras.read_rig(scene, bpy.context.view_layer, things)
-    assert rig.cameras[0].fov_x_deg() == pytest.approx(40, abs=0.05)
+    assert rig.cameras[0].fov_x_deg() == pytest.approx(envelope.hfov_deg[0], abs=0.05)
 
 
 def test_too_many_cameras_keeps_those_near_the_anchor(scene, state):
