@@ -33,9 +33,9 @@ class PreviewScore:
     """Reference mode: share of views nearest to their own camera's truth among all cameras."""
     retrieval_text: float
     retrieval_chance: float
-    time_alignment: float
-    """Reference mode: share of moments nearest to their own moment."""
-    time_alignment_codec: float
+    time_alignment: float | None
+    """Reference mode: share of moments nearest to their own moment; None without motion."""
+    time_alignment_codec: float | None
     """The same for the true clips after the autoencoder: the highest that can be reached."""
     time_chance: float
     psnr_reference_db: float
@@ -53,6 +53,10 @@ class PreviewScore:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(what, score, beside it) for a table."""
+        time = ("time alignment, reference mode", "not measured", "the clips do not move")
+        if self.time_alignment is not None:
+            beside = f"chance {self.time_chance:.2f}, codec {self.time_alignment_codec:.2f}"
+            time = (time[0], f"{self.time_alignment:.2f}", f"{beside}, gate 0.6")
         return [
             (
                 "camera retrieval, reference mode",
@@ -64,11 +68,7 @@ class PreviewScore:
                 f"{self.retrieval_text:.2f}",
                 f"chance {self.retrieval_chance:.3f}",
             ),
-            (
-                "time alignment, reference mode",
-                f"{self.time_alignment:.2f}",
-                f"chance {self.time_chance:.2f}, codec {self.time_alignment_codec:.2f}, gate 0.6",
-            ),
+            time,
             (
                 "PSNR, reference mode",
                 f"{self.psnr_reference_db:.2f} dB",
@@ -178,5 +178,5 @@ def _moments(frames: int) -> list[int]:
     return list(range(0, frames, 4))
 
 
-def _share(hits: list[bool]) -> float:
-    return float(np.mean(hits)) if hits else float("nan")
+def _share(hits: list[bool]) -> float | None:
+    return float(np.mean(hits)) if hits else None

@@ -96,6 +96,19 @@ def test_a_perfect_model_scores_one_and_a_copying_one_chance(held_out):
     assert worst.psnr_reference_db == pytest.approx(worst.psnr_copy_db)
 
 
+def test_stills_have_no_time_alignment():
+    source = BoxSource(scenes=2, cameras=6, frames=1)
+    index_of = {scene.key: i for i, scene in enumerate(source.scenes)}
+
+    def perfect(scene, cameras, prompt, seed, reference):
+        return source.read_pictures(index_of[scene.key], cameras, [0])
+
+    score = evaluate_preview(source, perfect, lambda clips: clips, scenes=2, frames=1)
+    assert score.retrieval_text == 1.0
+    assert score.time_alignment is None
+    assert ("time alignment, reference mode", "not measured") in [r[:2] for r in score.rows()]
+
+
 def test_scenes_with_too_few_cameras_are_refused():
     source = BoxSource(scenes=1, cameras=4)
     with pytest.raises(ValueError, match="no scene of more than 4 cameras"):
