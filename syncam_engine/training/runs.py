@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from syncam_engine.data.scene import Scene
 from syncam_engine.data.sources import open_source
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.loading import write_package
+from syncam_engine.model.presets import WEIGHTS_DIR
 from syncam_engine.model.preview_vocabulary import Vocabulary
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.autoencoder import AutoencoderTask, set_latent_scale
@@ -145,7 +147,12 @@ def _export_multiview(
     task = MultiViewTask(config, [], Vocabulary.from_captions([], keep=tuple(state.words)))
     net = task.build()
     net.load_state_dict(tensors)
-    write_package(target, task.preset, net.transformer, torch.float16)
+    preset = task.preset
+    if target.resolve() != (WEIGHTS_DIR / preset.source.base).resolve():
+        # Anywhere but in the package the preset must name its own folder, or it would be read
+        # with the package's weights.
+        preset = replace(preset, source=replace(preset.source, base=str(target.resolve())))
+    write_package(target, preset, net.transformer, torch.float16)
     net.text_encoder.save(target)
     if task.autoencoder is not None:
         task.autoencoder.save(target)

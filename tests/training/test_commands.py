@@ -102,7 +102,8 @@ def test_exported_preset_makes_clips(trained):
     preset = json.loads((trained / "preset" / "preset.json").read_text())
     assert preset["fps"] == 11
     assert preset["envelope"]["distance_m"] == [1.0, 2.0]
-    preset["source"]["base"] = str(trained / "preset")
+    # Outside the package the preset names its own folder, not the package's weights.
+    assert preset["source"]["base"] == str((trained / "preset").resolve())
     preset["name"] = "test"
     path = trained / "preset" / "preset.json"
     path.write_text(json.dumps(preset))
