@@ -25,7 +25,7 @@ MODULES = (
     "preferences",
     "settings",
     "thumbs",
-    "session",
+    "heartbeat",
     "checks",
     "generate_ops",
     "engine_ops",
@@ -33,6 +33,8 @@ MODULES = (
     "result_ops",
     "presets",
     "panel_ui",
+    "rig_ui",
+    "results_ui",
 )
 """Modules with `register` and `unregister`, in the order of registering."""
 

@@ -19,7 +19,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
 
-from . import cameras, job_request, lens, rig_math, session, settings
+from . import cameras, heartbeat, job_request, lens, rig_math, session, settings
 
 LOOK_EVERY_S = 0.4
 
@@ -236,7 +236,7 @@ def _watch() -> float:
     from . import plates
 
     plates.keep_unaltered(scene)
-    session.redraw()
+    heartbeat.redraw()
     # A heavy scene is looked at less often.
     return max(LOOK_EVERY_S, 20 * (time.perf_counter() - started_s))
 

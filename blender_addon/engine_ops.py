@@ -18,7 +18,7 @@ from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import remember_engine_python
 
-from . import install_engine, preferences, session
+from . import heartbeat, install_engine, preferences, session
 
 
 class Installation:
@@ -71,7 +71,7 @@ def follow_install() -> float | None:
     job = state.install
     if job is None:
         return None
-    session.redraw()
+    heartbeat.redraw()
     if job.is_running:
         return 0.5
     told = job.progress()

@@ -15,7 +15,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
-from . import apng, compat, job_request, preferences, session, settings, viewport
+from . import apng, compat, heartbeat, job_request, preferences, session, settings, viewport
 from .jobs import JobRecord
 
 WAIT_FOR_ENGINE_S = 90.0
@@ -268,7 +268,7 @@ class SYNCAM_OT_cancel(_OnJob, bpy.types.Operator):
         if record is None:
             return {"CANCELLED"}
         session.get().cancel(record.job_id)
-        session.redraw()
+        heartbeat.redraw()
         return {"FINISHED"}
 
 

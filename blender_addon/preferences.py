@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import bpy
@@ -74,6 +75,25 @@ def get() -> SynCamPreferences | None:
 def jobs_folder() -> Path:
     """Where job files and the clips of unsaved scenes lie."""
     return user_config_dir() / "blender" / "jobs"
+
+
+def client_id() -> str:
+    """Return the owner of this user's jobs in the engine, kept over restarts."""
+    path = jobs_folder().parent / "client_id"
+    try:
+        known = path.read_text(encoding="ascii").strip()
+        if len(known) == 32:
+            return known
+    except (OSError, UnicodeDecodeError):
+        pass
+    made = uuid.uuid4().hex
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(made, encoding="ascii")
+    except OSError:
+        # A configuration folder that cannot be written: jobs are found again by their own ids.
+        return made
+    return made
 
 
 def remote_endpoint() -> str | None:

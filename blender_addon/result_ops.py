@@ -15,7 +15,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest, new_id
 from syncam_engine.link.rig_json import rig_from_dict
 
-from . import generate_ops, plates, results, session, settings
+from . import generate_ops, heartbeat, plates, results, session, settings
 from .jobs import JobRecord
 
 
@@ -174,7 +174,7 @@ class SYNCAM_OT_forget(bpy.types.Operator):
             self.report({"ERROR"}, "The job is still running; cancel it first.")
             return {"CANCELLED"}
         session.get().forget(record.job_id)
-        session.redraw()
+        heartbeat.redraw()
         return {"FINISHED"}
 
 
@@ -202,6 +202,19 @@ class SYNCAM_OT_refetch(bpy.types.Operator):
         return {"CANCELLED"} if {"CANCELLED"} in outcomes else {"FINISHED"}
 
 
+class SYNCAM_OT_show_clips(bpy.types.Operator):
+    """Shade the 3-D viewports with materials, so that plates show their clips"""
+
+    bl_idname = "syncam.show_clips"
+    bl_label = "Show Clips in the Viewport"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        for area in context.screen.areas if context.screen else ():
+            if area.type == "VIEW_3D":
+                area.spaces.active.shading.type = "MATERIAL"
+        return {"FINISHED"}
+
+
 def missing_images() -> list[bpy.types.Image]:
     """Return the movie datablocks whose clip is not on the disk."""
     return [
@@ -220,6 +233,7 @@ CLASSES = (
     SYNCAM_OT_reveal,
     SYNCAM_OT_forget,
     SYNCAM_OT_refetch,
+    SYNCAM_OT_show_clips,
 )
 
 

@@ -9,13 +9,11 @@ camera, one step of work that takes several.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.app.handlers import persistent
 
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.envelope import Envelope
@@ -35,10 +33,7 @@ from syncam_engine.link.messages import (
 from . import landing, preferences, thumbs
 from .jobs import JobRecord, JobStore
 
-IDLE_S, BUSY_S = 0.25, 0.05
 STATUS_EVERY_S = 0.2
-REDRAWS = 4
-"""Panels slide to their new places over several drawings of the sidebar."""
 
 
 class Session:
@@ -82,7 +77,7 @@ class Session:
         name = f"Blender {'.'.join(map(str, bpy.app.version[:2]))}"
         try:
             self.client = EngineClient(
-                preferences.remote_endpoint(), client_name=name, client_id=self._client_id()
+                preferences.remote_endpoint(), client_name=name, client_id=preferences.client_id()
             )
         except SynCamError as error:
             self.error = error
@@ -421,24 +416,6 @@ class Session:
         record.clips[index]["local"] = event.path
         return True
 
-    def _client_id(self) -> str:
-        """The owner of this user's jobs in the engine, kept over restarts."""
-        path = self.store.folder.parent / "client_id"
-        try:
-            known = path.read_text(encoding="ascii").strip()
-            if len(known) == 32:
-                return known
-        except (OSError, UnicodeDecodeError):
-            pass
-        made = uuid.uuid4().hex
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.write_text(made, encoding="ascii")
-        except OSError:
-            # A configuration folder that cannot be written: jobs are found again by their own ids.
-            return made
-        return made
-
 
 _session: Session | None = None
 
@@ -451,54 +428,9 @@ def get() -> Session:
     return _session
 
 
-def tick() -> float:
-    """The timer: move on, redraw what changed, say when to come again."""
-    session = get()
-    if session.client is None:
-        session.connect()
-    if session.tick():
-        session.redraws_left = REDRAWS
-    if session.redraws_left:
-        session.redraws_left -= 1
-        redraw()
-    return BUSY_S if session.is_busy or session.redraws_left else IDLE_S
-
-
-def redraw() -> None:
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                # The sidebar alone: drawing the scene again for a progress bar would be heavy.
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
-            elif area.type in ("IMAGE_EDITOR", "STATUSBAR"):
-                area.tag_redraw()
-
-
-@persistent
-def _file_loaded(_path: str) -> None:
-    """Another file: its scenes may be waiting for clips of jobs that ended meanwhile."""
-    session = get()
-    session.made_here.clear()
-    thumbs.clear()
-    for record in session.records.values():
-        if record.state == "done" and not record.applied and record.job_id not in session._tasks:
-            session.land_again(record)
-
-
-def register() -> None:
-    bpy.app.handlers.load_post.append(_file_loaded)
-    if not bpy.app.background:
-        bpy.app.timers.register(tick, first_interval=0.5, persistent=True)
-
-
-def unregister() -> None:
+def forget() -> None:
+    """End the session: the add-on is being disabled."""
     global _session
-    if bpy.app.timers.is_registered(tick):
-        bpy.app.timers.unregister(tick)
-    if _file_loaded in bpy.app.handlers.load_post:
-        bpy.app.handlers.load_post.remove(_file_loaded)
     if _session is not None:
         _session.disconnect()
         _session = None

@@ -138,6 +138,7 @@ def main() -> int:
     args.out = args.out.absolute()
     with tempfile.TemporaryDirectory(prefix="syncam-demo-") as private:
         # An engine of the demo's own, so that nobody else's queue or history is touched.
+        os.environ.setdefault("EGL_PLATFORM", "surfaceless")
         os.environ["SYNCAM_ENGINE_PYTHON"] = str(args.engine_python)
         os.environ["SYNCAM_STATE_DIR"] = str(Path(private, "state"))
         os.environ["SYNCAM_CONFIG_DIR"] = str(Path(private, "config"))

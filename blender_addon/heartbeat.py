@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What calls the session in a window: a timer, the redraws it asks for, the opening of files."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import session, thumbs
+
+IDLE_S, BUSY_S = 0.25, 0.05
+REDRAWS = 4
+"""Panels slide to their new places over several drawings of the sidebar."""
+
+
+def tick() -> float:
+    """The timer: move on, redraw what changed, say when to come again."""
+    state = session.get()
+    if state.client is None:
+        state.connect()
+    if state.tick():
+        state.redraws_left = REDRAWS
+    if state.redraws_left:
+        state.redraws_left -= 1
+        redraw()
+    return BUSY_S if state.is_busy or state.redraws_left else IDLE_S
+
+
+def redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                # The sidebar alone: drawing the scene again for a progress bar would be heavy.
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+            elif area.type in ("IMAGE_EDITOR", "STATUSBAR"):
+                area.tag_redraw()
+
+
+@persistent
+def _file_loaded(_path: str) -> None:
+    """Another file: its scenes may be waiting for clips of jobs that ended meanwhile."""
+    state = session.get()
+    state.made_here.clear()
+    thumbs.clear()
+    for record in state.records.values():
+        if record.state == "done" and not record.applied and record.job_id not in state._tasks:
+            state.land_again(record)
+
+
+def register() -> None:
+    bpy.app.handlers.load_post.append(_file_loaded)
+    if not bpy.app.background:
+        bpy.app.timers.register(tick, first_interval=0.5, persistent=True)
+
+
+def unregister() -> None:
+    if bpy.app.timers.is_registered(tick):
+        bpy.app.timers.unregister(tick)
+    if _file_loaded in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(_file_loaded)
+    session.forget()
