@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 
@@ -284,3 +285,57 @@ def test_an_engine_without_sensor_offsets_is_read(unreal):
 
     camera = read_level_rig(LevelScope(which="all")).cameras[0]
     assert camera.K[0][2] == camera.width_px / 2
+
+
+def test_a_rig_file_comes_back_as_the_same_rig(unreal, editor, tmp_path):
+    """Written, added to an empty level, read again: the same poses and intrinsics."""
+    from syncam_unreal.level_cameras import LevelScope, read_level_rig
+    from syncam_unreal.rig_placing import place_rig_file
+
+    from syncam_engine.link.rig_json import write_rig
+
+    rng = random.Random(5)
+    for index in range(5):
+        location, rotation, lens = random_camera(rng)
+        place_camera(unreal, f"cam{index}", location, rotation, **lens)
+    rig = read_level_rig(LevelScope(which="all"))
+    path = write_rig(rig, tmp_path / "rig.json")
+    editor.open_level()
+    actors = place_rig_file(path)
+    assert editor.selected == actors
+    again = read_level_rig(LevelScope(which="selected"))
+    assert [c.name for c in again.cameras] == [c.name for c in rig.cameras]
+    for got, want in zip(again.cameras, rig.cameras, strict=True):
+        for row, expected in zip(got.c2w_cv_m, want.c2w_cv_m, strict=True):
+            assert row == pytest.approx(expected, abs=1e-7)
+        # The picture's size may differ by rounding; rays through its edges do not.
+        scale = (want.width_px / got.width_px, want.height_px / got.height_px)
+        for axis in (0, 1):
+            for column in (axis, 2):
+                assert got.K[axis][column] * scale[axis] == pytest.approx(
+                    want.K[axis][column], rel=1e-6
+                )
+
+
+def test_a_rig_file_that_cannot_be_placed_leaves_nothing(unreal, editor, tmp_path):
+    from syncam_unreal.rig_placing import place_rig_file
+
+    from syncam_engine.link.rig_json import read_rig, write_rig
+
+    place_camera(unreal, "camA")
+    place_camera(unreal, "camB")
+    from syncam_unreal.level_cameras import LevelScope, read_level_rig
+
+    path = write_rig(read_level_rig(LevelScope(which="all")), tmp_path / "rig.json")
+    text = path.read_text()
+    editor.open_level()
+    data = json.loads(text)
+    data["cameras"][1]["K"][0][1] = 3.0
+    path.write_text(json.dumps(data))
+    assert read_rig(path)
+    error = refused(lambda: place_rig_file(path))
+    assert error.code == "camera.skew"
+    assert editor.actors == []
+    assert refused(lambda: place_rig_file(tmp_path / "none.json")).code == "rig.file"
+    editor.pie = True
+    assert refused(lambda: place_rig_file(path)).code == "unreal.playing"

@@ -64,7 +64,7 @@ def test_without_a_panel_the_menus_do_it(unreal, editor, tmp_path, plugin):
 
     menu = editor.menus["LevelEditor.MainMenu.Tools.SynCam"]
     assert [name.removeprefix("SynCam_") for name in menu._entries] == [
-        "panel", "start_engine", "export_rig", "generate", "cancel", "apply", "status",
+        "panel", "start_engine", "export_rig", "add_rig", "generate", "cancel", "apply", "status",
         "self_test", "reload",
     ]  # fmt: skip
     module.run("panel")

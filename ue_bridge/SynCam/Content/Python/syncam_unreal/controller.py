@@ -117,6 +117,14 @@ class Controller:
             self._reading = (reading, preset, fields)
             self.status = "Reading the cameras."
 
+    def add_rig(self) -> None:
+        """Add the cameras of a rig file to the level."""
+        with self._told_to_user("The cameras were not added"):
+            given = self.fields.rig_file.strip()
+            path = Path(given) if given else self.host.rig_file(self.fields.take)
+            self.cameras = self.host.place_rig(path)
+            self.status = f"{len(self.cameras)} cameras were added and selected."
+
     def cancel(self, job_id: str = "") -> None:
         """Stop the reading, or the job (the newest that runs when none is named)."""
         if self._reading and not job_id:

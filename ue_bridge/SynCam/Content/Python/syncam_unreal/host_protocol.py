@@ -55,6 +55,9 @@ class Host(Protocol):
     def rig_file(self, take: str) -> Path:
         """Where a rig is written."""
 
+    def place_rig(self, path: Path) -> list[str]:
+        """Add a rig file's cameras to the level; return their names."""
+
     def log(self, level: str, text: str) -> None:
         """To the editor's log: log, warning or error."""
 

@@ -65,6 +65,8 @@ ITEMS: tuple[Item, ...] = (
     *_button("Refresh", "Read the cameras", "refresh_cameras"),
     Item(kind="TextBlock", name="CamerasText", shows="cameras"),
     *_button("Export", "Write the rig to a file", "export_rig"),
+    *_line("RigFile", "Rig file", "rig_file", "the take's own in Saved/SynCam/rigs"),
+    *_button("AddRig", "Add the cameras of the rig file", "add_rig"),
     *_line("Anchor", "Anchor camera", "anchor", "the first"),
     _caption("Prompt", "Prompt"),
     Item(kind="MultiLineEditableTextBox", name="Prompt", field="prompt", hint="What happens"),

@@ -16,6 +16,7 @@ ENTRIES = (
     ("panel", "Open the panel", "Cameras, prompt, jobs and clips"),
     ("start_engine", "Start the engine", "Start the SynCam engine on this machine"),
     ("export_rig", "Write the rig to a file", "The cameras as JSON: OpenCV matrices, metres"),
+    ("add_rig", "Add the cameras of a rig file", "Cine cameras with the file's poses and lenses"),
     ("generate", "Generate...", "Ask for prompt and cameras, then generate a clip for each camera"),
     ("cancel", "Cancel", "Stop the newest job"),
     ("apply", "Show the newest clips", "Bring the newest job's clips into the level"),

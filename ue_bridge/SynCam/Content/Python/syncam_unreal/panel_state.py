@@ -39,6 +39,8 @@ class PanelFields:
     """yes: also put the clips into the open sequence as Media Tracks."""
     first_frame: str = ""
     """Display frame of the first picture; "" is the sequence's start."""
+    rig_file: str = ""
+    """A rig file whose cameras are added to the level; "" is the take's own in Saved/SynCam."""
     endpoint: str = ""
     """A remote engine's address; "" is this machine's."""
 

@@ -17,7 +17,9 @@ from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 
 from . import camera_reading, compat, conventions
+from .lens import Lens
 from .render_config import export_config
+from .rig_placing import set_lens
 
 FORMAT, VERSION = "syncam-unreal-scene", 1
 
@@ -152,7 +154,7 @@ def add_camera(
     actor = actors.spawn_actor_from_class(unreal.CineCameraActor, at, turned)
     try:
         actor.set_actor_label(camera.name)
-        set_lens(actor.get_cine_camera_component(), plan["lens"])
+        set_lens(actor.get_cine_camera_component(), plan_lens(plan))
         rows = rows_cm(actor.get_cine_camera_component(), units)
         binding = sequence.add_spawnable_from_instance(actor)
     finally:
@@ -166,22 +168,14 @@ def add_camera(
     return binding, rows
 
 
-def set_lens(component: unreal.CineCameraComponent, lens: dict[str, float]) -> None:
-    """Set filmback and focal length as the plan says, focus off, aspect constrained."""
-    film = component.filmback
-    film.sensor_width, film.sensor_height = lens["sensor_width_mm"], lens["sensor_height_mm"]
-    component.set_editor_property("filmback", film)
-    glass = component.lens_settings
-    # The engine clamps the focal length into the lens's own range.
-    glass.min_focal_length = min(glass.min_focal_length, lens["focal_mm"])
-    glass.max_focal_length = max(glass.max_focal_length, lens["focal_mm"])
-    glass.squeeze_factor = 1.0
-    component.set_editor_property("lens_settings", glass)
-    focus = component.focus_settings
-    focus.focus_method = unreal.CameraFocusMethod.DISABLE
-    component.set_editor_property("focus_settings", focus)
-    component.set_editor_property("current_focal_length", lens["focal_mm"])
-    component.set_editor_property("constrain_aspect_ratio", True)
+def plan_lens(plan: dict[str, Any]) -> Lens:
+    """Return the one lens of the scene."""
+    numbers = plan["lens"]
+    return Lens(
+        sensor_width_mm=numbers["sensor_width_mm"],
+        sensor_height_mm=numbers["sensor_height_mm"],
+        focal_length_mm=numbers["focal_mm"],
+    )
 
 
 def rows_cm(component: unreal.CineCameraComponent, units: float) -> list[list[float]]:

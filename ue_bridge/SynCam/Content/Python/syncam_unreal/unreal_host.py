@@ -15,7 +15,7 @@ import unreal
 from syncam_engine.link import rig_json
 from syncam_engine.link.rig import Rig
 
-from . import preconditions, request_making, results, sequence_cameras
+from . import preconditions, request_making, results, rig_placing, sequence_cameras
 from .assets import asset_name
 from .camera_reading import label_of, unique_names
 from .level_cameras import LevelScope, find_cameras, read_level_rig
@@ -130,6 +130,9 @@ class UnrealHost:
 
     def rig_file(self, take: str) -> Path:
         return folder() / "rigs" / f"{asset_name(take)}.json"
+
+    def place_rig(self, path: Path) -> list[str]:
+        return [actor.get_actor_label() for actor in rig_placing.place_rig_file(path)]
 
     def downloads(self, job_id: str) -> Path:
         return folder() / "clips" / job_id
