@@ -14,11 +14,10 @@ from . import keys, limits
 from .endpoint import Endpoint, local_endpoint, parse_endpoint, user_state_dir
 from .errors import SynCamError
 
-_REFUSED = {
-    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH),
-    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL),
-    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL),
-}
+_REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+_FAILED = {int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL), int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)}
+_FAILURES_THAT_COUNT = 3
+"""A handshake that breaks off may be a busy machine; so many in a row are a wrong key."""
 
 
 class Connection:
@@ -32,6 +31,7 @@ class Connection:
         self._socket: zmq.Socket | None = None
         self._monitor: zmq.Socket | None = None
         self._next_look_s = 0.0
+        self._failures = 0
         self.up = False
         if self._wanted is not None:
             self._open(self._wanted)
@@ -47,15 +47,17 @@ class Connection:
         while self._monitor is not None and self._monitor.poll(0):
             event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.up = True
+                self.up, self._failures = True, 0
                 return "up"
             if event == zmq.EVENT_DISCONNECTED and self.up:
                 self.up = False
                 return "down"
-            if event in _REFUSED:
+            self._failures += event in _FAILED
+            if event == _REFUSED or self._failures >= _FAILURES_THAT_COUNT:
+                self._failures = 0
                 return SynCamError(
                     "keys.refused",
-                    f"The engine at {self.address} does not let this client in.",
+                    f"The engine at {self.address} does not let this client in, or its key differs.",
                     fix="On the engine's machine: syncam keys trust NAME PUBLIC-KEY",
                 )
         return None
@@ -118,7 +120,7 @@ class Connection:
             socket.curve_publickey = pair.public.encode("ascii")
             socket.curve_secretkey = pair.secret.encode("ascii")
         self._monitor = socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_REFUSED)
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED | sum(_FAILED)
         )
         self._monitor.linger = 0
         socket.connect(endpoint.address)

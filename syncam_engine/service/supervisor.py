@@ -215,10 +215,16 @@ class Supervisor:
             code = slot.process.poll()
             if code is not None:
                 self._bury(slot, _how_it_ended(code), hung=False)
-            elif now_s - slot.beat_s > self.plan.hang_s:
-                self._bury(slot, f"no sign of life for {self.plan.hang_s:g} s", hung=True)
+            elif now_s - slot.beat_s > self._patience_s(slot):
+                reason = f"no sign of life for {self._patience_s(slot):g} s"
+                self._bury(slot, reason, hung=True)
             elif slot.state in ("busy", "loading") and now_s - slot.moved_s > self.plan.stall_s:
                 self._bury(slot, f"no step for {self.plan.stall_s:g} s", hung=True)
+
+    def _patience_s(self, slot: Slot) -> float:
+        """While libraries load from a cold disk, Python lets no other thread run: no beats."""
+        loads = slot.state in ("starting", "loading") or slot.phase == "load"
+        return self.plan.hang_s * (10 if loads else 1)
 
     def _note(self, slot: Slot, message: Any) -> None:
         if isinstance(message, wm.Up):

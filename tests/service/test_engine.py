@@ -215,7 +215,10 @@ def test_jobs_of_others_are_out_of_reach(engine, client):
     request = sample_request(2, prompt="my secret plan")
     done, _ = run(client, request)
     thief = engine.client(client_name="a thief")
-    stolen = engine.folder / "stolen.mp4"
+    stolen, own = engine.folder / "stolen.mp4", engine.folder / "own.mp4"
+    # The owner fetches it first: the engine holds the file open from then on.
+    client.fetch(request.job_id, done.clips[0], own)
+    wait_until(lambda: any(isinstance(e, Fetched) for e in client.wait(0.1)), 30)
     for call, rest in (
         (thief.cancel, ()),
         (thief.pause, ()),

@@ -84,6 +84,17 @@ def test_unknown_and_revoked_keys_stay_out(remote, monkeypatch, tmp_path):
     assert "refused a handshake" in (remote.state_dir / "logs" / "engine.log").read_text()
 
 
+def test_another_engine_key_is_said(remote):
+    wrong = Endpoint(
+        address=remote.remote.address, server_key=keys.new_pair("engine", replace=True).public
+    )
+    client = EngineClient(wrong)
+    seen = []
+    wait_until(lambda: seen.extend(client.wait(0.1)) or client.state == "refused", 60)
+    assert seen[0].error.code == "keys.refused"
+    client.close()
+
+
 def test_owner_over_curve_is_the_key_whatever_the_client_says(remote):
     local, afar = remote.client(), EngineClient(remote.remote)
     done, _ = run(local, sample_request(2))
