@@ -57,7 +57,7 @@ class Connection:
                 self._failures = 0
                 return SynCamError(
                     "keys.refused",
-                    f"The engine at {self.address} does not let this client in, or its key differs.",
+                    f"The engine at {self.address} refuses this client, or has another key.",
                     fix="On the engine's machine: syncam keys trust NAME PUBLIC-KEY",
                 )
         return None
