@@ -9,6 +9,7 @@ plates, one MP4 for each camera, contact.png (cameras by times) and result.json.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -16,23 +17,38 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = "a man in a red shirt walks across a cobbled plaza with a brown dog, noon"
 
 
-def keep_stdout() -> TextIO:
-    """Return the terminal; what Blender itself prints goes nowhere from here on."""
-    terminal = os.fdopen(os.dup(1), "w", buffering=1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
-    return terminal
+@contextlib.contextmanager
+def quiet_blender() -> Iterator[None]:
+    """Keep what Blender prints (a line for each picture) off the terminal; `say` still speaks.
+
+    When something fails, all of it is shown.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        for descriptor in (1, 2):
+            os.dup2(log.fileno(), descriptor)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept[1], 2)
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            for descriptor, old in zip((1, 2), kept, strict=True):
+                os.dup2(old, descriptor)
+                os.close(old)
 
 
-TERMINAL = keep_stdout()
+TERMINAL = os.fdopen(os.dup(1), "w", buffering=1)
 
 
 def say(text: str) -> None:
@@ -138,7 +154,6 @@ def main() -> int:
     args.out = args.out.absolute()
     with tempfile.TemporaryDirectory(prefix="syncam-demo-") as private:
         # An engine of the demo's own, so that nobody else's queue or history is touched.
-        os.environ.setdefault("EGL_PLATFORM", "surfaceless")
         os.environ["SYNCAM_ENGINE_PYTHON"] = str(args.engine_python)
         os.environ["SYNCAM_STATE_DIR"] = str(Path(private, "state"))
         os.environ["SYNCAM_CONFIG_DIR"] = str(Path(private, "config"))
@@ -162,9 +177,10 @@ def main() -> int:
             }
         )
         try:
-            results = {
-                mode: run_mode(bpy, state, args, mode, folder) for mode, folder in modes.items()
-            }
+            with quiet_blender():
+                results = {
+                    mode: run_mode(bpy, state, args, mode, folder) for mode, folder in modes.items()
+                }
         finally:
             if state.launcher is not None:
                 state.launcher.stop()
