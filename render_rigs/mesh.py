@@ -26,6 +26,22 @@ class MeshData:
     surface: np.ndarray
     smooth: np.ndarray
     surfaces: list[str]
+    piece: np.ndarray | None = None
+    """[F] int32: which primitive a face belongs to; for taking a joined mesh apart again."""
+
+    def apart(self) -> "list[MeshData]":
+        """One mesh for each primitive, as a scene built object by object would have them."""
+        out = []
+        for number in np.unique(self.piece):
+            mine = self.piece == number
+            used, faces = np.unique(self.faces[mine], return_inverse=True)
+            faces = faces.reshape(-1, 4)
+            if used[0] < 0:  # -1 marks triangles, it is no vertex
+                used, faces = used[1:], faces - 1
+            out.append(MeshData(self.verts_m[used], faces.astype(np.int32), self.colors[mine],
+                                self.uvs_m[mine], self.surface[mine], self.smooth[mine],
+                                self.surfaces))
+        return out
 
 
 def linear(color_srgb) -> np.ndarray:
@@ -52,6 +68,7 @@ class MeshBuilder:
         self._surface: list[np.ndarray] = []
         self._smooth: list[np.ndarray] = []
         self._names: list[str] = []
+        self._piece: list[np.ndarray] = []
         self._count = 0
 
     @property
@@ -90,6 +107,7 @@ class MeshBuilder:
         index = self._names.index(surface)
         self._surface.append(np.full(len(faces), index, np.int32))
         self._smooth.append(np.full(len(faces), smooth))
+        self._piece.append(np.full(len(faces), len(self._piece), np.int32))
         start = self._count
         self._count += len(verts)
         return slice(start, self._count)
@@ -99,6 +117,7 @@ class MeshBuilder:
             np.concatenate(self._verts), np.concatenate(self._faces),
             np.concatenate(self._colors), np.concatenate(self._uvs),
             np.concatenate(self._surface), np.concatenate(self._smooth), list(self._names),
+            np.concatenate(self._piece),
         )
 
     # --- primitives ---------------------------------------------------------------------------

@@ -68,7 +68,12 @@ def render_scene(spec: RenderSpec, scene: Scene, folder: Path,
     description["files"] = {str(p.relative_to(partial)): digest(p)
                             for p in sorted(partial.rglob("*")) if p.is_file()}
     syncamvideo.write_json(partial / "scene.json", description, indent=1)
-    os.replace(partial, folder)
+    try:
+        os.replace(partial, folder)
+    except OSError:  # on a farm, another machine may have been given the same scene and been first
+        if not (folder / "scene.json").exists():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def digest(path: Path) -> str:

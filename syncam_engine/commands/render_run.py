@@ -175,6 +175,10 @@ class RenderRun:
                         for child in self._children:
                             child.kill()
                     raise
+        if self.cluster:  # nodes that died left their half-written folders
+            for path in self.out.rglob(".scene*.partial-*"):
+                if (path.parent / path.name[1:].split(".")[0] / "scene.json").exists():
+                    shutil.rmtree(path, ignore_errors=True)
         render_manifest.write(self.out, self.spec)
         seconds = time.monotonic() - self._started
         print(f"{self._frames_done} frames in {seconds:.0f} s "

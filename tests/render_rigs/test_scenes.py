@@ -172,3 +172,8 @@ def test_mesh_builder_keeps_pieces_apart():
     assert np.allclose(mesh.verts_m[:8].max(0), (2, 4, 9))
     assert np.allclose(mesh.verts_m[second].mean(0), 9, atol=0.05)
     assert np.allclose(mesh.colors[0, 0], (1, 0, 0))
+    box, ball = mesh.apart()
+    assert np.allclose(box.verts_m, mesh.verts_m[:8])
+    assert len(box.faces) == 6
+    assert (ball.faces < 0).any(), "its poles are triangles"
+    assert np.allclose(ball.verts_m.mean(0), 9, atol=0.05)
