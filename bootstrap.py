@@ -57,6 +57,11 @@ NO_NETWORK = (
 )
 
 
+# What pip says it does, in its first word, and how the progress line says it.
+DOING = {"Collecting": "finding", "Downloading": "fetching", "Installing": "unpacking"}
+doing: dict[str, str] = {}
+
+
 class SetupError(Exception):
     """One sentence for the person at the terminal, with the fix in it."""
 
@@ -115,7 +120,14 @@ def bpy_environment(version: str) -> Environment:
         label=f"Blender {version} as a module",
         folder=ROOT / f".venv-bpy-{version}",
         installs=(
-            (*host_requirements(), f"bpy=={BPY[version]}", "numpy", "av>=16", "pillow>=11", "pytest"),
+            (
+                *host_requirements(),
+                f"bpy=={BPY[version]}",
+                "numpy",
+                "av>=16",
+                "pillow>=11",
+                "pytest",
+            ),
         ),
         sees_clone=True,
     )
@@ -208,18 +220,27 @@ def last_line(text: str) -> str:
 
 
 def pip(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess:
-    """Run the environment's own pip, its output kept in the set-up log."""
-    command = [str(environment.python), "-m", "pip", *arguments]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    """Run `pip install` of the environment; its output goes to the set-up log, line by line."""
+    # Without byte-compiling everything, most of which never runs, a set-up takes half the time.
+    options = ["install", "--progress-bar", "off", "--no-compile"]
+    command = [str(environment.python), "-m", "pip", *options, *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
+    lines = [f"$ {' '.join(command)}\n"]
     with environment.log.open("a", encoding="utf-8") as log:
-        log.write(f"$ {' '.join(command)}\n{done.stdout}\n")
-    return done
+        log.write(lines[0])
+        for line in process.stdout:
+            lines.append(line)
+            log.write(line)
+            words = line.split()
+            if words and words[0] in DOING and len(words) > 1:
+                doing[environment.label] = f"{DOING[words[0]]} {words[1].rpartition('/')[2][:40]}"
+    return subprocess.CompletedProcess(command, process.wait(), "".join(lines), "")
 
 
 def pip_install(environment: Environment, arguments: Sequence[str]) -> None:
-    done = pip(environment, ["install", "--progress-bar", "off", *arguments])
+    done = pip(environment, arguments)
     if done.returncode == 0:
         return
     errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
@@ -244,8 +265,7 @@ def install_torch(environment: Environment) -> None:
     if not has_nvidia_gpu():
         # pip's own configuration may offer a CPU build, several GB smaller than the usual one.
         wanted = f"torch=={TORCH}+cpu"
-        done = pip(environment, ["install", "--progress-bar", "off", wanted])
-        if done.returncode == 0:
+        if pip(environment, [wanted]).returncode == 0:
             return
     pip_install(environment, ["uv"])
     command = [str(environment.python), "-m", "uv", "pip", "install"]
@@ -333,7 +353,9 @@ def set_up_all(environments: Sequence[Environment], python: Sequence[str]) -> No
         if now - told >= 20 and len(finished) < len(threads):
             told = now
             left = [label for label in threads if label not in finished]
-            say(f"  {now - start:4.0f} s  still installing: {', '.join(left)}")
+            say(
+                f"  {now - start:4.0f} s  " + "; ".join(f"{x}: {doing.get(x, '...')}" for x in left)
+            )
     if errors:
         raise SetupError(" ".join(str(error) for error in errors.values()))
 

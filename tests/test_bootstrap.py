@@ -24,8 +24,12 @@ def bootstrap():
     del sys.modules["bootstrap"]
 
 
-def finished(returncode, output=""):
-    return subprocess.CompletedProcess([], returncode, output, output)
+class FailedPip:
+    def __init__(self, output):
+        self.stdout = output.splitlines(keepends=True)
+
+    def wait(self):
+        return 1
 
 
 def test_it_stands_on_the_standard_library_alone():
@@ -56,7 +60,7 @@ def test_another_python_is_told_which_one_to_use(bootstrap, monkeypatch):
 )
 def test_a_failed_installation_is_one_sentence(bootstrap, monkeypatch, tmp_path, output, said):
     environment = bootstrap.Environment(label="engine", folder=tmp_path, installs=())
-    monkeypatch.setattr(bootstrap.subprocess, "run", lambda *a, **k: finished(1, output))
+    monkeypatch.setattr(bootstrap.subprocess, "Popen", lambda *a, **k: FailedPip(output))
     with pytest.raises(bootstrap.SetupError, match=said) as caught:
         bootstrap.pip_install(environment, ["bpy==9"])
     assert "\n" not in str(caught.value)
