@@ -13,12 +13,36 @@ import sys
 import types
 from pathlib import Path
 
-from . import assets, cameras, interface, media, render_queue, sequencer, world  # noqa: F401
+from . import (
+    assets,
+    cameras,
+    interface,
+    media,
+    playhead,
+    render_queue,
+    sequencer,
+    subsystems,
+    tracks,
+    world,
+)
 from .editor import Editor
 from .generator import BEHAVIOURS, Generator, make_function
 
 __all__ = ["BEHAVIOURS", "install", "load_table", "make_unreal", "merge"]
 
+BEHAVIOUR_FILES = (
+    assets,
+    cameras,
+    interface,
+    media,
+    playhead,
+    render_queue,
+    sequencer,
+    subsystems,
+    tracks,
+    world,
+)
+"""Importing them fills BEHAVIOURS."""
 SURFACE = Path(__file__).resolve().parent.parent / "surface"
 
 

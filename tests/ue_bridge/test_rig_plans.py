@@ -1,54 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--engine unreal`: plans, the build step on the stand-in, command lines, collecting, resuming."""
+"""`--engine unreal`: scenes as they are drawn, the build step on the stand-in, command lines."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from unreal_rig_content import LIBRARY, fill, full_plan
 
-from syncam_engine.data.syncamvideo import SynCamVideo, parse_matrix, unreal_to_c2w_cv_m
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig_json import rig_from_dict
-from syncam_engine.media.read import read_clip
-from syncam_engine.unreal_rigs import commands, drawing, library, run
-
-HERE = Path(__file__).resolve().parent
-LIBRARY = {
-    "locations": [
-        {"map": "/Game/Maps/Plaza", "center_uu": [1200, -300, 110], "caption": "a sunny plaza"},
-        {
-            "map": "/Game/Maps/Hall.Hall", "center_uu": [0, 50, 90], "ground_uu": 5,
-            "radius_m": [3.5, 5], "walk_radius_m": 1.5, "caption": "a hall",
-        },
-    ],
-    "subjects": [
-        {
-            "mesh": "/Game/Hero/SKM_Hero", "caption": "a grey robot",
-            "animations": [
-                {"path": "/Game/Hero/Walk", "speed_m_s": 1.4, "caption": "walks"},
-                {"path": "/Game/Hero/Wave", "caption": "waves"},
-            ],
-        },
-        {
-            "mesh": "/Game/Dog/SK_Dog", "caption": "a dog", "yaw_offset_deg": 0.0, "scale": 0.8,
-            "animations": [{"path": "/Game/Dog/Run", "speed_m_s": 3.0, "caption": "runs"}],
-        },
-    ],
-}  # fmt: skip
-WORLD = {
-    "maps": ["/Game/Maps/Plaza", "/Game/Maps/Hall"],
-    "meshes": {"/Game/Hero/SKM_Hero": "/Game/Hero/SK", "/Game/Dog/SK_Dog": "/Game/Dog/SK"},
-    "animations": {
-        "/Game/Hero/Walk": "/Game/Hero/SK", "/Game/Hero/Wave": "/Game/Hero/SK",
-        "/Game/Dog/Run": "/Game/Dog/SK",
-    },
-}  # fmt: skip
+from syncam_engine.unreal_rigs import commands, drawing, library
 
 
 @pytest.fixture
@@ -56,41 +21,6 @@ def content(tmp_path):
     path = tmp_path / "library.json"
     path.write_text(json.dumps(LIBRARY))
     return library.read_library(path)
-
-
-@pytest.fixture
-def farm(tmp_path, monkeypatch):
-    """A project, a fake editor and the options of a small run."""
-    project = tmp_path / "Stage" / "Stage.uproject"
-    project.parent.mkdir()
-    project.write_text("{}")
-    (tmp_path / "library.json").write_text(json.dumps(LIBRARY))
-    editor = tmp_path / "UnrealEditor-Cmd"
-    editor.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "fake_editor.py"}" "$@"\n')
-    editor.chmod(0o755)
-    world = tmp_path / "world.json"
-    monkeypatch.setenv("FAKE_UNREAL", str(world))
-    monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1]))
-
-    def make(scenes=1, **faults):
-        world.write_text(json.dumps({**WORLD, **faults}))
-        parser = argparse.ArgumentParser()
-        run.add_options(parser)
-        args = parser.parse_args(
-            ["--unreal-editor", str(editor), "--unreal-project", str(project),
-             "--unreal-library", str(tmp_path / "library.json"), "--unreal-cameras-at-once", "4"]
-        )  # fmt: skip
-        spec = {
-            "scenes": scenes, "cameras": 5, "frames": 6, "width_px": 64, "height_px": 40, "fps": 15,
-            "seed": 3, "out": str(tmp_path / "out"), "radius_m": [3.5, 9.0], "samples": 4,
-            "elevation_deg": [0.0, 45.0], "focal_mm": [24.0, 24.0], "subjects": [1, 2],
-        }  # fmt: skip
-        return spec, args
-
-    make.out = tmp_path / "out" / "train" / "f24_aperture5"
-    make.work = tmp_path / "out" / ".unreal"
-    make.renders = lambda: [int(x) for x in (project.parent / "renders.log").read_text().split()]
-    return make
 
 
 def test_scenes_are_drawn_from_their_number(content):
@@ -156,29 +86,6 @@ def test_bad_libraries_are_named(tmp_path, change, said):
         library.read_library(path)
     with pytest.raises(SynCamError, match="cannot be read"):
         library.read_library(tmp_path / "none.json")
-
-
-def full_plan(content, tmp_path, cameras=5, batches=2, **options):
-    plan = drawing.draw_scene(
-        content, seed=3, number=1, cameras=cameras, frames=6, width=64, height=40, **options
-    )
-    names = [c["name"] for c in plan["rig"]["cameras"]]
-    size = -(-cameras // batches)
-    return {
-        **plan, "output": str(tmp_path / "frames"), "samples": 4, "motion_blur": False,
-        "batches": [names[i : i + size] for i in range(0, cameras, size)],
-    }  # fmt: skip
-
-
-def fill(unreal, editor):
-    from stand_in.assets import add_asset
-
-    editor.saved |= set(WORLD["maps"])
-    bones = {}
-    for kind, table in (("SkeletalMesh", "meshes"), ("AnimSequence", "animations")):
-        for path, skeleton in WORLD[table].items():
-            bones.setdefault(skeleton, add_asset(editor, "Skeleton", skeleton))
-            add_asset(editor, kind, path, skeleton=bones[skeleton])
 
 
 def test_what_is_built_is_what_was_drawn(unreal, editor, content, tmp_path):
@@ -349,96 +256,3 @@ def test_command_lines(tmp_path, content, monkeypatch):
     with pytest.raises(SynCamError, match="No project was given"):
         commands.check_project("")
     assert commands.find_build_script(tmp_path / "Stage.uproject").is_file()
-
-
-def test_a_run_end_to_end(farm):
-    assert run.render(*farm(scenes=2)) == 0
-    assert sorted(p.name for p in farm.out.iterdir()) == ["scene1", "scene2"]
-    assert not list(farm.work.iterdir()), "nothing of the work is left"
-    assert farm.renders() == [4, 1, 4, 1], "batches of at most four cameras"
-    source = SynCamVideo(farm.out.parent)
-    assert len(source.scenes) == 2
-    assert (farm.out.parents[1] / "manifest.parquet").is_file()
-    assert set(json.loads((farm.out.parent / "rotation_data.json").read_text())) == {
-        "scene1",
-        "scene2",
-    }
-    for name in ("scene1", "scene2"):
-        folder = farm.out / name
-        data = json.loads((folder / "scene.json").read_text())
-        assert data["center_m"][1] == pytest.approx({"/Game/Maps/Plaza": 3.0}.get(
-            data["place"]["kind"], -0.5))  # fmt: skip
-        assert set(data["files"]) >= {"videos/cam01.mp4", "cameras/rotations.json"}
-        document = json.loads((folder / "cameras" / "camera_extrinsics.json").read_text())
-        assert list(document) == [f"frame{k}" for k in range(6)]
-        clips = {}
-        for camera in data["cameras"]:
-            read_back = unreal_to_c2w_cv_m(parse_matrix(document["frame0"][camera["name"]]))
-            assert np.abs(read_back - np.array(camera["c2w_cv_m"])).max() < 1e-6
-            clip = read_clip(folder / "videos" / f"{camera['name']}.mp4")
-            assert clip.frames_THW3.shape == (6, 40, 64, 3)
-            assert clip.fps == 15
-            clips[camera["name"]] = clip.frames_THW3.mean(axis=(1, 2))
-        assert len({tuple(c.round().ravel()) for c in clips.values()}) == 5, "each its own pictures"
-
-
-def test_a_second_run_does_nothing_and_an_interrupted_one_goes_on(farm):
-    args = farm(die_at_camera="cam05")
-    assert run.render(*args) == 1
-    assert not farm.out.exists() or not list(farm.out.iterdir())
-    kept = sorted(p.name for p in (farm.work / "scene1" / "frames").iterdir())
-    assert kept == ["cam01", "cam02", "cam03", "cam04"]
-    assert run.render(*farm()) == 0
-    assert farm.renders()[-1] == 1, "only the batch that was missing was rendered again"
-    count = len(farm.renders())
-    assert run.render(*farm()) == 0
-    assert len(farm.renders()) == count
-
-
-def test_memory_that_is_short_halves_the_batch(farm):
-    assert run.render(*farm(most_cameras=2)) == 0
-    assert farm.renders() == [4, 2, 2, 1]
-
-
-def test_equal_pictures_and_build_faults_are_said(farm, capsys):
-    assert run.render(*farm(same_picture=True)) == 1
-    assert "the very same pictures" in capsys.readouterr().err
-    assert run.render(*farm(maps=[])) == 1
-    assert "cannot be loaded" in capsys.readouterr().err
-    assert not farm.out.exists() or not list(farm.out.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("passes", ("rgb", "depth")), ("packed", True), ("preview", True), ("camera_motion", "orbit")],
-)
-def test_what_unreal_cannot_is_refused_before_it_starts(farm, name, value):
-    spec, args = farm()
-    with pytest.raises(SynCamError, match=name):
-        run.render({**spec, name: value}, args)
-    args.cluster = "auto"
-    with pytest.raises(SynCamError, match="--cluster"):
-        run.render(spec, args)
-    assert run.check_spec({"passes": ("rgb",), "packed": False, "camera_motion": "static"}) is None
-
-
-def test_the_command_line_reaches_it(farm, tmp_path):
-    """`syncam render --engine unreal` with the terminal's own options."""
-    from syncam_engine import cli
-
-    _, args = farm()
-    words = ["render", "--engine", "unreal", "--scenes", "1", "--cameras", "2", "--frames", "5"]
-    words += ["--size", "64x40", "--samples", "1", "--out", str(tmp_path / "out")]
-    for name, value in vars(args).items():
-        if isinstance(value, str) and value:
-            words += ["--" + name.replace("_", "-"), value]
-    assert cli.main(words) == 0
-    assert (farm.out / "scene1" / "videos" / "cam02.mp4").is_file()
-
-
-def test_another_seed_does_not_reuse_the_pictures(farm):
-    run.render(*farm(die_at_camera="cam05"))
-    args = farm()
-    args[0]["seed"] = 4
-    assert run.render(*args) == 0
-    assert farm.renders()[-2:] == [4, 1]
