@@ -8,7 +8,7 @@ import bpy
 from . import checks, preferences, result_ops, session, thumbs, timing
 from .generate_ops import waiting_jobs
 from .jobs import JobRecord
-from .ui_parts import Panel, draw_fix, draw_picture, write
+from .ui_parts import Panel, draw_fix, write
 
 ENGINE_ICONS = {
     "not found": "QUESTION",
@@ -223,16 +223,19 @@ def draw_waiting(layout, record: JobRecord) -> None:
 
 
 def draw_pictures(layout, record: JobRecord) -> None:
-    """The live picture of every camera, two in a row."""
+    """The live picture of every camera: two columns, each one icon of stacked pictures.
+
+    An icon's field is square, so that single wide pictures would leave half of it empty.
+    """
     own = preferences.get()
-    scale = own.preview_scale if own else 6.0
-    grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
-    for reference in record.cameras:
-        icon = thumbs.icon_id(f"live:{reference['name']}")
+    scale = own.preview_scale if own else 7.0
+    row = layout.row(align=True)
+    for names in thumbs.columns_of([reference["name"] for reference in record.cameras]):
+        icon = thumbs.icon_id(thumbs.column_key(names))
         if icon:
-            column = grid.column(align=True)
-            draw_picture(column, icon, scale)
-            column.label(text=reference["name"])
+            column = row.column(align=True)
+            column.template_icon(icon_value=icon, scale=scale)
+            column.label(text=" / ".join(names))
 
 
 def draw_status_bar(self, _context: bpy.types.Context) -> None:

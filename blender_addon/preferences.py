@@ -43,7 +43,7 @@ class SynCamPreferences(bpy.types.AddonPreferences):
     preview_scale: FloatProperty(
         name="Picture Size",
         description="Size of the pictures in the panel",
-        default=6.0,
+        default=7.0,
         min=3.0,
         max=12.0,
     )

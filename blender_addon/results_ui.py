@@ -9,7 +9,7 @@ import bpy
 
 from . import checks, jobs, session, thumbs
 from .jobs import JobRecord
-from .ui_parts import Panel, draw_picture, write
+from .ui_parts import Panel, write
 
 
 class SYNCAM_PT_request(Panel, bpy.types.Panel):
@@ -82,7 +82,7 @@ def draw_record(layout, context, record: JobRecord) -> None:
     if shown:
         pictures = box.row(align=True)
         for clip in shown[:4]:
-            draw_picture(pictures, thumbs.movie_icon_id(clip["local"]), 3.4)
+            pictures.template_icon(icon_value=thumbs.movie_icon_id(clip["local"]), scale=3.0)
     if record.state == "failed":
         write(box, context, record.sentence)
     row = box.row(align=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from . import cameras, checks, settings, thumbs
-from .ui_parts import FIX_LABELS, Panel, draw_fix, draw_picture, write
+from .ui_parts import FIX_LABELS, Panel, draw_fix, write
 
 
 class SYNCAM_UL_rig(bpy.types.UIList):
@@ -70,7 +70,7 @@ def draw_camera(layout, context, own) -> None:
     row.operator("syncam.rig_look", text="", icon="HIDE_OFF").camera = thing.name
     icon = thumbs.icon_id(f"camera:{thing.name}")
     if icon:
-        draw_picture(box, icon, 9.0)
+        box.template_icon(icon_value=icon, scale=7.0)
     for issue in checks.findings(context.scene).of_camera(thing.name):
         column = box.column()
         write(column, context, issue.sentence, "ERROR")

@@ -341,6 +341,8 @@ class Session:
         (_, camera), preview = next(iter(self._previews.items()))
         del self._previews[next(iter(self._previews))]
         thumbs.show_live(camera, preview.width, preview.height, preview.rgb8)
+        names = [reference["name"] for reference in self.records[preview.job_id].cameras]
+        thumbs.stack(next(column for column in thumbs.columns_of(names) if camera in column))
         return True
 
     def _advance_chore(self) -> bool:

@@ -16,6 +16,9 @@ from .plates import KEY
 
 SMALL_PX = 32
 
+_live: dict[str, np.ndarray] = {}
+"""The last live picture of each camera: float RGBA, rows from the bottom."""
+
 _icons: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
@@ -47,8 +50,29 @@ def show_live(camera: str, width: int, height: int, rgb8: bytes) -> bpy.types.Im
     flat = rgba.ravel()
     image.pixels.foreach_set(flat)
     image.update()
-    set_icon(f"live:{camera}", width, height, flat)
+    _live[camera] = rgba
     return image
+
+
+def columns_of(cameras: list[str]) -> list[list[str]]:
+    """Return the cameras of each column of the panel, from the top; two where there are several."""
+    return [column for column in (cameras[0::2], cameras[1::2]) if column]
+
+
+def column_key(cameras: list[str]) -> str:
+    return "live:" + "\0".join(cameras)
+
+
+def stack(cameras: list[str]) -> None:
+    """Put a column's live pictures above each other into its icon; those that lack are dark."""
+    known = [_live[camera] for camera in cameras if camera in _live]
+    height, width = known[0].shape[:2]
+    stacked = np.full((len(cameras) * height, width, 4), (0.1, 0.1, 0.1, 1.0), np.float32)
+    for row, camera in enumerate(reversed(cameras)):
+        picture = _live.get(camera)
+        if picture is not None and picture.shape[:2] == (height, width):
+            stacked[row * height : (row + 1) * height - 1] = picture[:-1]
+    set_icon(column_key(cameras), width, len(cameras) * height, stacked.ravel())
 
 
 def settle(record: JobRecord) -> None:
@@ -96,6 +120,7 @@ def movie_icon_id(path: str) -> int:
 
 def clear() -> None:
     """Forget all icons: another file was opened."""
+    _live.clear()
     if _icons is not None:
         _icons.clear()
 

@@ -53,10 +53,3 @@ class Panel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "SynCam"
-
-
-def draw_picture(layout, icon: int, scale: float) -> None:
-    """A picture in a field of its own shape: an icon's field is a square otherwise."""
-    field = layout.column()
-    field.scale_y = 0.64
-    field.template_icon(icon_value=icon, scale=scale)
