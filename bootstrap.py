@@ -363,10 +363,12 @@ def set_up_all(environments: Sequence[Environment], python: Sequence[str]) -> No
 def run_tests(engine: Environment, extra: Sequence[str]) -> int:
     """Lint, check the format, run pytest; return the first exit status that is not 0."""
     python = str(engine.python)
+    # Most tests wait for processes of their own; a file's tests share those, so stay together.
+    side_by_side = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
     steps = [
         ("ruff check", [python, "-m", "ruff", "check", "."]),
         ("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
-        ("pytest", [python, "-m", "pytest", *extra]),
+        ("pytest", [python, "-m", "pytest", *side_by_side, *extra]),
     ]
     failed = 0
     for name, command in steps:
