@@ -22,7 +22,8 @@ from pathlib import Path
 
 from .errors import SynCamError
 
-HAS_IPC = sys.platform != "win32"
+HAS_IPC = sys.platform != "win32" and not os.environ.get("SYNCAM_NO_IPC")
+"""SYNCAM_NO_IPC=1 has other systems do as Windows must: loopback TCP with CURVE."""
 INFO_FILE = "engine.json"
 
 

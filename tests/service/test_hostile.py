@@ -219,3 +219,27 @@ def test_uploads_are_limited(make_engine):
     failed, _ = run(client, sample_request(1, mode="reference"), [os.urandom(3 * 2**20)])
     assert failed.error.code == "quota.disk"
     assert not list((engine.state_dir / "inputs").glob("*/*.part"))
+
+
+def test_without_ipc_the_local_engine_is_found_all_the_same(make_engine):
+    """As on Windows: a loopback port and CURVE, for clients and for the worker."""
+    engine = make_engine(start=False)
+    engine.environment["SYNCAM_NO_IPC"] = "1"
+    engine.start()
+    address = engine.info()["address"]
+    assert address.startswith("tcp://127.0.0.1:")
+    client = engine.client()
+    done, _ = run(client, sample_request(2, prompt="by port crash-once"))
+    assert isinstance(done, Done)
+    assert Path(done.clips[0].path).exists()
+    context = zmq.Context()
+    plain = context.socket(zmq.DEALER)
+    plain.linger = 0
+    plain.connect(address)
+    plain.send_multipart(codec.encode(SayHello(client_id=new_id())))
+    assert plain.poll(1000) == 0
+    context.destroy(linger=0)
+    # Started again it has another port, and the client finds it.
+    engine.kill()
+    engine.start()
+    assert isinstance(run(client, sample_request(2))[0], Done)
