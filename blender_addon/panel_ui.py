@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import bpy
 
 from . import checks, preferences, result_ops, session, thumbs, timing
@@ -86,16 +88,26 @@ def draw_engine(layout, context, state: session.Session) -> None:
     buttons.operator("syncam.engine_log", text="", icon="TEXT")
     if engine.state == "ready":
         hello = state.client.hello if state.client else None
-        parts = [state.client.device or (hello.device if hello else ""), memory_text(state)]
+        device = state.client.device or (hello.device if hello else "")
+        parts = [device, preset_text(state), memory_text(state)]
         facts = ", ".join(part for part in parts if part)
         if facts:
             box.label(text=facts, icon="BLANK1")
+    elif engine.state in ("starting", "loading"):
+        # Nobody knows how long it takes: the bar runs round.
+        box.progress(factor=time.monotonic() / 3 % 1.0, text=engine.sentence)
     else:
         write(box, context, engine.sentence)
     if engine.state == "not found":
         column = box.column(align=True)
         column.operator("syncam.engine_install", icon="IMPORT")
         column.operator("syncam.engine_choose", icon="FILE_FOLDER")
+
+
+def preset_text(state: session.Session) -> str:
+    """The preset that is loaded, from the last status."""
+    workers = state.engine_status.workers if state.engine_status else []
+    return next((worker.preset for worker in workers if worker.preset), "")
 
 
 def memory_text(state: session.Session) -> str:

@@ -21,6 +21,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply, WorkerChanged
 from syncam_engine.link.launch import EngineLauncher, EngineState
 from syncam_engine.link.messages import (
+    ClipResult,
     Done,
     EngineStatus,
     ErrorInfo,
@@ -32,8 +33,10 @@ from syncam_engine.link.messages import (
 
 from . import landing, preferences, thumbs
 from .jobs import JobRecord, JobStore
+from .remote import remote_state
 
 STATUS_EVERY_S = 0.2
+FACTS_EVERY_S = 5.0
 
 
 class Session:
@@ -59,7 +62,7 @@ class Session:
         self._previews: dict[tuple[str, str], Preview] = {}
         self._landing: list[str] = []
         self._fetches: dict[str, tuple[str, int]] = {}
-        self._next_status_s = 0.0
+        self._next_status_s = self._next_facts_s = 0.0
         self._on_status: list[Callable[[EngineStatus], None]] = []
         self._restarts = 0
         self.is_stop_wanted = self.is_restart_wanted = False
@@ -297,7 +300,7 @@ class Session:
 
     def _follow_engine(self) -> bool:
         if preferences.remote_endpoint() is not None:
-            now = self._remote_state()
+            now = remote_state(self.client)
         else:
             now = self.launcher.status()
             own = preferences.get()
@@ -312,27 +315,15 @@ class Session:
                 self._restarts += 1
                 self.notice = "The engine stopped; it is being started again and the job goes on."
                 self.launcher.ensure_started()
-        changed = now != self.engine
+        # While it starts or loads, a bar moves.
+        changed = now != self.engine or now.state in ("starting", "loading")
         self.engine = now
+        if now.state == "ready" and time.monotonic() >= self._next_facts_s:
+            self._next_facts_s = time.monotonic() + FACTS_EVERY_S
+            self.client.ask_status()
         if now.state == "ready" and self.notice.startswith("The engine stopped"):
             self.notice = "The engine stopped and was started again; the job goes on."
         return changed
-
-    def _remote_state(self) -> EngineState:
-        client = self.client
-        where = client.address.partition("#")[0]
-        sentences = {
-            "connecting": f"Connecting to {where}.",
-            "loading": f"The engine at {where} is loading its model.",
-            "ready": f"The engine at {where} is ready"
-            + (f" on {client.device}." if client.device else "."),
-            "lost": f"The engine at {where} does not answer any more.",
-            "refused": f"The engine at {where} does not know this machine's key.",
-            "version mismatch": f"The engine at {where} has another version than this add-on.",
-            "closed": "Not connected.",
-        }
-        state = {"connecting": "starting", "closed": "stopped"}.get(client.state, client.state)
-        return EngineState(state=state, sentence=sentences[client.state])
 
     def _show_one_preview(self) -> bool:
         """Put one waiting picture into its camera's datablock: more would make the tick long."""
@@ -397,8 +388,6 @@ class Session:
 
     def fetch(self, record: JobRecord, index: int, target: Path) -> None:
         """Ask for one clip's file; `record.clips[index]["local"]` is set when it is there."""
-        from syncam_engine.link.messages import ClipResult
-
         clip = record.clips[index]
         wanted = ClipResult(
             camera=clip["camera"], index=clip["index"], digest=clip["digest"], bytes=clip["bytes"]

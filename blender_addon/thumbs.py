@@ -60,7 +60,7 @@ def columns_of(cameras: list[str]) -> list[list[str]]:
 
 
 def column_key(cameras: list[str]) -> str:
-    return "live:" + "\0".join(cameras)
+    return "live:" + " / ".join(cameras)
 
 
 def stack(cameras: list[str]) -> None:
