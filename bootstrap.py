@@ -110,7 +110,7 @@ def engine_environment() -> Environment:
     return Environment(
         label="engine (torch, diffusers)",
         folder=ROOT / ".venv",
-        installs=(("--editable", f"{ROOT}[engine,train,evaluate,dev]"),),
+        installs=(("--editable", f"{ROOT}[engine,train,evaluate,cluster,dev]"),),
         wants_torch=True,
     )
 
@@ -119,26 +119,18 @@ def bpy_environment(version: str) -> Environment:
     return Environment(
         label=f"Blender {version} as a module",
         folder=ROOT / f".venv-bpy-{version}",
-        installs=(
-            (
-                *host_requirements(),
-                f"bpy=={BPY[version]}",
-                "numpy",
-                "av>=16",
-                "pillow>=11",
-                "pytest",
-            ),
-        ),
+        installs=((*bpy_requirements(), f"bpy=={BPY[version]}", "pytest"),),
         sees_clone=True,
     )
 
 
-def host_requirements() -> list[str]:
-    """Return the packages that `syncam_engine.link` needs, as pyproject.toml states them."""
+def bpy_requirements() -> list[str]:
+    """Return what the wire and the renderer need beside bpy, as pyproject.toml states it."""
     import tomllib  # not in the Pythons that are only told which one to use
 
     with (ROOT / "pyproject.toml").open("rb") as file:
-        return tomllib.load(file)["project"]["dependencies"]
+        project = tomllib.load(file)["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["render"]]
 
 
 def say(text: str) -> None:
