@@ -7,7 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
-TESTS = ("faults", "disk", "decoder", "atheris", "hostile", "load")
+TESTS = ("faults", "answers", "disk", "decoder", "atheris", "hostile", "load")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from syncam_engine.service.soak.answers import soak_answers
     from syncam_engine.service.soak.disk import soak_disk
     from syncam_engine.service.soak.faults import soak_faults
     from syncam_engine.service.soak.findings import as_markdown
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     start_s = time.monotonic()
     tests = {
         "faults": lambda: soak_faults(share(200), args.seed, args.pipeline),
+        "answers": lambda: soak_answers(share(60), args.pipeline),
         "disk": lambda: soak_disk(args.pipeline),
         "decoder": lambda: soak_decoder(share(1_000_000), args.seed),
         "atheris": lambda: soak_atheris(share(1_000_000)),

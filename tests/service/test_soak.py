@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from syncam_engine.service.soak.answers import soak_answers
 from syncam_engine.service.soak.disk import soak_disk
 from syncam_engine.service.soak.faults import _judge_order, soak_faults
 from syncam_engine.service.soak.findings import Finding, as_markdown, percentile
@@ -32,6 +33,12 @@ def test_disk_full():
     if finding is None:
         pytest.skip("no tmpfs can be mounted here; the reserve is tested without one")
     held(finding)
+
+
+def test_answers():
+    figures = held(soak_answers(2, STUB)).figures
+    states = {"loading", "idle", "sampling", "hanging", "dying again and again"}
+    assert {name.removeprefix("worker ") for name in figures} == states
 
 
 def test_decoder():
