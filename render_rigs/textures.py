@@ -189,7 +189,7 @@ def _rug():
     ring = np.maximum(np.abs(u - 0.5), np.abs(v - 0.5))
     band = (np.floor(ring * 18) % 3) / 3
     star = (np.cos(np.pi * 12 * u) * np.cos(np.pi * 12 * v)) > 0.3
-    out = np.stack([1.0 + 0.2 * band, 0.75 + 0.4 * band, 0.7 + 0.3 * star], -1)
+    out = np.stack([0.95 + 0.25 * band, 0.85 + 0.35 * band, 0.85 + 0.3 * star], -1)
     return out * (1 + 0.12 * noise(0.3, 28))[..., None]
 
 

@@ -8,9 +8,6 @@ ENGINE_PASSES = {
     "eevee": ("rgb", "depth", "normal"),
     "workbench": ("rgb", "depth"),
 }
-NOTHING_M = 1e9
-"""Blender writes 1e10 where a ray meets nothing."""
-
 
 def check_passes(engine: str, passes) -> None:
     """Raise ValueError naming the first pass that an engine cannot give."""
@@ -22,11 +19,12 @@ def check_passes(engine: str, passes) -> None:
                              f"(it has {', '.join(ENGINE_PASSES[engine])}); cycles has it")
 
 
-def named(view: dict[str, np.ndarray], passes) -> dict[str, np.ndarray]:
+def named(view: dict[str, np.ndarray], passes, far_m: float) -> dict[str, np.ndarray]:
     """Depth [H,W] m, normal [H,W,3], mask [H,W], flow [H,W,2] of one view of one frame."""
     out = {}
     depth = view.get("Depth", view.get("Z"))
-    empty = None if depth is None else depth > NOTHING_M
+    # Where nothing is, Cycles writes 1e10 and EEVEE the camera's far end.
+    empty = None if depth is None else depth > 0.999 * far_m
     if "depth" in passes:
         out["depth"] = np.where(empty, np.inf, depth).astype(np.float32)
     if "normal" in passes:

@@ -115,9 +115,11 @@ def _stack(parts: dict[str, np.ndarray]) -> np.ndarray:
     return next(iter(parts.values())).astype(np.float32)
 
 
-def passes_of(view: dict[str, np.ndarray], exposure: float, wanted) -> dict[str, np.ndarray]:
+def passes_of(view: dict[str, np.ndarray], exposure: float, wanted,
+              far_m: float) -> dict[str, np.ndarray]:
     """Blender's passes by the project's names; "rgb" is sRGB uint8."""
-    return {"rgb": tone_map(view["Combined"][..., :3], exposure), **passes.named(view, wanted)}
+    return {"rgb": tone_map(view["Combined"][..., :3], exposure),
+            **passes.named(view, wanted, far_m)}
 
 
 def tone_map(linear: np.ndarray, exposure: float) -> np.ndarray:
@@ -132,5 +134,6 @@ def auto_exposure(pictures: list[np.ndarray], key: float) -> float:
     """One exposure for a whole scene from the linear pictures of its first instant."""
     rgb = np.concatenate([p[..., :3].reshape(-1, 3) for p in pictures])
     luminance = rgb @ np.array([0.2126, 0.7152, 0.0722])
-    return float(np.clip(key / max(np.median(luminance) * 0.6 + luminance.mean() * 0.4, 1e-4),
-                         0.2, 6.0))
+    middle = np.median(luminance) * 0.6 + luminance.mean() * 0.4
+    bright = np.quantile(luminance, 0.95)  # dark asphalt must not burn out all that is pale
+    return float(np.clip(min(key / max(middle, 1e-4), 1.05 / max(bright, 1e-4)), 0.2, 6.0))

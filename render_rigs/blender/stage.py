@@ -59,7 +59,8 @@ class Stage:
             first = views if frame == 0 else render.render_frame(0, self.scratch)
             self.exposure = render.auto_exposure([first[n]["Combined"] for n in names],
                                                  self.scene.place.light.key)
-        return [render.passes_of(views[n], self.exposure, self.spec.passes) for n in names]
+        return [render.passes_of(views[n], self.exposure, self.spec.passes, camera.far_m)
+                for n, camera in zip(names, self.scene.cameras, strict=True)]
 
     def frames(self) -> Iterator[list[dict[str, np.ndarray]]]:
         for frame in range(self.spec.frames):

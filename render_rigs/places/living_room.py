@@ -15,8 +15,8 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     wall = (kit.pick(rng, ("#e6dcc8", "#c9d2cb", "#d8c2ae", "#b9c4cf", "#dfd9e0")), "plaster")
     lamps = furniture.room(b, rng, half_x, half_y, height, floor=floor, wall=wall, sill_m=0.8)
     rug = rng.uniform(3.2, 4.4)
-    b.box((0, 0, 0), (rug, rug * 0.75, 0.012), kit.pick(rng, ("#a8483f", "#3f5a7a", "#7a6a4a",
-                                                             "#5a7a6a")), "rug",
+    b.box((0, 0, 0), (rug, rug * 0.75, 0.012), kit.pick(rng, ("#94524a", "#4a5f7a", "#8a7a5c",
+                                                             "#647d70")), "rug",
           turn_rad=rng.uniform(-0.3, 0.3))
     obstacles = []
     slots = [(half_x - 0.7, 0.0, np.pi), (-half_x + 0.7, 0.0, 0.0), (0.0, half_y - 0.7, -np.pi / 2),
@@ -26,6 +26,8 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         x, y, turn = slots[slot]
         inward = np.array([np.cos(turn), np.sin(turn)])
         if what == "sofa":
+            near = rng.uniform(0.0, 2.0)  # some stand in the room, facing the rug
+            x, y = x + near * inward[0], y + near * inward[1]
             furniture.sofa(b, rng, (x, y), turn, seats=int(rng.integers(2, 4)))
             furniture.floor_lamp(b, rng, (x + 1.6 * inward[1], y + 1.6 * inward[0]), lamps)
             obstacles.append(Obstacle(x, y, 1.4))
@@ -51,4 +53,4 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         for x in (-3.2, 3.2):
             furniture.picture(b, rng, spot, x, near, rng.uniform(2.9, 3.1) if height > 4.4 else 1.6)
     return Place("living_room", "a living room", "through", b.build(), lighting.indoor(rng),
-                 lamps=lamps, obstacles=obstacles, free_m=3.2, indoor=True)
+                 lamps=lamps, obstacles=obstacles, free_m=2.8, indoor=True)

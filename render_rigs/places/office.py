@@ -22,6 +22,11 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             if rng.random() < 0.8:
                 furniture.desk(b, rng, (x, y), 0.0 if y > 0 else np.pi)
                 obstacles.append(Obstacle(x, y, 1.4))
+    for y in (-4.6, 4.6):  # islands of desks between the walls and the middle
+        for x in np.arange(-4.8, 5.0, 2.4):
+            if rng.random() < 0.45:
+                furniture.desk(b, rng, (x, y), 0.0 if y > 0 else np.pi)
+                obstacles.append(Obstacle(x, y, 1.4))
     for sign in (-1, 1):
         for y in np.arange(-half_y + 4, half_y - 3.5, 2.6):
             x = sign * (half_x - 0.35)
@@ -34,4 +39,4 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
                 furniture.desk(b, rng, (x - sign * 1.0, y), -sign * np.pi / 2)
             obstacles.append(Obstacle(x, y, 1.6))
     return Place("office", "an open office", "through", b.build(), lighting.indoor(rng),
-                 lamps=lamps, obstacles=obstacles, free_m=4.0, indoor=True)
+                 lamps=lamps, obstacles=obstacles, free_m=3.2, indoor=True)

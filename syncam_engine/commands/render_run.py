@@ -168,6 +168,7 @@ class RenderRun:
                             failed.append(waiting[future] + 1)
                         elif not self.spec["packed"]:
                             render_manifest.add_rotations(self.out)
+                        self._say_progress(len(todo) * per_unit)
                 except BaseException:
                     for future in waiting:
                         future.cancel()
@@ -185,6 +186,15 @@ class RenderRun:
               f"({self._frames_done / max(seconds, 1e-9):.2f} frames/s); cameras thrown away: "
               f"{dict(self.rejected) or 'none'}")
         return sorted(failed)
+
+    def _say_progress(self, total: int) -> None:
+        """A line for logs, where there is no terminal for the bar."""
+        if sys.stdout.isatty() or not self._frames_done:
+            return
+        rate = self._frames_done / (time.monotonic() - self._started)
+        left = round((total - self._frames_done) / rate)
+        print(f"{self._frames_done}/{total} frames, {rate:.2f} frames/s, "
+              f"ETA {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}", flush=True)
 
     def alone(self, unit: int) -> bool:
         """Render one unit without the folder's lock: the way of a farm, many machines at once."""

@@ -95,7 +95,7 @@ def test_frame_k_is_the_same_instant_in_every_camera(shot):
 
 
 def test_films_are_filed_under_their_own_camera(shot):
-    _, cameras, films, passes, points, _ = shot
+    _, cameras, films, _, points, _ = shot
     for i, film in enumerate(films):
         red = film[2].astype(float)
         red = np.clip(red[..., 0] - red[..., 1] - 60, 0, None)
