@@ -47,7 +47,11 @@ def test_the_widget_routes_draw_and_act(unreal, editor, plugin):
     authored = unreal._editor.version == "5.7"
     path = "/Game/SynCam/EUW_SynCam_1" if authored else "/Game/SynCam/EUW_SynCam_Panel"
     assert path in editor.saved
-    assert bool(editor.assets[path]._design) == authored
+    names = [name for _, name, _ in editor.assets[path]._compiled]
+    assert ("Generate" in names) == authored
+    slot = widgets["Root"].slot
+    assert isinstance(slot, unreal.CanvasPanelSlot), "inside the panel that the factory made"
+    assert (slot._anchors.maximum.x, slot._anchors.maximum.y) == (1.0, 1.0), "and all over it"
     assert editor.callback_errors == []
     plugin.panel.close()
     for _ in range(10):
@@ -58,7 +62,7 @@ def test_the_widget_routes_draw_and_act(unreal, editor, plugin):
 
 
 def test_without_a_panel_the_menus_do_it(unreal, editor, tmp_path, plugin):
-    editor.euw_panel_reachable = False
+    editor.euw_has_panel = False
     place_camera(unreal, "camA")
     from syncam_unreal import plugin as module
 
@@ -342,3 +346,16 @@ def test_a_preview_reaches_the_panel(unreal, editor, plugin):
         editor.tick()
     assert widget._texture is not first
     assert editor.callback_errors == []
+
+
+@pytest.mark.parametrize("unreal", ["5.7"], indirect=True)
+def test_an_authored_panel_without_the_factorys_root(unreal, editor, plugin):
+    editor.euw_has_panel = False
+    plugin.open_panel()
+    assert plugin.panel._widgets["Root"].get_parent() is None
+    design = editor.assets["/Game/SynCam/EUW_SynCam_1"]._compiled
+    assert design[0][1:] == ("Root", "")
+    count = len(design)
+    plugin.panel.close()
+    plugin.open_panel()
+    assert len(design) == count, "opened again, nothing is added twice"

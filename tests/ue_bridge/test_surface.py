@@ -45,7 +45,12 @@ def same_default(ours, theirs):
 
 
 MADE_BY_HAND = {"_ObjectBase", "StructBase", "EnumBase", "Name", "Text", "Array", "_WrapperBase"}
-MADE_BY_HAND |= {"MulticastDelegateBase", "DelegateBase", "ScopedEditorTransaction"}
+MADE_BY_HAND |= {
+    "MulticastDelegateBase",
+    "DelegateBase",
+    "ScopedEditorTransaction",
+    "ObjectIterator",
+}
 
 
 @pytest.mark.parametrize("name", sorted(TABLE["classes"]))

@@ -39,6 +39,8 @@ class Editor:
         self.frame = 0.0
         self.spawned: dict[tuple, Any] = {}
         self.players: list[Any] = []
+        self.objects: list[Any] = []
+        """Weak references to every object, for ObjectIterator."""
         self.subsystems: dict[type, Any] = {}
         self.menus: dict[str, Any] = {}
         self.tabs: dict[str, Any] = {}

@@ -21,6 +21,7 @@ from .wrappers import (
     EnumBase,
     MulticastDelegate,
     Name,
+    ObjectIterator,
     ScopedEditorTransaction,
     Text,
     WrapperBase,
@@ -87,6 +88,7 @@ class Generator:
             "StructBase": StructBase,
             "_ObjectBase": ObjectBase,
             "ScopedEditorTransaction": ScopedEditorTransaction,
+            "ObjectIterator": type("ObjectIterator", (ObjectIterator,), {"_gen": self}),
         }
         self.opaque: dict[str, type] = {}
         self.module: Any = None

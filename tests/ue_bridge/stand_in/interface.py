@@ -50,12 +50,6 @@ def _new_object(module, type, outer, name, base_type):
     return type(outer, str(name) or "None")
 
 
-@B.function("find_object")
-def _find_object(module, outer, name, type, follow_redirectors):
-    tree = outer.__dict__.get("_named_objects", {}) if outer is not None else {}
-    return tree.get(name)
-
-
 @B.method("EditorDialog", "show_message")
 def _show_message(cls, title, message, message_type, default_value, message_category):
     editor = editor_of(cls)
@@ -161,7 +155,24 @@ def _panel_init(self):
 def _add_child(self, content):
     self._children.append(content)
     content._parent = self
-    return None
+    kind = "CanvasPanelSlot" if isinstance(self, types_of(self)["CanvasPanel"]) else "PanelSlot"
+    content._values["slot"] = types_of(self)[kind](self)
+    return content._values["slot"]
+
+
+@B.method("Widget", "get_parent")
+def _get_parent(self):
+    return self.__dict__.get("_parent")
+
+
+@B.method("CanvasPanelSlot", "set_anchors")
+def _set_anchors(self, anchors):
+    self._anchors = anchors
+
+
+@B.method("CanvasPanelSlot", "set_offsets")
+def _set_offsets(self, offset):
+    self._offsets = offset
 
 
 @B.method("PanelWidget", "clear_children")
@@ -239,7 +250,18 @@ def _get_option_count(self):
 
 @B.initialiser("EditorUtilityWidgetBlueprint")
 def _blueprint_init(self):
-    self._design = []
+    """The factory compiles first and adds its root panel after: nothing of it is compiled yet."""
+    self._design, self._compiled = [], []
+    if editor_of(self).__dict__.get("euw_has_panel", True):
+        tree = types_of(self)["WidgetTree"](self, "WidgetTree")
+        root = types_of(self)["CanvasPanel"](tree, "CanvasPanel_7")
+        self._design.append((type(root), "CanvasPanel_7", ""))
+        self._source_panel = root
+
+
+@B.method("BlueprintEditorLibrary", "compile_blueprint")
+def _compile_blueprint(cls, blueprint):
+    blueprint._compiled = list(blueprint._design)
 
 
 @B.method("EditorUtilityLibrary", "add_source_widget")
@@ -247,9 +269,9 @@ def _add_source_widget(cls, widget_blueprint, widget_class, widget_name, widget_
     names = [name for _kind, name, _parent in widget_blueprint._design]
     parent = str(widget_parent_name)
     is_root = parent in ("", "None")
-    if str(widget_name) in names or (is_root != (not names) and parent not in names):
+    if str(widget_name) in names or (names if is_root else parent not in names):
         return None
-    widget_blueprint._design.append((widget_class, str(widget_name), parent))
+    widget_blueprint._design.append((widget_class, str(widget_name), "" if is_root else parent))
     return widget_class(widget_blueprint, str(widget_name))
 
 
@@ -257,23 +279,22 @@ def _add_source_widget(cls, widget_blueprint, widget_class, widget_name, widget_
 def _find_source_widget_by_name(cls, widget_blueprint, widget_name):
     for kind, name, _parent in widget_blueprint._design:
         if name == str(widget_name):
-            return kind(widget_blueprint, name)
+            made = kind(None, name)
+            made._parent = made
+            return made
     return None
 
 
 def _instance_of(editor: Any, blueprint: Any) -> Any:
+    """A widget holds copies of what was compiled, in a tree with a number of its own."""
     widget = editor.module._types["EditorUtilityWidget"]()
+    tree = editor.module._types["WidgetTree"](widget, f"WidgetTree_{len(editor.tabs) + 31}")
     widget._design_instances = {}
-    for kind, name, parent in blueprint._design:
-        made = kind(widget, name)
+    for kind, name, parent in blueprint._compiled:
+        made = kind(tree, name)
         widget._design_instances[name] = made
-        if parent in widget._design_instances:
-            widget._design_instances[parent]._children.append(made)
-    panel = editor.module._types["PanelWidget"](widget, "CanvasPanel_0")
-    widget._named_objects = {}
-    if editor.__dict__.get("euw_panel_reachable", True):
-        widget._named_objects["WidgetTree.CanvasPanel_0"] = panel
-    widget._panel = panel
+        if parent:
+            widget._design_instances[parent].add_child(made)
     return widget
 
 

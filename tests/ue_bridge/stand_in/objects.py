@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -133,6 +134,7 @@ class ObjectBase(EditorProperties, WrapperBase):
         self._outer = outer
         self._destroyed = False
         editor = kind._gen.module._editor
+        editor.objects.append(weakref.ref(self))
         text = str(name)
         self._name = text if text not in ("", "None") else editor.unique_object_name(kind.__name__)
         for base in reversed(kind.__mro__):

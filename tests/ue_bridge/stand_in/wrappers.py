@@ -174,3 +174,15 @@ class ScopedEditorTransaction:
 
     def cancel(self) -> None:
         return None
+
+
+class ObjectIterator:
+    """Iterates the living objects of a class; each module has a subclass with its own editor."""
+
+    def __init__(self, type: Any = None) -> None:
+        self._type = type
+
+    def __iter__(self) -> Any:
+        editor = self._gen.module._editor
+        living = [made for ref in editor.objects if (made := ref()) is not None]
+        return iter([made for made in living if isinstance(made, self._type)])

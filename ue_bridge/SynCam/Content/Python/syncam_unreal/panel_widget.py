@@ -20,7 +20,6 @@ from .controller import Controller
 from .panel_state import PanelView
 
 FOLDER = "/Game/SynCam"
-PANEL_NAMES = ("WidgetTree.Root", "WidgetTree.CanvasPanel_0", "WidgetTree.RootWidget")
 
 
 class PanelWidget:
@@ -150,32 +149,43 @@ def _blueprint(name: str) -> unreal.EditorUtilityWidgetBlueprint:
     return maker.get_or_make(f"{FOLDER}/{name}", unreal.EditorUtilityWidgetBlueprint, factory)
 
 
+def _spawn(blueprint: unreal.EditorUtilityWidgetBlueprint) -> tuple:
+    """Return (widget, tab id). Compiled first: the factory adds its root after its own compile, and
+    an instance has only what was compiled."""
+    unreal.BlueprintEditorLibrary.compile_blueprint(blueprint)
+    unreal.EditorAssetLibrary.save_loaded_asset(blueprint)
+    subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
+    return subsystem.spawn_and_register_tab_and_get_id(blueprint)
+
+
 def _open_authored(controller: Controller) -> PanelWidget | None:
     """Route 1: the tree is part of the asset; built where a widget of the layout is missing."""
     blueprint = _blueprint(f"EUW_SynCam_{panel_layout.VERSION}")
     library = unreal.EditorUtilityLibrary
     for item in panel_layout.ITEMS:
-        if library.find_source_widget_by_name(blueprint, item.name) is None:
-            library.add_source_widget(blueprint, getattr(unreal, item.kind), item.name, item.parent)
-    unreal.EditorAssetLibrary.save_loaded_asset(blueprint)
-    subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
-    widget, tab = subsystem.spawn_and_register_tab_and_get_id(blueprint)
+        if library.find_source_widget_by_name(blueprint, item.name) is not None:
+            continue
+        kind = getattr(unreal, item.kind)
+        made = library.add_source_widget(blueprint, kind, item.name, item.parent)
+        root = _root_panel(blueprint, unreal.EditorUtilityWidgetBlueprint)
+        if made is None and not item.parent and root is not None:
+            # The factory gave the asset a root of its own: ours goes into it.
+            library.add_source_widget(blueprint, kind, item.name, root.get_name())
+    widget, tab = _spawn(blueprint)
     found = {item.name: widget.find_child_widget_by_name(item.name) for item in panel_layout.ITEMS}
     if any(part is None for part in found.values()):
-        subsystem.close_tab_by_id(tab)
+        unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem).close_tab_by_id(tab)
         return None
+    _fill_canvas(found["Root"].slot)
     return PanelWidget(controller, found, str(tab))
 
 
 def _open_filled(controller: Controller) -> PanelWidget | None:
     """Route 2: find the asset's one panel and fill it now."""
-    blueprint = _blueprint("EUW_SynCam_Panel")
-    unreal.EditorAssetLibrary.save_loaded_asset(blueprint)
-    subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
-    widget, tab = subsystem.spawn_and_register_tab_and_get_id(blueprint)
-    panel = _panel_of(widget)
+    widget, tab = _spawn(_blueprint("EUW_SynCam_Panel"))
+    panel = _root_panel(widget, unreal.EditorUtilityWidget) or _panel_named_root(widget)
     if panel is None:
-        subsystem.close_tab_by_id(tab)
+        unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem).close_tab_by_id(tab)
         return None
     panel.clear_children()
     made: dict[str, unreal.Widget] = {}
@@ -184,17 +194,32 @@ def _open_filled(controller: Controller) -> PanelWidget | None:
             getattr(unreal, item.kind), outer=widget, name=f"SynCam{item.name}"
         )
         made[item.name] = part
-        (made[item.parent] if item.parent else panel).add_child(part)
+        slot = (made[item.parent] if item.parent else panel).add_child(part)
+        if not item.parent:
+            _fill_canvas(slot)
     return PanelWidget(controller, made, str(tab))
 
 
-def _panel_of(widget: unreal.EditorUtilityWidget) -> unreal.PanelWidget | None:
-    for name in PANEL_NAMES:
-        found = unreal.find_object(widget, name)
-        if isinstance(found, unreal.PanelWidget):
-            return found
+def _root_panel(owner: unreal.Object, kind: type) -> unreal.PanelWidget | None:
+    """Return the panel without a parent inside `owner`. A widget's tree is closed to Python, so it
+    is looked for among all panels."""
+    for panel in unreal.ObjectIterator(unreal.PanelWidget):
+        if panel.get_typed_outer(kind) == owner and panel.get_parent() is None:
+            return panel
+    return None
+
+
+def _panel_named_root(widget: unreal.EditorUtilityWidget) -> unreal.PanelWidget | None:
+    """Return the panel of an asset that somebody made by hand: a variable called Root."""
     try:
         found = widget.get_editor_property("Root")
     except Exception:  # noqa: BLE001 - the editor raises plain Exception for a property it lacks
         return None
     return found if isinstance(found, unreal.PanelWidget) else None
+
+
+def _fill_canvas(slot: unreal.PanelSlot) -> None:
+    """Let a child of a canvas take the whole of it; its own default is 100 x 30."""
+    if isinstance(slot, unreal.CanvasPanelSlot):
+        slot.set_anchors(unreal.Anchors([0.0, 0.0], [1.0, 1.0]))
+        slot.set_offsets(unreal.Margin(0.0, 0.0, 0.0, 0.0))
