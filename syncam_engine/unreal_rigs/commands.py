@@ -11,6 +11,7 @@ from typing import Any
 from syncam_engine.link.errors import SynCamError
 
 ENVIRONMENT = "SYNCAM_UNREAL_EDITOR"
+PLAN_VARIABLE, REPORT_VARIABLE = "SYNCAM_UNREAL_PLAN", "SYNCAM_UNREAL_REPORT"
 SCRIPT = Path("Content") / "Python" / "syncam_rig_build.py"
 CLONE_PLUGIN = Path(__file__).resolve().parents[2] / "ue_bridge" / "SynCam"
 
@@ -70,14 +71,38 @@ def find_build_script(project: Path) -> Path:
 
 
 def build_command(
-    editor: Path, project: Path, script: Path, plan: Path, report: Path, *, commandlet: bool = True
+    editor: Path, project: Path, script: Path, *, commandlet: bool = True
 ) -> list[str]:
-    """Return the first step: build level content from a plan, without a screen."""
-    call = f'"{script.as_posix()}" "{plan.as_posix()}" "{report.as_posix()}"'
+    """Return the first step: build level content without a screen.
+
+    The script reads where its plan and report are from PLAN_VARIABLE and REPORT_VARIABLE: how the
+    editor splits a script's arguments differs between systems.
+    """
     quiet = ["-unattended", "-nosplash", "-nop4", "-nullrhi", "-stdout", "-FullStdOutLogOutput"]
     if commandlet:
-        return [str(editor), str(project), "-run=pythonscript", f"-script={call}", *quiet]
-    return [str(editor), str(project), f"-ExecutePythonScript={call}", *quiet]
+        return [
+            str(editor),
+            str(project),
+            "-run=pythonscript",
+            f"-script={script.as_posix()}",
+            *quiet,
+        ]
+    return [str(editor), str(project), f"-ExecutePythonScript={script.as_posix()}", *quiet]
+
+
+def windows_command_line(command: list[str]) -> str:
+    """Return a command as the editor reads it on Windows: from the raw line, where the quotes of an
+    option belong around its value (-script="C:/a b.py") and not around the whole."""
+    words = []
+    for word in command:
+        key, equals, value = word.partition("=")
+        if " " not in word:
+            words.append(word)
+        elif word.startswith("-") and equals:
+            words.append(f'{key}="{value}"')
+        else:
+            words.append(f'"{word}"')
+    return " ".join(words)
 
 
 def render_command(editor: Path, project: Path, plan: dict[str, Any], batch: dict) -> list[str]:

@@ -211,14 +211,13 @@ def _build(setup: Setup, plan: dict[str, Any], work: Path) -> dict[str, Any]:
     report_file.unlink(missing_ok=True)
     plan_file.write_text(json.dumps(plan, indent=1), "utf-8")
     command = commands.build_command(
-        setup.editor,
-        setup.project,
-        setup.script,
-        plan_file,
-        report_file,
-        commandlet=setup.commandlet,
+        setup.editor, setup.project, setup.script, commandlet=setup.commandlet
     )
-    status = run_process(command, work / "build.log", setup.time_limit_s)
+    files = {
+        commands.PLAN_VARIABLE: str(plan_file),
+        commands.REPORT_VARIABLE: str(report_file),
+    }
+    status = run_process(command, work / "build.log", setup.time_limit_s, files)
     if not report_file.is_file():
         raise SynCamError(
             "unreal.build",
@@ -254,14 +253,18 @@ def _render_batches(
     return []
 
 
-def run_process(command: list[str], log: Path, time_limit_s: float) -> int:
+def run_process(
+    command: list[str], log: Path, time_limit_s: float, variables: dict[str, str] | None = None
+) -> int:
     """Run one editor process with its output in a log; return its status. It never outlives us."""
-    environment = {**os.environ, "SYNCAM_UNREAL_HEADLESS": "1"}
+    from . import commands
+
+    environment = {**os.environ, "SYNCAM_UNREAL_HEADLESS": "1", **(variables or {})}
     with open(log, "ab") as output:
         output.write(("$ " + " ".join(command) + "\n").encode())
         output.flush()
         process = subprocess.Popen(
-            command,
+            commands.windows_command_line(command) if os.name == "nt" else command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

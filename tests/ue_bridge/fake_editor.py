@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays UnrealEditor-Cmd for tests: a build step on the stand-in, a render step that paints PNGs.
 
-    fake_editor.py PROJECT.uproject -run=pythonscript -script="\\"SCRIPT\\" \\"PLAN\\" \\"REPORT\\""
+    fake_editor.py PROJECT.uproject -run=pythonscript -script=SCRIPT
     fake_editor.py PROJECT.uproject MAP -game -LevelSequence=... -MoviePipelineConfig=...
 
 FAKE_UNREAL is a JSON file: maps, meshes and animations (path -> skeleton), and optional faults:
@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import shlex
 import sys
 import zlib
 from pathlib import Path
@@ -26,10 +25,10 @@ def main(argv: list[str]) -> int:
     if "game" in options:
         return render(project, options, world)
     script = options.get("script") or options["ExecutePythonScript"]
-    return build(project, shlex.split(script), world)
+    return build(project, script, world)
 
 
-def build(project: Path, command: list[str], world: dict) -> int:
+def build(project: Path, script: str, world: dict) -> int:
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     import stand_in
     from stand_in.assets import add_asset
@@ -45,8 +44,7 @@ def build(project: Path, command: list[str], world: dict) -> int:
             bones = skeletons.setdefault(skeleton, add_asset(editor, "Skeleton", skeleton))
             add_asset(editor, kind, path, skeleton=bones)
     stand_in.install(module)
-    sys.argv = command
-    runpy.run_path(command[0], run_name="__main__")
+    runpy.run_path(script, run_name="__main__")
     state = {"sequences": {}, "configs": {}}
     for path, asset in editor.assets.items():
         if type(asset).__name__ == "LevelSequence":

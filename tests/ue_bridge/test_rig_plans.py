@@ -229,13 +229,17 @@ def test_faults_of_the_build_step(unreal, editor, content, tmp_path):
 def test_command_lines(tmp_path, content, monkeypatch):
     plan = full_plan(content, tmp_path)
     build = commands.build_command(
-        Path("/ue/UnrealEditor-Cmd"), Path("/p/Stage.uproject"), Path("/p/b.py"),
-        Path("/w/plan.json"), Path("/w/built.json"),
-    )  # fmt: skip
+        Path("/ue/UnrealEditor-Cmd"), Path("/p/Stage.uproject"), Path("/p/b c.py")
+    )
     assert build[:4] == [
-        "/ue/UnrealEditor-Cmd", "/p/Stage.uproject", "-run=pythonscript",
-        '-script="/p/b.py" "/w/plan.json" "/w/built.json"',
+        "/ue/UnrealEditor-Cmd", "/p/Stage.uproject", "-run=pythonscript", "-script=/p/b c.py",
     ]  # fmt: skip
+    line = commands.windows_command_line(["C:/UE 5/e.exe", "C:/p.uproject", *build[2:4], "-log"])
+    assert line == '"C:/UE 5/e.exe" C:/p.uproject -run=pythonscript -script="/p/b c.py" -log'
+    full = commands.build_command(
+        Path("/ue/e"), Path("/p/S.uproject"), Path("/p/b.py"), commandlet=False
+    )
+    assert full[2] == "-ExecutePythonScript=/p/b.py"
     assert "-nullrhi" in build
     batch = {
         "sequence": "/Game/SynCam/Rigs/scene2/Batch0",

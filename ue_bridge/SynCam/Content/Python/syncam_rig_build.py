@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The build step of `syncam render --engine unreal`: run by the editor with PLAN.json REPORT.json.
+"""The build step of `syncam render --engine unreal`: run by the editor. The plan and the report are
+the files that SYNCAM_UNREAL_PLAN and SYNCAM_UNREAL_REPORT name.
 
 Writes the report whole or not at all; an error that a person can mend is in it as plain data.
 """
@@ -40,4 +41,4 @@ def main(plan_file: Path, report_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(os.environ["SYNCAM_UNREAL_PLAN"]), Path(os.environ["SYNCAM_UNREAL_REPORT"]))
