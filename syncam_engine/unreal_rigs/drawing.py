@@ -109,7 +109,7 @@ def draw_scene(
                 "caption": subject.caption,
                 "action": animation.caption,
                 "trajectory": path.kind,
-                "keys": [[k, *path(t)] for k, t in enumerate(times)],
+                "keys": keys_of(path, times),
             }
             for index, (subject, animation, path) in enumerate(cast)
         ],
@@ -117,6 +117,18 @@ def draw_scene(
         "place": location.caption,
         "package": f"/Game/SynCam/Rigs/scene{number + 1}",
     }
+
+
+def keys_of(path: Path2, times_s: list[float]) -> list[list[float]]:
+    """Return [frame, x, y, heading] for each time; headings run on past 360 degrees, so that what
+    lies between two keys is between them."""
+    keys: list[list[float]] = []
+    for frame, time_s in enumerate(times_s):
+        x, y, heading = path(time_s)
+        if keys:
+            heading += 360.0 * round((keys[-1][3] - heading) / 360.0)
+        keys.append([frame, x, y, heading])
+    return keys
 
 
 def _room(radius_m: tuple[float, float], location: Location) -> tuple[float, float]:

@@ -51,6 +51,7 @@ def test_paths_stay_in_the_room_go_forward_and_keep_apart(content):
         tracks = [np.array(s["keys"]) for s in plan["subjects"]]
         for subject, keys in zip(plan["subjects"], tracks, strict=True):
             assert np.hypot(keys[:, 1], keys[:, 2]).max() <= room + 1e-6
+            assert np.abs(np.diff(keys[:, 3])).max() < 180, "a heading never jumps round"
             steps = np.diff(keys[:, 1:3], axis=0) * plan["fps"]
             speed = np.hypot(steps[:, 0], steps[:, 1])
             want = {"/Game/Hero/Walk": 1.4, "/Game/Dog/Run": 3.0}.get(subject["animation"], 0.0)
