@@ -215,6 +215,27 @@ def test_an_error_of_the_editor_ends_the_action_only(unreal, editor, plugin, mon
     assert plugin.controller.cameras == ["camA"]
 
 
+def test_ticks_under_an_open_dialog_do_nothing_twice(unreal, editor, plugin):
+    from syncam_unreal.panel_state import JobRecord
+
+    from syncam_engine.link.messages import ErrorInfo, Failed
+
+    editor.ticks_under_dialogs = 3
+    for name in ("a", "b"):
+        job = JobRecord(job_id=name * 32, prompt="p", seed=1, take="T", rig={"cameras": []})
+        plugin.controller.history.append(job)
+    polls = [
+        [Failed(job_id="a" * 32, error=ErrorInfo(code="x", sentence="The first failed."))],
+        [Failed(job_id="b" * 32, error=ErrorInfo(code="x", sentence="The second failed."))],
+    ]
+    plugin.client.poll = lambda: polls.pop(0) if polls else []
+    editor.tick()
+    assert [text for _, text in editor.dialogs] == ["The first failed."]
+    assert len(polls) == 1, "the second waits until the dialog is closed"
+    editor.tick()
+    assert len(editor.dialogs) == 2
+
+
 def test_a_map_change_forgets_the_old_level(unreal, editor, plugin):
     place_camera(unreal, "camA")
     plugin.controller.fields.source = "all"

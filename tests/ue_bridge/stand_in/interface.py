@@ -54,6 +54,8 @@ def _new_object(module, type, outer, name, base_type):
 def _show_message(cls, title, message, message_type, default_value, message_category):
     editor = editor_of(cls)
     editor.dialogs.append((str(title), str(message)))
+    for _ in range(editor.__dict__.get("ticks_under_dialogs", 0)):
+        editor.tick()  # Slate goes on under a modal dialog.
     return getattr(types_of(cls)["AppReturnType"], editor.dialog_answer)
 
 

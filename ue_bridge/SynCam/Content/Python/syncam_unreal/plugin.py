@@ -51,6 +51,7 @@ class Plugin:
         self.panel: panel_widget.PanelWidget | None = None
         self._undrawn_s = 0.0
         self._closed = False
+        self._ticking = False
         level = unreal.get_editor_subsystem(unreal.LevelEditorSubsystem)
         self._map_changed = getattr(level, "on_map_changed", None)
         if self._map_changed is not None:
@@ -61,6 +62,9 @@ class Plugin:
 
     def tick(self, delta_s: float) -> None:
         """One editor frame. A fault of SynCam's own stops it, said once, and never the editor."""
+        if self._ticking:
+            return  # A dialog of our own is open: the editor ticks on beneath it.
+        self._ticking = True
         try:
             self._tick(delta_s)
         except SynCamError as error:
@@ -75,6 +79,8 @@ class Plugin:
                 f"SynCam stopped: {error}. The Output Log says more; "
                 "Tools > SynCam > Reload starts it again.",
             )
+        finally:
+            self._ticking = False
 
     def _tick(self, delta_s: float) -> None:
         self.controller.tick()
