@@ -16,11 +16,15 @@ import bpy
 
 FOLDER = Path(os.environ["SYNCAM_WINDOW_FOLDER"])
 ADDON = "bl_ext.user_default.syncam"
-counts = {"redraws": 0}
+counts = {"redraws": 0, "panels": 0}
 
 
 def count_redraw() -> None:
     counts["redraws"] += 1
+
+
+def count_panel(_panel, _context) -> None:
+    counts["panels"] += 1
 
 
 def arrange() -> None:
@@ -54,6 +58,7 @@ def tell() -> float:
     told = {
         "time": time.time(),
         "redraws": counts["redraws"],
+        "panels": counts["panels"],
         "ticks": session.tick_count,
         "engine": session.engine.state,
         "notice": session.notice,
@@ -87,6 +92,7 @@ def tell() -> float:
 def main() -> None:
     arrange()
     bpy.types.SpaceView3D.draw_handler_add(count_redraw, (), "UI", "POST_PIXEL")
+    bpy.types.SYNCAM_PT_main.append(count_panel)
     bpy.app.timers.register(tell, first_interval=0.5, persistent=True)
 
 
