@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from syncam_engine.link import rig_json
+from syncam_engine.link import limits, rig_json
 from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
@@ -43,21 +43,13 @@ def accept(
         )
     if not all(map(math.isfinite, request.scene_frames)):
         raise SynCamError("scene_frames.invalid", "A scene frame is not a finite number.")
+    _check_counts(request, preset)
     rig = rig_json.rig_from_dict(request.rig)
     cameras = tuple(
         fit_camera(camera, request.width, request.height, request.fit_rule).camera
         for camera in rig.cameras
     )
     issues += check_rig(replace(rig, cameras=cameras), preset.envelope)
-    if rig.frame_count not in (1, request.frames):
-        raise SynCamError(
-            "rig.frames",
-            f"The rig's moving cameras have {rig.frame_count} poses; the clip has "
-            f"{request.frames} frames.",
-            value=rig.frame_count,
-            nearest=request.frames,
-            fix=f"Export the rig with {request.frames} poses",
-        )
     low, high = preset.envelope.fps
     fps = request.fps[0] / request.fps[1]
     if not low - 0.01 <= fps <= high + 0.01:
@@ -82,6 +74,45 @@ def fill_in(request: GenerateRequest, preset: Preset) -> GenerateRequest:
     filled = preset.request_defaults(request.mode)
     given = {key: value for key, value in filled.items() if getattr(request, key) is None}
     return msgspec.structs.replace(request, **given)
+
+
+def _check_counts(request: GenerateRequest, preset: Preset) -> None:
+    """Refuse a rig that is too long before its cameras are looked at one by one, which takes time
+    that the server does not have. What is not even a list is left to the rig's own reader."""
+    cameras = request.rig.get("cameras")
+    if not isinstance(cameras, list):
+        return
+    if len(cameras) > limits.MAX_VIEWS:
+        least, most = preset.envelope.views
+        raise SynCamError(
+            "rig.views",
+            f"The rig has {len(cameras)} cameras; this preset takes {least} to {most}.",
+            value=len(cameras),
+            nearest=most,
+            fix=f"Use {most} cameras",
+        )
+    for camera in cameras:
+        for field in ("c2w_cv_m", "K"):
+            count = _poses(camera.get(field)) if isinstance(camera, dict) else 1
+            if count not in (1, request.frames):
+                raise SynCamError(
+                    "rig.frames",
+                    f"The rig's moving cameras have {count} poses; the clip has "
+                    f"{request.frames} frames.",
+                    value=count,
+                    nearest=request.frames,
+                    fix=f"Export the rig with {request.frames} poses",
+                )
+
+
+def _poses(matrices: object) -> int:
+    """How many matrices there are; 1 for one matrix, and for what is none."""
+    value = matrices
+    for _ in range(2):
+        if not isinstance(value, (list, tuple)) or not value:
+            return 1
+        value = value[0]
+    return len(matrices) if isinstance(value, (list, tuple)) else 1
 
 
 def _check_inputs(

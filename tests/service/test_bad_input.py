@@ -37,6 +37,11 @@ def orthographic(request):
     request.rig["cameras"][1]["K"] = [[math.inf, 0, 80], [0, math.inf, 48], [0, 0, 1]]
 
 
+def crowd(request):
+    """More than any preset has, and each with more poses than any clip."""
+    request.rig["cameras"] = [dict(request.rig["cameras"][0], name=str(k)) for k in range(3000)]
+
+
 def no_camera(request):
     request.rig["cameras"] = []
 
@@ -45,6 +50,7 @@ CASES = [
     # what, fields of the request, a change of its rig, code, words of the sentence, nearest
     ("no camera", {}, no_camera, "rig.empty", "no camera", 1),
     ("seven cameras", {"views": 7}, None, "rig.views", "7 cameras", 6),
+    ("a crowd", {}, crowd, "rig.views", "3000 cameras", 6),
     ("nan pose", {}, change_camera(c2w_cv_m=[[math.nan] * 4] * 4), "camera.", "cam02", None),
     ("singular pose", {}, singular, "camera.", "cam02", None),
     ("orthographic", {}, orthographic, "camera.", "cam02", None),
