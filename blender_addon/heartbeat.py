@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from . import session, thumbs
+from . import landing, session, thumbs
 
 IDLE_S, BUSY_S = 0.25, 0.05
 REDRAWS = 4
@@ -49,13 +49,24 @@ def _file_loaded(_path: str) -> None:
             state.land_again(record)
 
 
+@persistent
+def _file_saving(path: str) -> None:
+    """The first save of a scene: its clips come with it."""
+    state = session.get()
+    if path and not bpy.data.filepath and state.made_here:
+        landing.bring_along(state, path)
+
+
 def register() -> None:
+    bpy.app.handlers.save_pre.append(_file_saving)
     bpy.app.handlers.load_post.append(_file_loaded)
     if not bpy.app.background:
         bpy.app.timers.register(tick, first_interval=0.5, persistent=True)
 
 
 def unregister() -> None:
+    if _file_saving in bpy.app.handlers.save_pre:
+        bpy.app.handlers.save_pre.remove(_file_saving)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
     if _file_loaded in bpy.app.handlers.load_post:

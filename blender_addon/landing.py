@@ -17,8 +17,9 @@ import bpy
 
 from syncam_engine.link.errors import SynCamError
 
-from . import names, results, thumbs
+from . import compat, names, results, thumbs
 from .jobs import JobRecord
+from .plates import KEY
 
 if TYPE_CHECKING:
     from .session import Session
@@ -142,6 +143,44 @@ def _copied(source: Path, wanted: Path, fallback: Path) -> Path:
         else:
             return target
     return wanted
+
+
+def bring_along(session: Session, blend: str) -> None:
+    """Bring the clips of a scene that is saved for the first time beside its file.
+
+    Called before the file is written: the datablocks then hold paths relative to it.
+    """
+    store = session.store.folder
+    for image in bpy.data.images:
+        if image.get(KEY) and image.source == "MOVIE" and image.library is None:
+            moved = _brought(Path(image.filepath), store, blend)
+            if moved:
+                image.filepath = moved
+    for scene in bpy.data.scenes:
+        if scene.get("syncam_edit") and scene.sequence_editor:
+            for strip in compat.strips_of(scene.sequence_editor):
+                moved = strip.type == "MOVIE" and _brought(Path(strip.filepath), store, blend)
+                if moved:
+                    strip.filepath = moved
+    for record in session.records.values():
+        if record.job_id in session.made_here:
+            record.blend = blend
+            session.store.save(record)
+
+
+def _brought(path: Path, store: Path, blend: str) -> str | None:
+    """Copy a clip of the add-on's own folder beside `blend`; return the path relative to that."""
+    if not path.is_relative_to(store) or not path.is_file():
+        return None
+    place = Path("syncam", path.parent.name[:8], path.name)
+    target = Path(blend).parent / place
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    except OSError:
+        # The clip stays where it is, and the file keeps the path that leads there.
+        return None
+    return f"//{place.as_posix()}"
 
 
 def push_undo(message: str) -> None:

@@ -9,6 +9,7 @@ camera, one step of work that takes several.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from . import landing, preferences, thumbs
 from .jobs import JobRecord, JobStore
 from .remote import remote_state
 
+FAULTS = (ReferenceError, RuntimeError, AttributeError, KeyError, TypeError, ValueError)
 STATUS_EVERY_S = 0.2
 FACTS_EVERY_S = 5.0
 
@@ -367,15 +369,25 @@ class Session:
                     self._end(record, "failed", error.sentence, error.fix or "")
                 return True
             except OSError as error:
-                self._tasks.pop(job_id, None)
-                sentence = f"{error.filename or 'A file'} cannot be used: {error.strerror}."
-                self.error = SynCamError("file", sentence)
-                if record.is_running:
-                    self._end(record, "failed", sentence)
+                self._give_up(
+                    record, f"{error.filename or 'A file'} cannot be used: {error.strerror}."
+                )
+                return True
+            except FAULTS as error:
+                # Blender took away what was worked on (an undo, another add-on): say so, go on.
+                traceback.print_exc()
+                self._give_up(record, f"The scene changed under the job ({error}); run it again.")
                 return True
             if (record.state, record.phase, record.step) != before:
                 return True
         return False
+
+    def _give_up(self, record: JobRecord, sentence: str) -> None:
+        """End a task that failed; a finished job keeps its clips and its state."""
+        self._tasks.pop(record.job_id, None)
+        self.error = SynCamError("job.task", sentence)
+        if record.is_running:
+            self._end(record, "failed", sentence)
 
     def _end(self, record: JobRecord, state: str, sentence: str, fix: str = "") -> None:
         record.state, record.sentence, record.fix = state, sentence, fix

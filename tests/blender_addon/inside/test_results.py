@@ -241,6 +241,23 @@ def test_unsaved_scene_keeps_clips_in_the_addons_folder(scene, state):
     assert local.is_relative_to(state.store.folder)
 
 
+def test_first_save_brings_the_clips_along(scene, state, tmp_path):
+    from .conftest import add_camera
+
+    add_camera(scene)
+    bpy.ops.syncam.generate(targets={"PLATES", "SEQUENCER"}, **RUN)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "first.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "first.blend"))
+    image = movie_of(plates_of(bpy.context.scene)["Camera"])
+    assert image.filepath.startswith("//syncam")
+    assert Path(bpy.path.abspath(image.filepath)).is_relative_to(tmp_path)
+    assert Path(bpy.path.abspath(image.filepath)).is_file()
+    edit = next(s for s in bpy.data.scenes if s.get("syncam_edit"))
+    strip = next(s for s in results.compat.strips_of(edit.sequence_editor) if s.type == "MOVIE")
+    assert Path(bpy.path.abspath(strip.filepath)).is_relative_to(tmp_path)
+    assert state.ended()[0].blend == str(tmp_path / "first.blend")
+
+
 def test_folder_that_cannot_be_written_has_a_fallback(plaza, state):
     # Root may write anywhere, so a file stands where the folder should be.
     Path(bpy.data.filepath).with_name("syncam").write_text("in the way")
