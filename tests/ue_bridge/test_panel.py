@@ -59,6 +59,9 @@ def test_the_widget_routes_draw_and_act(unreal, editor, plugin):
     assert plugin.panel is None, "a closed tab is forgotten"
     plugin.open_panel()
     assert str(plugin.panel._widgets["Prompt"].get_text()) == "a red fox"
+    plugin.panel._widgets["Prompt"].set_text("typed and not clicked")
+    plugin.close()
+    assert plugin.host.load()["fields"]["prompt"] == "typed and not clicked"
 
 
 def test_without_a_panel_the_menus_do_it(unreal, editor, tmp_path, plugin):
@@ -264,6 +267,15 @@ def test_settings_survive_and_damaged_ones_do_not_matter(unreal, editor, tmp_pat
     assert third.controller.fields.prompt == ""
     assert any("history" in text for level, text in editor.log if level == "warning")
     third.close()
+    job = {"job_id": "c" * 32, "prompt": "p", "seed": 1, "take": "T", "rig": {}, "state": "done"}
+    state.write_text(json.dumps({
+        "client_id": 7, "fields": {"endpoint": "nonsense://x"}, "history": [{"a": 1}, 3, job],
+    }))  # fmt: skip
+    fourth = start(tmp_path)
+    assert [job.job_id for job in fourth.controller.history] == ["c" * 32]
+    assert any("instead" in text for text in editor.errors())
+    editor.tick()
+    fourth.close()
 
 
 def test_init_unreal_starts_on_the_first_frame(unreal, editor, tmp_path, monkeypatch):

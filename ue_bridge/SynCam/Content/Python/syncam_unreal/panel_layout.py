@@ -59,6 +59,7 @@ def _button(name: str, text: str, action: str, enabled: str = "", hint: str = ""
 ITEMS: tuple[Item, ...] = (
     Item(kind="ScrollBox", name="Root", parent=""),
     Item(kind="TextBlock", name="EngineText", shows="engine"),
+    *_line("Engine", "Remote engine (after Reload)", "endpoint", "this machine's"),
     *_button("StartEngine", "Start the engine", "start_engine", "can_start_engine"),
     *_choice("Source", "Cameras", "source", SOURCES),
     *_line("Tag", "Tag (for 'tag')", "tag"),

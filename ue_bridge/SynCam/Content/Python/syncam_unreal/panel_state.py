@@ -94,6 +94,17 @@ class JobRecord:
         return cls(**{name: value for name, value in data.items() if name in known})
 
 
+def read_history(data: object) -> list[JobRecord]:
+    """Return the jobs of plain data; one that this version cannot read is left out."""
+    jobs = []
+    for item in data if isinstance(data, list) else []:
+        try:
+            jobs.append(JobRecord.from_dict(item))
+        except (TypeError, AttributeError):
+            continue
+    return jobs
+
+
 @dataclass(frozen=True, kw_only=True)
 class PanelView:
     """What the panel shows now; every route draws this and nothing else."""

@@ -17,7 +17,7 @@ from syncam_engine.link.launch import EngineLauncher
 
 from . import compat, panel_menu, panel_widget
 from .controller import Controller
-from .panel_state import JobRecord, PanelFields
+from .panel_state import PanelFields, read_history
 from .unreal_host import UnrealHost
 
 DRAW_INTERVAL_S = 0.2
@@ -33,20 +33,14 @@ class Plugin:
         self.host = UnrealHost(dialogs=dialogs)
         saved = self.host.load()
         fields = PanelFields.from_dict(saved.get("fields", {}))
-        version = ".".join(map(str, compat.engine_version()))
-        self.client = EngineClient(
-            fields.endpoint or None,
-            state_dir=state_dir,
-            client_name=f"Unreal {version}",
-            client_id=saved.get("client_id"),
-        )
+        self.client = self._connect(fields.endpoint, state_dir, saved.get("client_id"))
         self.launcher = EngineLauncher(self.client, state_dir=state_dir)
         self.controller = Controller(
             self.host,
             self.client,
             self.launcher,
             fields=fields,
-            history=[JobRecord.from_dict(job) for job in saved.get("history", [])],
+            history=read_history(saved.get("history")),
         )
         self.panel: panel_widget.PanelWidget | None = None
         self._undrawn_s = 0.0
@@ -59,6 +53,19 @@ class Plugin:
         panel_menu.add_menus()
         self._shutdown = unreal.register_python_shutdown_callback(self.close)
         self._ticker = compat.Ticker(self.tick)
+
+    def _connect(self, endpoint: str, state_dir: Path | None, client_id: object) -> EngineClient:
+        """Return a client of the engine of the settings, or of this machine's if that is wrong."""
+        options = {
+            "state_dir": state_dir,
+            "client_name": "Unreal " + ".".join(map(str, compat.engine_version())),
+            "client_id": client_id if isinstance(client_id, str) and client_id else None,
+        }
+        try:
+            return EngineClient(endpoint or None, **options)
+        except SynCamError as error:
+            self.host.log("error", f"{error.sentence} This machine's engine is used instead.")
+            return EngineClient(None, **options)
 
     def tick(self, delta_s: float) -> None:
         """One editor frame. A fault of SynCam's own stops it, said once, and never the editor."""
@@ -115,6 +122,8 @@ class Plugin:
             return
         self._closed = True
         self._ticker.stop()
+        if self.panel is not None and self.panel.is_open():
+            self.panel.read_fields()
         if self._map_changed is not None:
             self._map_changed.remove_callable(self._on_map_changed)
         self.host.forget_level()
