@@ -157,6 +157,18 @@ def _lens() -> list[Finding]:
                 1e-3,
             )
         )
+        width_mm, height_mm = lens.used_sensor_mm(cropped)
+        findings.append(
+            _close(
+                "projection offset with plate crop (x, y)",
+                [2 * cropped.offset_x_mm / width_mm, 2 * cropped.offset_y_mm / height_mm],
+                [
+                    camera.get_horizontal_projection_offset(),
+                    camera.get_vertical_projection_offset(),
+                ],
+                1e-4,
+            )
+        )
         return findings
 
     return _with_camera(use)
