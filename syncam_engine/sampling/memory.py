@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 GIB = 2**30
 TEXT_ENCODER_BYTES = {"diffusers": 11.4 * GIB, "package": 0.01 * GIB}
 """UMT5-XXL in bfloat16; the preview's own."""
+TEXT_LARGEST_LAYER_BYTES = 2.1 * GIB
+"""UMT5's word table, the largest thing on the device when it is offloaded layer by layer."""
 AUTOENCODER_BYTES = {"diffusers": 0.25 * GIB, "package": 0.01 * GIB}
 # Live tensors of one block's worst moment, as multiples of the rows' hidden states: the residual in
 # the network's dtype and in float32, the normalised input, q, k, v, rotated copies, the output.
@@ -90,6 +92,8 @@ def estimate_memory(
     picture = min(width_px * height_px, TILE_PIXELS) if placement.tiling else width_px * height_px
     decode = picture * DECODE_BYTES_PER_PIXEL[kind] + 16.0 * frames * width_px * height_px * 3
     text, autoencoder = TEXT_ENCODER_BYTES[kind], AUTOENCODER_BYTES[kind]
+    if placement.offload == "group":
+        text = min(text, TEXT_LARGEST_LAYER_BYTES)
     resident = 0.0 if placement.offload != "none" else weights + text + autoencoder
     return MemoryEstimate(
         transformer=weights,

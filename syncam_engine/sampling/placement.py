@@ -32,7 +32,7 @@ class Placement:
     dtype: Literal["float32", "bfloat16"]
     offload: Literal["none", "model", "group"] = "none"
     """`model`: each network on the device only while it works; `group`: the transformer block by
-    block as well."""
+    block, the text encoder layer by layer."""
     tiling: bool = False
     """Autoencoder in slices and tiles."""
     fp8: bool = False
@@ -91,17 +91,25 @@ def apply_placement(parts: Parts, placement: Placement) -> None:
             num_blocks_per_group=1,
             use_stream=device.type == "cuda",
         )
+        text = getattr(parts.text_encoder, "encoder", None)
+        if text is not None:
+            from diffusers.hooks import apply_group_offloading
+
+            apply_group_offloading(text, onload_device=device, offload_type="leaf_level")
     if placement.offload != "none":
-        _offload_models(parts, device, with_transformer=placement.offload == "model")
+        _offload_models(parts, device, group=placement.offload == "group")
 
 
-def _offload_models(parts: Parts, device: torch.device, *, with_transformer: bool) -> None:
-    """Move each network to the device when it is called, and the one before it away."""
+def _offload_models(parts: Parts, device: torch.device, *, group: bool) -> None:
+    """Move each network to the device when it is called, and the one before it away.
+
+    Under group offload only the autoencoder goes this way.
+    """
     from accelerate import cpu_offload_with_hook
 
-    modules = [getattr(parts.text_encoder, "encoder", None)]
-    modules += [parts.transformer] if with_transformer else []
-    modules += [getattr(parts.autoencoder, "vae", None)]
+    modules = [getattr(parts.autoencoder, "vae", None)]
+    if not group:
+        modules = [getattr(parts.text_encoder, "encoder", None), parts.transformer, *modules]
     hook = None
     for module in modules:
         if module is not None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -20,6 +21,7 @@ from syncam_engine.model.interfaces import Autoencoder, TextEncoder
 from syncam_engine.model.loading import check_files
 from syncam_engine.model.presets import WAN_1_3B
 from syncam_engine.sampling.pipeline import load_pipeline
+from syncam_engine.sampling.placement import Placement
 from tests.model.networks import randomized, small_config
 from tests.sampling.tiny import make_request, make_rig
 
@@ -97,6 +99,17 @@ def test_folder_and_mvs_file_make_clips(base):
     assert clips.shape == (3, 5, 96, 160, 3)
     previews = [r.preview_VHW3 for r in reports if r.preview_VHW3 is not None]
     assert [p.shape for p in previews] == [(3, 12, 20, 3)] * 2
+
+
+@pytest.mark.parametrize("offload", ["model", "group"])
+def test_offload_keeps_the_clips(base, offload):
+    torch.set_num_threads(1)
+    request = make_request(make_rig(2), steps=1, frames=5, fps=(15, 1))
+    exact = load_pipeline(preset_file(base), "cpu").generate(request)
+    placement = Placement(device="cpu", dtype="float32", offload=offload, tiling=True)
+    pipeline = load_pipeline(preset_file(base), placement=placement)
+    assert np.abs(pipeline.generate(request).astype(int) - exact).max() <= 1
+    assert len(pipeline.parts.offload_hooks) == (3 if offload == "model" else 1)
 
 
 def test_latents_are_whitened_and_back(base):

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory known beforehand and refused with what would fit; placements that keep the clips."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from syncam_engine.bench.sampler_gpu import forward_flops
+from syncam_engine.cli import main
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.loading import expected_shapes
+from syncam_engine.model.presets import PREVIEW_RECIPE, WAN_1_3B
+from syncam_engine.sampling.memory import (
+    GIB,
+    check_memory,
+    estimate_memory,
+    parameter_count,
+)
+from syncam_engine.sampling.pipeline import Cancelled, load_pipeline
+from syncam_engine.sampling.placement import Placement
+from tests.sampling.tiny import make_request, make_rig, write_tiny
+
+GPU = Placement(device="cuda", dtype="bfloat16", tiling=True)
+FULL = {"views": 4, "branches": 2, "size": (832, 480), "frames": 81}
+
+
+@pytest.mark.parametrize("preset", [PREVIEW_RECIPE, WAN_1_3B], ids=lambda p: p.name)
+def test_parameters_are_counted_exactly(preset):
+    shapes = expected_shapes(preset.transformer).values()
+    assert parameter_count(preset.transformer) == sum(torch.Size(s).numel() for s in shapes)
+
+
+def test_flops_are_the_published_ones():
+    tflop = forward_flops(WAN_1_3B.transformer, (4, 16, 21, 60, 104)) / 1e12
+    assert round(tflop) == 1375
+
+
+def test_estimates_move_the_right_way():
+    whole = estimate_memory(WAN_1_3B, GPU, **FULL)
+    assert whole.transformer == pytest.approx(3.3 * GIB, rel=0.02)
+
+    def peak(placement=GPU, **changed):
+        return estimate_memory(WAN_1_3B, placement, **{**FULL, **changed}).peak
+
+    assert peak(views=8) > peak() > peak(views=2)
+    assert peak() > peak(frames=41)
+    assert peak() > peak(size=(672, 384))
+    assert peak() > peak(replace(GPU, rows_at_once=1))
+    assert peak(replace(GPU, tiling=False)) >= peak()
+    group = replace(GPU, offload="group", rows_at_once=1)
+    assert peak() > peak(replace(GPU, offload="model")) >= peak(group)
+    assert (
+        estimate_memory(WAN_1_3B, replace(GPU, fp8=True), **FULL).transformer
+        < 0.6 * whole.transformer
+    )
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "says"),
+    [(200, None), (14, "group offload"), (5, "672x384|frames|views"), (0.5, "nothing")],
+)
+def test_what_does_not_fit_is_refused_with_what_would(free_gib, says):
+    request = {**FULL, "views": 12}
+
+    def check():
+        # As on a fresh card: what the weights hold is counted in by check_memory.
+        held = estimate_memory(WAN_1_3B, GPU, **request).transformer + 11.65 * GIB
+        return check_memory(WAN_1_3B, GPU, **request, free_bytes=free_gib * GIB - held)
+
+    if says is None:
+        assert check().peak < free_gib * GIB
+        return
+    with pytest.raises(SynCamError, match=says) as caught:
+        check()
+    assert caught.value.code == "memory.short"
+    assert "GiB on cuda" in str(caught.value)
+    nearest = caught.value.nearest
+    if nearest is None:
+        return
+    fitting = replace(GPU, rows_at_once=1, offload=nearest.get("offload", "none"))
+    smaller = {
+        "size": tuple(nearest.get("size", request["size"])),
+        "frames": nearest.get("frames", request["frames"]),
+        "views": nearest.get("views", request["views"]),
+        "branches": 2,
+    }
+    assert estimate_memory(WAN_1_3B, fitting, **smaller).peak <= free_gib * GIB
+
+
+def test_a_request_too_large_stops_before_it_starts(tmp_path, monkeypatch):
+    pipeline = load_pipeline(str(write_tiny(tmp_path)), "cpu")
+    monkeypatch.setattr("syncam_engine.sampling.memory.free_memory", lambda device: -(2.0**26))
+    seen = []
+    with pytest.raises(SynCamError) as caught:
+        pipeline.generate(make_request(make_rig(2)), on_report=seen.append)
+    assert caught.value.code == "memory.short"
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"offload": "group"}, {"rows_at_once": 1}, {"step_cache": "first_block"}],
+    ids=lambda c: next(iter(c)),
+)
+def test_placements_keep_the_clips(tmp_path, changes):
+    torch.set_num_threads(1)
+    preset = str(write_tiny(tmp_path))
+    request = make_request(make_rig(2))
+    exact = load_pipeline(preset, "cpu").generate(request)
+    placement = Placement(device="cpu", dtype="float32", cache_threshold=0.0, **changes)
+    clips = load_pipeline(preset, placement=placement).generate(request)
+    assert np.abs(clips.astype(int) - exact).max() <= 1
+
+
+@pytest.mark.parametrize("cache", ["mag", "taylorseer", "first_block"])
+def test_step_caches_leave_nothing_behind(tmp_path, cache):
+    torch.set_num_threads(1)
+    preset = str(write_tiny(tmp_path))
+    placement = Placement(device="cpu", dtype="float32", step_cache=cache, cache_threshold=0.5)
+    pipeline = load_pipeline(preset, placement=placement)
+    request = make_request(make_rig(2), steps=6)
+    pipeline.generate(request)  # for mag: measures its ratios, in full
+    first = pipeline.generate(request)
+
+    def stop(report):
+        if report.step == 4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pipeline.generate(request, on_report=stop)
+    assert not pipeline.parts.transformer.is_cache_enabled
+    assert np.array_equal(first, pipeline.generate(request))
+    if cache == "mag":
+        assert len(pipeline._mag_ratios) == 6
+
+
+def test_fp8_is_near_and_model_offload_runs(tmp_path):
+    torch.set_num_threads(1)
+    preset = str(write_tiny(tmp_path, prediction="velocity"))
+    request = make_request(make_rig(2), guidance_scale=1.0)
+    exact = load_pipeline(preset, "cpu").generate(request).astype(float)
+    fp8 = Placement(device="cpu", dtype="float32", fp8=True)
+    clips = load_pipeline(preset, placement=fp8).generate(request)
+    assert 0 < np.abs(clips - exact).mean() < 8
+    offload = Placement(device="cpu", dtype="float32", offload="model")
+    pipeline = load_pipeline(preset, placement=offload)
+    assert np.abs(pipeline.generate(request) - exact).max() <= 1
+    assert len(pipeline.parts.offload_hooks) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dtype": "float16"}, "dtype is 'float16'"),
+        ({"offload": "disk"}, "offload is 'disk'"),
+        ({"step_cache": "faster"}, "step_cache is 'faster'"),
+        ({"rows_at_once": 0}, "rows_at_once is 0"),
+    ],
+)
+def test_impossible_placements_are_named(changes, said):
+    with pytest.raises(ValueError, match=said):
+        Placement(**{"device": "cpu", "dtype": "float32", **changes})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_said(tmp_path):
+    with pytest.raises(SynCamError, match="no usable NVIDIA GPU") as caught:
+        load_pipeline(str(write_tiny(tmp_path)), "cuda")
+    assert caught.value.code == "device.missing"
+
+
+def test_the_benchmark_runs_at_toy_size(capsys):
+    arguments = ["bench", "sampler", "--json", "--small", "--device", "cpu", "--steps", "6"]
+    assert main([*arguments, "--rounds", "2"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    step = result["cpu_step"]
+    assert step["ratio"] > 0
+    assert step["max_error"] < 2e-5 * max(1.0, step["max_value"])
+    options = {row["option"]: row for row in result["options"]}
+    assert options["exact"]["relative_error"] == 0.0
+    assert options["one branch at a time"]["relative_error"] < 1e-4
+    assert 0 < options["fp8 weights"]["relative_error"] < 0.2
+    assert {f"step cache {name}" for name in ("first_block", "mag", "taylorseer")} <= set(options)
