@@ -329,4 +329,5 @@ def _extras(b: FigureBuilder, shape: HumanShape) -> None:
                u=(1, 0, 0), v=(0, 1, 0), power=5)
         a = np.array([[0, -.118, .575], [.06, -.06, .68], [.075, .03, .76], [.0, .075, .85],
                       [-.068, .03, .78], [-.07, -.06, .68], [0, -.118, .575]]) - (0, 0, drop)
+        a[:, :2] *= 1.04 + 0.3 * max(shape.weight - 0.9, 0)
         b.tube(a * h, 0.007 * h * np.ones(7), weight, _rgb("#4a2f1c"), "leather", segments=5)

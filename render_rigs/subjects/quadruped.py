@@ -148,6 +148,7 @@ def _body(b, s, at, coat) -> None:
     t = np.array([-0.6, -0.5, -0.2, 0.2, 0.55, 0.9, 1.12])
     thick = np.interp(t, [-0.5, -0.2, 0.2, 0.6, 1.1], [1.3, 1.45, 1.22, 1.0, 0.85])
     thick *= s.neck_thick * h * np.array([0.4, 0.85, 1, 1, 1, 1, 0.75])
+    thick[:3] = np.minimum(thick[:3], np.array([0.2, 0.33, 0.38]) * s.depth * h)  # no collar
     centers = neck + (end - neck) * t[:, None]
     centers[:3, 2] -= np.array([0.05, 0.04, 0.015]) * h
     side = np.array([-np.sin(at["neck_dir"]), 0, np.cos(at["neck_dir"])])
