@@ -214,7 +214,8 @@ def draw_jobs(layout, context, state: session.Session) -> None:
         row = box.row(align=True)
         row.progress(factor=record.fraction, text=record.headline)
         row.operator("syncam.cancel", text="", icon="X").job_id = record.job_id
-        draw_pictures(box, record)
+        if record.phase in ("sample", "decode", "write"):
+            draw_pictures(box, record)
     waiting = waiting_jobs(state)
     if waiting:
         box = layout.box()

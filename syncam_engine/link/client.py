@@ -367,6 +367,13 @@ class EngineClient:
             self._state = "version mismatch"
             self._events.append(Lost(error=error))
             return
+        if error.code == "hello.first":
+            # The engine forgot this client, which was silent for long (a render blocked its host).
+            # After the next hello all that is pending is sent again.
+            if self._state == "ready":
+                self._state = "connecting"
+                self._greet()
+            return
         transfer = self._chunk_calls.pop(parent, None)
         call = self._pending.pop(parent, None)
         if isinstance(transfer, Incoming):
