@@ -71,6 +71,9 @@ class Denoiser:
         whole, and the ranks share the evaluations."""
         self.model, self.conditions, self.method = model, conditions, method
         self.group = group
+        for name, value in vars(conditions).items():
+            if value is not None and not torch.isfinite(value).all():
+                raise ValueError(f"{name} has values that are not finite")
         views, self.frames = conditions.cameras_VFSR.shape[:2]
         joint = not method.pairs or views <= 2
         self.groups = [list(range(views))] if joint else [[0, i] for i in range(1, views)]

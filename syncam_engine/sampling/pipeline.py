@@ -193,6 +193,15 @@ class MultiViewPipeline:
                 )
             if spread:
                 z_VCFHW = group.gather_views(z_VCFHW)
+            if not torch.isfinite(z_VCFHW).all():
+                raise SynCamError(
+                    "sampling.not_finite",
+                    f"The network of preset {self.preset.name!r} gave values that are not finite; "
+                    "its weights are damaged, or the guidance scale "
+                    f"({request.guidance_scale:g}) is far too large.",
+                    value=request.guidance_scale,
+                    nearest=self.preset.sampling.guidance_scale,
+                )
             clips = []
             for view, z_CFHW in enumerate(z_VCFHW):
                 say(Report("decode", view, len(z_VCFHW)))

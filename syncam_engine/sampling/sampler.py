@@ -37,6 +37,8 @@ def sample(
     With a reference, view 0 ends as the reference; the velocity shows it to the network
     (`Denoiser`), and what the network says of that view is not followed.
     """
+    if not torch.isfinite(z_VCFHW).all():
+        raise ValueError("z_VCFHW has values that are not finite")
     steps = len(sigmas) - 1
     for step, (sigma, following) in enumerate(pairwise(sigmas), start=1):
         v = velocity(z_VCFHW, sigma)

@@ -155,6 +155,14 @@ def test_requests_outside_the_envelope_are_refused(tiny, changes, code):
     assert caught.value.code == code
 
 
+def test_damaged_weights_are_said(tmp_path):
+    pipeline = load_pipeline(str(write_tiny(tmp_path)), "cpu")
+    pipeline.parts.transformer.proj_out.bias.fill_(float("nan"))
+    with pytest.raises(SynCamError, match="weights are damaged") as caught:
+        pipeline.generate(make_request(make_rig(1)))
+    assert caught.value.code == "sampling.not_finite"
+
+
 def test_seven_views_are_refused(tiny):
     with pytest.raises(SynCamError, match="7 cameras"):
         tiny.generate(make_request(make_rig(7)))

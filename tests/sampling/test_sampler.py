@@ -181,6 +181,15 @@ def test_text_guidance_batched_or_in_parts(rows_at_once):
         assert torch.allclose(denoiser(request.z, sigma), no + 4.0 * (yes - no), atol=1e-4)
 
 
+def test_values_that_are_not_finite_are_named():
+    request = Request(2)
+    with pytest.raises(ValueError, match="z_VCFHW has values"):
+        sample(lambda z, s: z, request.z * math.nan, [1.0, 0.0])
+    request.cameras[0, 1, 0, 0, 0] = math.inf
+    with pytest.raises(ValueError, match="cameras_VFSR has values"):
+        request.denoiser(guidance=text_guidance(2.0))
+
+
 @torch.no_grad()
 def test_clean_prediction_becomes_velocity():
     request = Request(2)
