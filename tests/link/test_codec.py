@@ -14,7 +14,7 @@ from syncam_engine.link import codec, limits, messages
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import TO_CLIENT, TO_ENGINE
 
-EXAMPLES = int(os.environ.get("SYNCAM_FUZZ_EXAMPLES", "600"))
+EXAMPLES = int(os.environ.get("SYNCAM_FUZZ_EXAMPLES", "300"))
 
 IDS = st.from_regex(r"[A-Za-z0-9_-]{8,64}", fullmatch=True)
 DIGESTS = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
