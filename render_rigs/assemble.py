@@ -102,7 +102,7 @@ def draw_actors(spec: RenderSpec, number: int, place: Place, tag: str, own=None)
                 actor = own.draw_subject(mine, name, spec.frames, spec.fps, size_m=size,
                                          offset_m=offset)
             else:
-                figure = draw_figure(mine, fast=spec.fast)
+                figure = draw_figure(mine, fast=spec.fast, indoor=place.indoor)
                 actor = animate(mine, figure, name, spec.frames, spec.fps, size_m=size,
                                 offset_m=offset, seats=place.seats)
             if not collides(actor, actors, place):

@@ -35,4 +35,5 @@ def outdoor(rng: np.random.Generator, names=None, fast: bool = False) -> Light:
 def indoor(rng: np.random.Generator, words: str = "in soft daylight", key: float = 0.33) -> Light:
     """A room: even light, a low sun through the openings now and then."""
     return Light(words, "interior", 1.0, float(rng.uniform(0, 360)), float(rng.uniform(25, 45)),
-                 float(rng.uniform(0, 360)), 0.0, key=key)
+                 float(rng.uniform(0, 360)), 0.0, sky_color=(0.35, 0.55, 0.9),
+                 horizon_color=(0.75, 0.82, 0.9), key=key)

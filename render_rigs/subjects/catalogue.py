@@ -18,10 +18,16 @@ VERBS = {
 }
 
 
-def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = False):
-    """A person with probability ``humans``, else an animal (a large one for a fast set)."""
+def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = False,
+                indoor: bool = False):
+    """A person with probability ``humans``, else an animal: a large one for a fast set, a dog or a
+    cat in a room.
+    """
     if rng.random() < humans:
         return build_human(draw_human(rng))
+    if indoor:
+        species = ("dog", "cat")[rng.integers(1 if fast else 2)]
+        return quadruped.build_quadruped(quadruped_shape.draw_quadruped(rng, species))
     if fast:
         species = quadruped_shape.LARGE[rng.integers(len(quadruped_shape.LARGE))]
         return quadruped.build_quadruped(quadruped_shape.draw_quadruped(rng, species))

@@ -9,7 +9,8 @@ from render_rigs.subjects import bird, human_motion, quadruped, quadruped_motion
 from render_rigs.subjects.human import build_human
 from render_rigs.subjects.human_shape import draw_human
 from render_rigs.subjects.rig import skin
-from tests.render_rigs.motion_checks import slides_m
+
+from .motion_checks import slides_m
 
 TIME_S = np.arange(0, 45) / 15
 CASES = [("human", a, k) for a in ("walk", "run") for k in trajectories.KINDS]
