@@ -23,8 +23,8 @@ def held(finding):
 
 
 def test_faults():
-    figures = held(soak_faults(4, 3, STUB)).figures
-    assert figures["kills of server"] == 4
+    figures = held(soak_faults(3, 3, STUB)).figures
+    assert figures["kills of server"] == 3
     assert figures["jobs"] == figures["accepted"]
 
 
