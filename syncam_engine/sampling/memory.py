@@ -22,14 +22,16 @@ TEXT_ENCODER_BYTES = {"diffusers": 11.4 * GIB, "package": 0.01 * GIB}
 """UMT5-XXL in bfloat16; the preview's own."""
 TEXT_LARGEST_LAYER_BYTES = 2.1 * GIB
 """UMT5's word table, the largest thing on the device when it is offloaded layer by layer."""
-AUTOENCODER_BYTES = {"diffusers": 0.25 * GIB, "package": 0.01 * GIB}
-# Live tensors of one block's worst moment, as multiples of the rows' hidden states: the residual in
-# the network's dtype and in float32, the normalised input, q, k, v, rotated copies, the output.
-HIDDEN_COPIES = 6.0
-FLOAT32_COPIES = 3.0
+AUTOENCODER_BYTES = {"diffusers": 0.5 * GIB, "package": 0.01 * GIB}
+# Live tensors of one block at its two worst moments, as multiples of the rows' hidden states, in
+# the network's dtype and in float32; measured as the growth of the process on a CPU in float32.
+ATTENTION_COPIES = 12.5
+FEED_FORWARD_COPIES = 7.0
+FLOAT32_COPIES = 4.0
 # Decoding one clip: the widest feature maps at full size, in bytes a pixel and picture held at once
-# (the Wan decoder works in chunks of 4 pictures, keeps a cache of the last 2 of each layer).
-DECODE_BYTES_PER_PIXEL = {"diffusers": 12_000.0, "package": 64.0}
+# (the Wan decoder works in chunks of 4 pictures, keeps a cache of the last 2 of each layer; this
+# too measured on a CPU).
+DECODE_BYTES_PER_PIXEL = {"diffusers": 37_000.0, "package": 64.0}
 TILE_PIXELS = 256 * 256
 
 
@@ -83,8 +85,10 @@ def estimate_memory(
         weights = 2 * weights / config.num_layers  # the block at work and the next on its way
     rows = max(views, min(branches * views, placement.rows_at_once))
     hidden = rows * tokens * config.width
-    activations = hidden * (HIDDEN_COPIES * element + FLOAT32_COPIES * 4)
-    activations += rows * tokens * config.ffn_dim * element * 2
+    in_attention = hidden * ATTENTION_COPIES * element
+    in_feed_forward = hidden * FEED_FORWARD_COPIES * element
+    in_feed_forward += 2 * rows * tokens * config.ffn_dim * element
+    activations = hidden * FLOAT32_COPIES * 4 + max(in_attention, in_feed_forward)
     activations += branches * 512 * config.width * 2 * element * config.num_layers
     if preset.camera.pattern == "epipolar":
         activations += (views * rows_px // 4) ** 2 * (1 + element)
