@@ -17,7 +17,7 @@ from .plates import KEY
 SMALL_PX = 32
 
 _live: dict[str, np.ndarray] = {}
-"""The last live picture of each camera: float RGBA, rows from the bottom."""
+"""The last live picture of each camera: 8-bit RGBA, rows from the bottom."""
 
 _icons: bpy.utils.previews.ImagePreviewCollection | None = None
 
@@ -36,21 +36,18 @@ def live_image_or_none(camera: str) -> bpy.types.Image | None:
 
 def show_live(camera: str, width: int, height: int, rgb8: bytes) -> bpy.types.Image:
     """Put a picture (8-bit sRGB, rows from the top) into the camera's live datablock and icon."""
-    rgba = np.empty((height, width, 4), np.float32)
     pixels = np.frombuffer(rgb8, np.uint8).reshape(height, width, 3)
+    rgba8 = np.full((height, width, 4), 255, np.uint8)
     # Blender's rows go from the bottom.
-    np.multiply(pixels[::-1], 1.0 / 255.0, out=rgba[..., :3])
-    rgba[..., 3] = 1.0
+    rgba8[..., :3] = pixels[::-1]
     image = live_image_or_none(camera)
     if image is None:
         image = bpy.data.images.new(live_name(camera), width, height, alpha=False)
         image[KEY] = camera
     elif tuple(image.size) != (width, height):
         image.scale(width, height)
-    flat = rgba.ravel()
-    image.pixels.foreach_set(flat)
-    image.update()
-    _live[camera] = rgba
+    image.pixels.foreach_set(np.multiply(rgba8, np.float32(1.0 / 255.0), dtype=np.float32).ravel())
+    _live[camera] = rgba8
     return image
 
 
@@ -67,12 +64,12 @@ def stack(cameras: list[str]) -> None:
     """Put a column's live pictures above each other into its icon; those that lack are dark."""
     known = [_live[camera] for camera in cameras if camera in _live]
     height, width = known[0].shape[:2]
-    stacked = np.full((len(cameras) * height, width, 4), (0.1, 0.1, 0.1, 1.0), np.float32)
+    stacked = np.full((len(cameras) * height, width, 4), (26, 26, 26, 255), np.uint8)
     for row, camera in enumerate(reversed(cameras)):
         picture = _live.get(camera)
         if picture is not None and picture.shape[:2] == (height, width):
             stacked[row * height : (row + 1) * height - 1] = picture[:-1]
-    set_icon(column_key(cameras), width, len(cameras) * height, stacked.ravel())
+    set_icon(column_key(cameras), stacked)
 
 
 def settle(record: JobRecord) -> None:
@@ -83,22 +80,27 @@ def settle(record: JobRecord) -> None:
             image.pack()
 
 
-def set_icon(key: str, width: int, height: int, rgba: np.ndarray) -> None:
-    """Give an icon a picture: float RGBA, rows from the bottom, flat."""
+def set_icon(key: str, rgba8: np.ndarray) -> None:
+    """Give an icon a picture: 8-bit RGBA [height, width, 4], rows from the bottom."""
     if _icons is None:
         return
     icon = _icons.get(key) or _icons.new(key)
+    height, width = rgba8.shape[:2]
     if tuple(icon.image_size) != (width, height):
         icon.image_size = (width, height)
-    icon.image_pixels_float.foreach_set(rgba)
+    icon.image_pixels.foreach_set(_packed(rgba8))
     # The small one, for lists: the middle square, every n-th pixel.
     side = min(width, height)
     grid = np.arange(SMALL_PX) * side // SMALL_PX
-    picture = rgba.reshape(height, width, 4)
-    small = picture[(height - side) // 2 + grid][:, (width - side) // 2 + grid]
+    small = rgba8[(height - side) // 2 + grid][:, (width - side) // 2 + grid]
     if tuple(icon.icon_size) != (SMALL_PX, SMALL_PX):
         icon.icon_size = (SMALL_PX, SMALL_PX)
-    icon.icon_pixels_float.foreach_set(np.ascontiguousarray(small).ravel())
+    icon.icon_pixels.foreach_set(_packed(small))
+
+
+def _packed(rgba8: np.ndarray) -> np.ndarray:
+    """Return pixels as icons keep them: one 32-bit number each."""
+    return np.ascontiguousarray(rgba8).view(np.int32).ravel()
 
 
 def icon_id(key: str) -> int:

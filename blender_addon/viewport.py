@@ -58,7 +58,7 @@ def render_views(
 
 
 def thumbnails(
-    scene_name: str, clear_before: float, show: Callable[[str, int, int, np.ndarray], None]
+    scene_name: str, clear_before: float, show: Callable[[str, np.ndarray], None]
 ) -> Iterator[None]:
     """Draw what each camera of the rig's list sees now, a camera a step: show("camera:NAME", ...).
 
@@ -89,10 +89,9 @@ def thumbnails(
         far = camera.far_m / unit_m
         near = min(max(camera.near_m / unit_m, clear_before * 1.01), far * 0.5)
         rgb = _draw_offscreen(scene, camera, camera.K_at(0), c2w, near, far, view)
-        rgba = np.ones((height, width, 4), np.float32)
-        pixels = np.frombuffer(rgb, np.uint8).reshape(height, width, 3)
-        rgba[..., :3] = pixels[::-1] / np.float32(255)
-        show(f"camera:{name}", width, height, rgba.ravel())
+        rgba8 = np.full((height, width, 4), 255, np.uint8)
+        rgba8[..., :3] = np.frombuffer(rgb, np.uint8).reshape(height, width, 3)[::-1]
+        show(f"camera:{name}", rgba8)
         yield
 
 

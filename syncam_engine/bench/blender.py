@@ -2,8 +2,9 @@
 """`syncam bench blender`: the panel's tick while previews stream, and the adding of results.
 
 Runs `tick_times.py`, which stands beside the extension, in the environment that has bpy. The
-previews come through a real socket, from a stand-in that sends faster than any sampler. Aims: a tick under 2 ms median and 4 ms at the 99th
-percentile while four cameras' previews stream; the results of four cameras added in under 100 ms.
+previews come through a real socket, from a stand-in that sends faster than any sampler. Aims: a
+tick under 2 ms median and 4 ms at the 99th percentile while four cameras' previews stream; the
+results of four cameras added in under 100 ms.
 """
 
 from __future__ import annotations
