@@ -62,6 +62,7 @@ class Session:
         """A running installation of the engine (`engine_ops`)."""
         self._tasks: dict[str, Iterator[None]] = {}
         self._previews: dict[tuple[str, str], Preview] = {}
+        self._stack_due: list[str] = []
         self._landing: list[str] = []
         self._fetches: dict[str, tuple[str, int]] = {}
         self._next_status_s = self._next_facts_s = 0.0
@@ -235,7 +236,7 @@ class Session:
     @property
     def is_busy(self) -> bool:
         return bool(
-            self._tasks or self._previews or self.chore or self.running()
+            self._tasks or self._previews or self._stack_due or self.chore or self.running()
         ) or self.engine.state in (
             "starting",
             "loading",
@@ -329,13 +330,18 @@ class Session:
 
     def _show_one_preview(self) -> bool:
         """Put one waiting picture into its camera's datablock: more would make the tick long."""
+        if self._stack_due:
+            # The panel's icon in a tick of its own.
+            thumbs.stack(self._stack_due)
+            self._stack_due = []
+            return True
         if not self._previews:
             return False
         (_, camera), preview = next(iter(self._previews.items()))
         del self._previews[next(iter(self._previews))]
         thumbs.show_live(camera, preview.width, preview.height, preview.rgb8)
         names = [reference["name"] for reference in self.records[preview.job_id].cameras]
-        thumbs.stack(next(column for column in thumbs.columns_of(names) if camera in column))
+        self._stack_due = next(c for c in thumbs.columns_of(names) if camera in c)
         return True
 
     def _advance_chore(self) -> bool:

@@ -189,6 +189,7 @@ def time_ticks_without(state, ticks: int) -> list[tuple[float, float]]:
     times = []
     for _ in range(ticks):
         state._previews.clear()
+        state._stack_due = []
         times += time_ticks(state, 1)
     return times
 
