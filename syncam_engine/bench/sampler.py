@@ -226,7 +226,8 @@ def print_result(result: dict) -> None:
         print(
             f"guided step, {step['views']} views, {step['tokens']:,} tokens, {step['threads']} "
             f"thread(s): plain {step['plain_s']:.3f} s, ours {step['ours_s']:.3f} s, "
-            f"{step['ratio']:.2f}x (processor time {step['processor_ratio']:.2f}x); error {step['max_error']:.1e} of {step['max_value']:.1f}"
+            f"{step['ratio']:.2f}x (processor time {step['processor_ratio']:.2f}x); error "
+            f"{step['max_error']:.1e} of {step['max_value']:.1f}"
         )
     for row in result.get("options", []):
         print(
