@@ -252,8 +252,8 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                 )
             )
         for code, said, value, (low, high), unit, fix in checks:
-            # A tenth of a degree or of a decimetre is rounding, not an intention.
-            if low - 0.1 <= value <= high + 0.1:
+            # A quarter of a degree or of a metre is not seen, and lenses are typed to a millimetre.
+            if low - 0.25 <= value <= high + 0.25:
                 continue
             nearest = min(max(value, low), high)
             issues.append(
