@@ -51,24 +51,46 @@ def assemble(spec: RenderSpec, number: int, make_cast, own=None) -> Scene:
         cast = make_cast(place.mesh)
         clear_sun(place, cast, stream(spec.seed, number, "sun" + tag))
         actors = draw_actors(spec, number, place, tag, own)
-        center = np.concatenate([
-            np.mean([a.root_m[:, :2].mean(0) for a in actors], axis=0),
-            [np.mean([0.5 * min(a.height_m, 1.9) for a in actors]) + 0.12],
-        ])
+        center = np.concatenate(
+            [
+                np.mean([a.root_m[:, :2].mean(0) for a in actors], axis=0),
+                [np.mean([0.5 * min(a.height_m, 1.9) for a in actors]) + 0.12],
+            ]
+        )
         try:
             drawn = camera_draw.draw_cameras(
-                plain_stream(spec.seed, number, "cameras" + tag), spec.cameras, center_m=center,
-                actors=actors, cast=cast, width_px=spec.width_px, height_px=spec.height_px,
-                radius_m=spec.radius_m, elevation_deg=spec.elevation_deg, focal_mm=spec.focal_mm,
-                sensor_mm=spec.sensor_mm, tall=0.36 if spec.fast else 0.14,
-                motion=spec.camera_motion, frames=spec.frames, fps=spec.fps)
+                plain_stream(spec.seed, number, "cameras" + tag),
+                spec.cameras,
+                center_m=center,
+                actors=actors,
+                cast=cast,
+                width_px=spec.width_px,
+                height_px=spec.height_px,
+                radius_m=spec.radius_m,
+                elevation_deg=spec.elevation_deg,
+                focal_mm=spec.focal_mm,
+                sensor_mm=spec.sensor_mm,
+                tall=0.36 if spec.fast else 0.14,
+                motion=spec.camera_motion,
+                frames=spec.frames,
+                fps=spec.fps,
+            )
         except camera_draw.NoRoomForCameras as caught:
             error = caught
             rejected["place drawn again"] += 1
             continue
         rejected.update(drawn.rejected)
-        return Scene(spec.seed, number, place, actors, drawn.cameras, center,
-                     caption(place, actors), rejected, attempt)
+        return Scene(
+            spec.seed,
+            number,
+            place,
+            actors,
+            drawn.cameras,
+            center,
+            caption(place, actors),
+            rejected,
+            attempt,
+        )
     raise camera_draw.NoRoomForCameras(f"scene {number}: {error}")
 
 
@@ -99,12 +121,21 @@ def draw_actors(spec: RenderSpec, number: int, place: Place, tag: str, own=None)
             offset = (0.0, 0.0) if count == 1 else tuple(mine.uniform(-1.6, 1.6, 2))
             name = f"subject{slot + 1}"
             if own and own.subjects:
-                actor = own.draw_subject(mine, name, spec.frames, spec.fps, size_m=size,
-                                         offset_m=offset)
+                actor = own.draw_subject(
+                    mine, name, spec.frames, spec.fps, size_m=size, offset_m=offset
+                )
             else:
                 figure = draw_figure(mine, fast=spec.fast, indoor=place.indoor)
-                actor = animate(mine, figure, name, spec.frames, spec.fps, size_m=size,
-                                offset_m=offset, seats=place.seats)
+                actor = animate(
+                    mine,
+                    figure,
+                    name,
+                    spec.frames,
+                    spec.fps,
+                    size_m=size,
+                    offset_m=offset,
+                    seats=place.seats,
+                )
             if not collides(actor, actors, place):
                 actors.append(actor)
                 break

@@ -12,8 +12,14 @@ from pathlib import Path
 import numpy as np
 
 KINDS = (".blend", ".glb", ".gltf", ".fbx", ".usd", ".usda", ".usdc", ".usdz")
-_AXES = {"X": (1, 0, 0), "Y": (0, 1, 0), "Z": (0, 0, 1), "-X": (-1, 0, 0), "-Y": (0, -1, 0),
-         "-Z": (0, 0, -1)}
+_AXES = {
+    "X": (1, 0, 0),
+    "Y": (0, 1, 0),
+    "Z": (0, 0, 1),
+    "-X": (-1, 0, 0),
+    "-Y": (0, -1, 0),
+    "-Z": (0, 0, -1),
+}
 
 
 class AssetError(Exception):
@@ -93,7 +99,8 @@ def _check(entry: Entry) -> None:
     if not entry.scale > 0:
         raise ValueError(f"scale is {entry.scale}, must be positive")
     if entry.up not in _AXES or entry.forward not in _AXES:
-        raise ValueError(f"axes up {entry.up}, forward {entry.forward}: each one of "
-                         f"{', '.join(_AXES)}")
+        raise ValueError(
+            f"axes up {entry.up}, forward {entry.forward}: each one of {', '.join(_AXES)}"
+        )
     if entry.up.strip("-") == entry.forward.strip("-"):
         raise ValueError(f"up {entry.up} and forward {entry.forward} are one line")

@@ -30,10 +30,24 @@ class NoRoomForCameras(Exception):
     """A place in which too few cameras see the subject; the message counts the reasons."""
 
 
-def draw_cameras(rng: random.Random, count: int, *, center_m, actors: list[Actor], cast: Cast,
-                 width_px: int, height_px: int, radius_m, elevation_deg, focal_mm,
-                 sensor_mm: float, tall: float = 0.14,
-                 motion: str = "static", frames: int = 1, fps: int = 15) -> CameraDraw:
+def draw_cameras(
+    rng: random.Random,
+    count: int,
+    *,
+    center_m,
+    actors: list[Actor],
+    cast: Cast,
+    width_px: int,
+    height_px: int,
+    radius_m,
+    elevation_deg,
+    focal_mm,
+    sensor_mm: float,
+    tall: float = 0.14,
+    motion: str = "static",
+    frames: int = 1,
+    fps: int = 15,
+) -> CameraDraw:
     """Draw ``count`` cameras independently; a reason is counted for each that is thrown away.
 
     Raises NoRoomForCameras when a camera is not found in ``MAX_TRIES_A_CAMERA`` draws on average.
@@ -47,15 +61,29 @@ def draw_cameras(rng: random.Random, count: int, *, center_m, actors: list[Actor
         if len(kept) == count:
             break
         camera = sample_hemisphere_cameras(
-            rng, 1, center_m=center_m, K=K, width_px=width_px, height_px=height_px,
-            radius_m=radius_m, elevation_deg=elevation_deg, name=f"cam{len(kept) + 1:02d}",
+            rng,
+            1,
+            center_m=center_m,
+            K=K,
+            width_px=width_px,
+            height_px=height_px,
+            radius_m=radius_m,
+            elevation_deg=elevation_deg,
+            name=f"cam{len(kept) + 1:02d}",
         )[0]
         camera = moved(rng, camera, motion, frames, fps, center_m)
         reason = rejection(camera, probes, cast, tall)
         if reason is None and camera.is_moving:
-            reason = next(filter(None, (rejection(camera, [p[k : k + 1] for p in probes], cast,
-                                                  tall * 0.8, k)
-                                        for k in range(0, frames, max(frames // 6, 1)))), None)
+            reason = next(
+                filter(
+                    None,
+                    (
+                        rejection(camera, [p[k : k + 1] for p in probes], cast, tall * 0.8, k)
+                        for k in range(0, frames, max(frames // 6, 1))
+                    ),
+                ),
+                None,
+            )
         if reason:
             rejected[reason] += 1
         else:
@@ -65,8 +93,9 @@ def draw_cameras(rng: random.Random, count: int, *, center_m, actors: list[Actor
     return CameraDraw(kept, rejected)
 
 
-def rejection(camera: Camera, probes: list[np.ndarray], cast: Cast,
-              tall_share: float = 0.14, frame: int = 0) -> str | None:
+def rejection(
+    camera: Camera, probes: list[np.ndarray], cast: Cast, tall_share: float = 0.14, frame: int = 0
+) -> str | None:
     """Why a camera is of no use at ``frame``, or None. ``probes``: each subject's [T,P,3]."""
     c2w = np.array(camera.c2w_cv_m_at(frame))
     eye = c2w[:3, 3]

@@ -7,7 +7,7 @@ _MOVING = {"walk", "run", "stroll", "trot", "gallop", "fly"}
 
 
 def caption(place: Place, actors: list[Actor]) -> str:
-    """"a man in a red jacket walks across a stone plaza at sunset"."""
+    """ "a man in a red jacket walks across a stone plaza at sunset"."""
     where = f"{place.words} {place.light.words}"
     parts = []
     for number, actor in enumerate(actors):

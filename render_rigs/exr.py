@@ -26,8 +26,10 @@ def read_exr(path: Path) -> dict[str, np.ndarray]:
     if compression != 0:
         raise ValueError(f"{path} is compressed (method {compression}), expected none")
     width, height = window[2] - window[0] + 1, window[3] - window[1] + 1
-    row = np.dtype([("y", "<i4"), ("size", "<i4")]
-                   + [(f"c{i}", _DTYPES[kind], (width,)) for i, (_, kind) in enumerate(channels)])
+    row = np.dtype(
+        [("y", "<i4"), ("size", "<i4")]
+        + [(f"c{i}", _DTYPES[kind], (width,)) for i, (_, kind) in enumerate(channels)]
+    )
     start = offset + 8 * height  # after the table of row offsets
     rows = np.frombuffer(data, row, count=height, offset=start)
     return {name: rows[f"c{i}"] for i, (name, _) in enumerate(channels)}

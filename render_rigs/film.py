@@ -8,8 +8,11 @@ import av
 import numpy as np
 
 PASS_FILES = {  # pass: (dtype, components, what it is)
-    "depth": (np.float32, (), "plane depth in metres: along the optical axis, not along the ray; "
-                              "inf where nothing is"),
+    "depth": (
+        np.float32,
+        (),
+        "plane depth in metres: along the optical axis, not along the ray; inf where nothing is",
+    ),
     "normal": (np.float16, (3,), "unit surface normal in world axes, Z up; 0 where nothing is"),
     "mask": (np.uint8, (), "0 place and sky, 1 first subject, 2 second"),
     "flow": (np.float32, (2,), "pixels (x right, y down) from this frame to the next"),
@@ -24,8 +27,12 @@ class Film:
         stream = self._file.add_stream("libx264", rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         # Many cameras are open at once: little look-ahead and one thread keep memory small.
-        stream.options = {"crf": str(crf), "preset": "veryfast", "rc-lookahead": "5",
-                          "x264-params": "colorprim=bt709:transfer=iec61966-2-1:colormatrix=bt709"}
+        stream.options = {
+            "crf": str(crf),
+            "preset": "veryfast",
+            "rc-lookahead": "5",
+            "x264-params": "colorprim=bt709:transfer=iec61966-2-1:colormatrix=bt709",
+        }
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = Fraction(1, fps)
         self._stream, self._count = stream, 0

@@ -28,8 +28,10 @@ from render_rigs.spec import RenderSpec
 
 def ours(spec: RenderSpec, scene: Scene, out: Path) -> dict:
     """CPU and wall seconds a frame of our way, without the scene's first call."""
-    films = [film.Film(out / f"{c.name}.mp4", spec.width_px, spec.height_px, spec.fps)
-             for c in scene.cameras]
+    films = [
+        film.Film(out / f"{c.name}.mp4", spec.width_px, spec.height_px, spec.fps)
+        for c in scene.cameras
+    ]
     with Stage(spec, scene) as stage:
         started = time.process_time()
         for view, one in zip(stage.frame(0), films, strict=True):
@@ -42,9 +44,11 @@ def ours(spec: RenderSpec, scene: Scene, out: Path) -> dict:
         for one in films:
             one.close()
         count = (spec.frames - 1) * len(films)
-        return {"cpu_s_per_frame": (time.process_time() - cpu) / count,
-                "wall_s_per_frame": (time.monotonic() - wall) / count,
-                "first_instant_cpu_s": first}
+        return {
+            "cpu_s_per_frame": (time.process_time() - cpu) / count,
+            "wall_s_per_frame": (time.monotonic() - wall) / count,
+            "first_instant_cpu_s": first,
+        }
 
 
 def plain(spec: RenderSpec, scene: Scene, out: Path, count: int) -> dict:
@@ -77,8 +81,10 @@ def plain(spec: RenderSpec, scene: Scene, out: Path, count: int) -> dict:
             one = film.Film(out / f"plain{index}.mp4", spec.width_px, spec.height_px, spec.fps)
             one.add(np.array(Image.open(out / f"plain{index}.png").convert("RGB")))
             one.close()
-        return {"cpu_s_per_frame": (time.process_time() - cpu) / len(things),
-                "wall_s_per_frame": (time.monotonic() - wall) / len(things)}
+        return {
+            "cpu_s_per_frame": (time.process_time() - cpu) / len(things),
+            "wall_s_per_frame": (time.monotonic() - wall) / len(things),
+        }
 
 
 def main(argv=None) -> int:
@@ -94,21 +100,38 @@ def main(argv=None) -> int:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(argv)
     width, height = (int(v) for v in args.size.split("x"))
-    spec = RenderSpec(seed=7, scenes=1, cameras=args.cameras, frames=args.frames, width_px=width,
-                      height_px=height, samples=args.samples, denoise=args.denoise,
-                      fast=args.fast, bounces=1 if args.fast else 4, device=args.device)
+    spec = RenderSpec(
+        seed=7,
+        scenes=1,
+        cameras=args.cameras,
+        frames=args.frames,
+        width_px=width,
+        height_px=height,
+        samples=args.samples,
+        denoise=args.denoise,
+        fast=args.fast,
+        bounces=1 if args.fast else 4,
+        device=args.device,
+    )
     device = devices.use(args.device)
     scene = assemble(spec, 0, caster)
     with tempfile.TemporaryDirectory(prefix="syncam-measure-") as folder:
-        figures = {"device": device, "size": args.size, "samples": args.samples,
-                   "denoise": args.denoise, "cameras": args.cameras, "caption": scene.caption,
-                   "faces": len(scene.place.mesh.faces),
-                   "plain_objects": int(scene.place.mesh.piece.max()) + 1,
-                   "ours": ours(spec, scene, Path(folder))}
+        figures = {
+            "device": device,
+            "size": args.size,
+            "samples": args.samples,
+            "denoise": args.denoise,
+            "cameras": args.cameras,
+            "caption": scene.caption,
+            "faces": len(scene.place.mesh.faces),
+            "plain_objects": int(scene.place.mesh.piece.max()) + 1,
+            "ours": ours(spec, scene, Path(folder)),
+        }
         figures["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         figures["plain_loop"] = plain(spec, scene, Path(folder), args.plain_cameras)
-    figures["speedup"] = (figures["plain_loop"]["cpu_s_per_frame"]
-                          / figures["ours"]["cpu_s_per_frame"])
+    figures["speedup"] = (
+        figures["plain_loop"]["cpu_s_per_frame"] / figures["ours"]["cpu_s_per_frame"]
+    )
     args.out.write_text(json.dumps(figures))
     return 0
 

@@ -38,9 +38,17 @@ class MeshData:
             faces = faces.reshape(-1, 4)
             if used[0] < 0:  # -1 marks triangles, it is no vertex
                 used, faces = used[1:], faces - 1
-            out.append(MeshData(self.verts_m[used], faces.astype(np.int32), self.colors[mine],
-                                self.uvs_m[mine], self.surface[mine], self.smooth[mine],
-                                self.surfaces))
+            out.append(
+                MeshData(
+                    self.verts_m[used],
+                    faces.astype(np.int32),
+                    self.colors[mine],
+                    self.uvs_m[mine],
+                    self.surface[mine],
+                    self.smooth[mine],
+                    self.surfaces,
+                )
+            )
         return out
 
 
@@ -75,8 +83,18 @@ class MeshBuilder:
     def vertex_count(self) -> int:
         return self._count
 
-    def add(self, verts, faces, color, surface="plain", *, smooth=False, uvs=None,
-            at=(0.0, 0.0, 0.0), turn_rad=0.0) -> slice:
+    def add(
+        self,
+        verts,
+        faces,
+        color,
+        surface="plain",
+        *,
+        smooth=False,
+        uvs=None,
+        at=(0.0, 0.0, 0.0),
+        turn_rad=0.0,
+    ) -> slice:
         """Add one piece and return its slice of the vertices.
 
         ``color`` is sRGB: one, one a face [F,3], or one a vertex [N,3] (N == len(verts) wins).
@@ -114,9 +132,13 @@ class MeshBuilder:
 
     def build(self) -> MeshData:
         return MeshData(
-            np.concatenate(self._verts), np.concatenate(self._faces),
-            np.concatenate(self._colors), np.concatenate(self._uvs),
-            np.concatenate(self._surface), np.concatenate(self._smooth), list(self._names),
+            np.concatenate(self._verts),
+            np.concatenate(self._faces),
+            np.concatenate(self._colors),
+            np.concatenate(self._uvs),
+            np.concatenate(self._surface),
+            np.concatenate(self._smooth),
+            list(self._names),
             np.concatenate(self._piece),
         )
 
@@ -126,8 +148,16 @@ class MeshBuilder:
         """An upright box; ``center`` is the middle of its bottom, ``taper`` scales its top."""
         x, y, z = np.asarray(size, float) / (2, 2, 1)
         t = taper
-        verts = [(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0),
-                 (-x * t, -y * t, z), (x * t, -y * t, z), (x * t, y * t, z), (-x * t, y * t, z)]
+        verts = [
+            (-x, -y, 0),
+            (x, -y, 0),
+            (x, y, 0),
+            (-x, y, 0),
+            (-x * t, -y * t, z),
+            (x * t, -y * t, z),
+            (x * t, y * t, z),
+            (-x * t, y * t, z),
+        ]
         faces = [(3, 2, 1, 0), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7)]
         return self.add(verts, faces, color, surface, at=center, turn_rad=turn_rad)
 
@@ -148,8 +178,22 @@ class MeshBuilder:
         faces = np.stack([a, a + 1, a + nx + 2, a + nx + 1], -1)
         return self.add(verts, faces, color, surface, smooth=height is not None)
 
-    def loft(self, centers, radii, color, surface="plain", *, segments=10, u=None, v=None,
-             smooth=True, power=2.0, caps=True, at=(0.0, 0.0, 0.0), turn_rad=0.0) -> slice:
+    def loft(
+        self,
+        centers,
+        radii,
+        color,
+        surface="plain",
+        *,
+        segments=10,
+        u=None,
+        v=None,
+        smooth=True,
+        power=2.0,
+        caps=True,
+        at=(0.0, 0.0, 0.0),
+        turn_rad=0.0,
+    ) -> slice:
         """A tube through ``centers`` [n,3]; ``radii`` [n] or [n,2] along ``u`` and ``v``.
 
         ``color`` may be one a ring [n,3]; ``power`` 2 is an ellipse, larger is boxier.
@@ -163,8 +207,17 @@ class MeshBuilder:
             color = per_vertex
         return self.add(verts, faces, color, surface, smooth=smooth, at=at, turn_rad=turn_rad)
 
-    def cylinder(self, center, radius_m, height_m, color, surface="plain", segments=12,
-                 top_m=None, smooth=True) -> slice:
+    def cylinder(
+        self,
+        center,
+        radius_m,
+        height_m,
+        color,
+        surface="plain",
+        segments=12,
+        top_m=None,
+        smooth=True,
+    ) -> slice:
         """An upright cylinder or cone on ``center``, with its sharp rim kept."""
         top = radius_m if top_m is None else top_m
         angle = np.arange(segments) / segments * 2 * np.pi
@@ -172,8 +225,14 @@ class MeshBuilder:
         verts = np.concatenate([ring * radius_m, ring * top + (0, 0, height_m)])
         k = np.arange(segments)
         n = (k + 1) % segments
-        side = self.add(verts, np.stack([k, n, n + segments, k + segments], -1), color, surface,
-                        smooth=smooth, at=center)
+        side = self.add(
+            verts,
+            np.stack([k, n, n + segments, k + segments], -1),
+            color,
+            surface,
+            smooth=smooth,
+            at=center,
+        )
         cap = np.concatenate([ring * top, [(0, 0, 0)]]) + (0, 0, height_m)
         self.add(cap, np.stack([k, n, np.full(segments, segments)], -1), color, surface, at=center)
         return side
@@ -231,8 +290,11 @@ def loft(centers, radii, *, segments=10, u=None, v=None, power=2.0, caps=True):
     c, s = np.cos(angle), np.sin(angle)
     scale = (np.abs(c) ** power + np.abs(s) ** power) ** (-1 / power)
     c, s = c * scale, s * scale
-    ring = (centers[:, None] + u[:, None] * (radii[:, :1] * c)[..., None]
-            + v[:, None] * (radii[:, 1:] * s)[..., None])
+    ring = (
+        centers[:, None]
+        + u[:, None] * (radii[:, :1] * c)[..., None]
+        + v[:, None] * (radii[:, 1:] * s)[..., None]
+    )
     verts = ring.reshape(-1, 3)
     i, k = np.meshgrid(np.arange(n - 1), np.arange(segments), indexing="ij")
     a, b = i * segments + k, i * segments + (k + 1) % segments

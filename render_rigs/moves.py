@@ -40,8 +40,9 @@ def moved(rng: random.Random, camera: Camera, mode: str, frames: int, fps: int, 
     elif kind == "dolly":
         r = radius * (1 + 0.3 * amount * ease)
     elif kind == "crane":
-        el = np.clip(elevation + math.radians(18) * amount * ease, math.radians(-5),
-                     math.radians(60))
+        el = np.clip(
+            elevation + math.radians(18) * amount * ease, math.radians(-5), math.radians(60)
+        )
     elif kind == "pan":
         side = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
         target = target + side * (0.14 * radius * amount * ease)[:, None]
@@ -52,8 +53,12 @@ def moved(rng: random.Random, camera: Camera, mode: str, frames: int, fps: int, 
                 phase, turn = rng.uniform(0, 6.28), rng.uniform(0, 6.28)
                 shake[:, axis] += size * np.sin(2 * np.pi * hz * time_s + phase)
                 target[:, axis] += 1.2 * size * np.sin(2 * np.pi * hz * time_s + turn)
-    eyes = center + np.stack([r * np.cos(el) * np.cos(az), r * np.cos(el) * np.sin(az),
-                              r * np.sin(el)], -1) + shake
-    poses = tuple(look_at_c2w_cv_m(e.tolist(), t.tolist())
-                  for e, t in zip(eyes, target, strict=True))
+    eyes = (
+        center
+        + np.stack([r * np.cos(el) * np.cos(az), r * np.cos(el) * np.sin(az), r * np.sin(el)], -1)
+        + shake
+    )
+    poses = tuple(
+        look_at_c2w_cv_m(e.tolist(), t.tolist()) for e, t in zip(eyes, target, strict=True)
+    )
     return replace(camera, c2w_cv_m=poses)

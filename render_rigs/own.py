@@ -44,17 +44,29 @@ class Library:
                 self.places.remove(entry)
                 continue
             light = lighting.indoor(rng) if entry.indoor else lighting.outdoor(rng)
-            return Place("own", entry.words, entry.preposition, mesh, light, free_m=entry.free_m,
-                         indoor=entry.indoor, native=entry)
+            return Place(
+                "own",
+                entry.words,
+                entry.preposition,
+                mesh,
+                light,
+                free_m=entry.free_m,
+                indoor=entry.indoor,
+                native=entry,
+            )
         raise assets.AssetError("no usable location is left")
 
-    def draw_subject(self, rng: np.random.Generator, name: str, frames: int, fps: int, *,
-                     size_m: float, offset_m) -> Actor:
+    def draw_subject(
+        self, rng: np.random.Generator, name: str, frames: int, fps: int, *, size_m: float, offset_m
+    ) -> Actor:
         """A subject of the user's on a trajectory; raises AssetError when none is left."""
         while self.subjects:
             entry = self.subjects[rng.integers(len(self.subjects))]
-            action = sorted(entry.actions)[rng.integers(len(entry.actions))] if entry.actions else (
-                "stand")
+            action = (
+                sorted(entry.actions)[rng.integers(len(entry.actions))]
+                if entry.actions
+                else ("stand")
+            )
             try:
                 points = library.measure(entry, action, frames, fps)
             except assets.AssetError as error:
@@ -81,10 +93,29 @@ def _place_on_path(rng, entry, action, points, name, frames, fps, size_m, offset
     lift = -float(points[..., 2].min())
     c, s = np.cos(heading)[:, None], np.sin(heading)[:, None]
     x, y = points[..., 0], points[..., 1]
-    placed = np.stack([c * x - s * y + xy[:, :1], s * x + c * y + xy[:, 1:], points[..., 2] + lift],
-                      -1)
+    placed = np.stack(
+        [c * x - s * y + xy[:, :1], s * x + c * y + xy[:, 1:], points[..., 2] + lift], -1
+    )
     root = np.concatenate([xy, np.full((len(xy), 1), lift)], 1)
-    return Actor(name, "own", action, None, placed.astype(np.float32), root[1:-1], heading[1:-1],
-                 float(np.ptp(points[..., 2])), float(np.hypot(x, y).max()), entry.words, kind,
-                 {"kind": "own", "details": entry.file, "verb": VERBS.get(action, "moves"),
-                  "path_m": xy, "path_heading_rad": heading, "lift_m": lift}, entry)
+    return Actor(
+        name,
+        "own",
+        action,
+        None,
+        placed.astype(np.float32),
+        root[1:-1],
+        heading[1:-1],
+        float(np.ptp(points[..., 2])),
+        float(np.hypot(x, y).max()),
+        entry.words,
+        kind,
+        {
+            "kind": "own",
+            "details": entry.file,
+            "verb": VERBS.get(action, "moves"),
+            "path_m": xy,
+            "path_heading_rad": heading,
+            "lift_m": lift,
+        },
+        entry,
+    )

@@ -37,14 +37,16 @@ def write_shard(path: Path, spec: RenderSpec, scenes: list[Scene], frames: np.nd
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with open(partial, "wb") as file:
         np.savez(
-            file, frames=frames,
+            file,
+            frames=frames,
             K=np.array([[c.K_at(0) for c in s.cameras] for s in scenes]),
             c2w_cv_m=np.array([[c.c2w_cv_m_at(0) for c in s.cameras] for s in scenes]),
             captions=np.array([s.caption for s in scenes]),
             details=np.array([json.dumps([a.info["details"] for a in s.actors]) for s in scenes]),
             places=np.array([s.place.kind for s in scenes]),
             actions=np.array([s.actors[0].action for s in scenes]),
-            scene=np.array([s.number for s in scenes]), seed=np.array([s.seed for s in scenes]),
+            scene=np.array([s.number for s in scenes]),
+            seed=np.array([s.seed for s in scenes]),
             subject_m=np.array([s.actors[0].root_m for s in scenes], np.float32),
             fps=np.array(spec.fps),
         )

@@ -28,15 +28,25 @@ def contact_sheet(path: Path, scene: Scene, pictures: list[list[np.ndarray]]) ->
         for moment, picture in enumerate(row):
             cell = Image.fromarray(picture).resize((cell_w, cell_h), Image.Resampling.LANCZOS)
             sheet.paste(cell, (x + moment * cell_w, y))
-        draw.text((x + 4, y + 2), scene.cameras[number].name, fill="#ffffff", stroke_width=1,
-                  stroke_fill="#000000")
+        draw.text(
+            (x + 4, y + 2),
+            scene.cameras[number].name,
+            fill="#ffffff",
+            stroke_width=1,
+            stroke_fill="#000000",
+        )
     sheet.save(path, quality=88)
 
 
 def rig_view(path: Path, scene: Scene, size_px: int = 560) -> None:
     """The rig from above: cameras as wedges, trajectories as lines, obstacles as circles."""
-    reach = max([math.hypot(c.c2w_cv_m_at(0)[0][3], c.c2w_cv_m_at(0)[1][3])
-                 for c in scene.cameras] + [4.0]) * 1.15
+    reach = (
+        max(
+            [math.hypot(c.c2w_cv_m_at(0)[0][3], c.c2w_cv_m_at(0)[1][3]) for c in scene.cameras]
+            + [4.0]
+        )
+        * 1.15
+    )
     scale = size_px / 2 / reach
 
     def at(x, y):
@@ -49,8 +59,10 @@ def rig_view(path: Path, scene: Scene, size_px: int = 560) -> None:
         x1, y1 = at(metres, -metres)
         draw.ellipse((x0, y0, x1, y1), outline="#262a31")
     for ob in scene.place.obstacles:
-        (x0, y0), (x1, y1) = at(ob.x_m - ob.radius_m, ob.y_m + ob.radius_m), at(
-            ob.x_m + ob.radius_m, ob.y_m - ob.radius_m)
+        (x0, y0), (x1, y1) = (
+            at(ob.x_m - ob.radius_m, ob.y_m + ob.radius_m),
+            at(ob.x_m + ob.radius_m, ob.y_m - ob.radius_m),
+        )
         draw.ellipse((x0, y0, x1, y1), outline="#5a5f68")
     for actor, color in zip(scene.actors, ("#f2a93b", "#4fb0e8"), strict=False):
         points = [at(*p[:2]) for p in actor.root_m]
@@ -64,8 +76,10 @@ def rig_view(path: Path, scene: Scene, size_px: int = 560) -> None:
             half = math.radians(camera.fov_x_deg(0) / 2)
             yaw = math.atan2(c2w[1, 2], c2w[0, 2])
             x, y = c2w[0, 3], c2w[1, 3]
-            wedge = [at(x, y)] + [at(x + 0.6 * math.cos(yaw + s * half),
-                                     y + 0.6 * math.sin(yaw + s * half)) for s in (-1, 1)]
+            wedge = [at(x, y)] + [
+                at(x + 0.6 * math.cos(yaw + s * half), y + 0.6 * math.sin(yaw + s * half))
+                for s in (-1, 1)
+            ]
             draw.polygon(wedge, outline="#8fd18f" if frame == 0 else "#4d6f4d")
         x, y = at(*np.array(camera.c2w_cv_m_at(0))[:2, 3])
         draw.text((x + 4, y - 5), camera.name[3:], fill="#cfd3da")

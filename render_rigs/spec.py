@@ -71,8 +71,9 @@ class RenderSpec:
     def from_json(cls, text: str) -> "RenderSpec":
         data = json.loads(text)
         known = {f.name for f in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
-                      if k in known})
+        return cls(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        )
 
     @classmethod
     def read(cls, path: Path) -> "RenderSpec":

@@ -37,7 +37,7 @@ def unreal_rows(c2w_cv_m) -> np.ndarray:
 
 
 def matrix_string(rows: np.ndarray) -> str:
-    """"[r r r 0] [r r r 0] [r r r 0] [x y z 1] ", with the blank at the end as released."""
+    """ "[r r r 0] [r r r 0] [r r r 0] [x y z 1] ", with the blank at the end as released."""
     parts = []
     for row, last in zip(rows, "0001", strict=True):
         parts.append("[" + " ".join(_number(v) for v in row[:3]) + f" {last}]")
@@ -52,8 +52,9 @@ def _number(value: float) -> str:
 def parse_matrix(text: str) -> np.ndarray:
     """The public rule: split at "] [", four rows of four numbers."""
     rows = text.strip().split("] [")
-    return np.array([[float(v) for v in row.replace("[", "").replace("]", "").split()]
-                     for row in rows])
+    return np.array(
+        [[float(v) for v in row.replace("[", "").replace("]", "").split()] for row in rows]
+    )
 
 
 def c2w_cv_from_rows(rows: np.ndarray, unit_cm: float = 200.0) -> np.ndarray:
@@ -70,7 +71,8 @@ def extrinsics(cameras: list[Camera], frames: int) -> dict:
     for frame in range(frames):
         out[f"frame{frame}"] = {
             f"cam{i:02d}": matrix_string(unreal_rows(camera.c2w_cv_m_at(frame)))
-            for i, camera in enumerate(cameras, 1)}
+            for i, camera in enumerate(cameras, 1)
+        }
     return out
 
 

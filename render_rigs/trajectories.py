@@ -30,16 +30,23 @@ def curve(kind: str, length_m: float, size_m: float) -> np.ndarray:
     raise ValueError(f"unknown trajectory {kind!r}, expected one of {', '.join(KINDS)}")
 
 
-def travel(rng: np.random.Generator, kind: str, gait: Gait, duration_s: float, size_m: float,
-           margin_s: float = 1.5) -> BodyPath:
+def travel(
+    rng: np.random.Generator,
+    kind: str,
+    gait: Gait,
+    duration_s: float,
+    size_m: float,
+    margin_s: float = 1.5,
+) -> BodyPath:
     """Move along a curve at the gait's speed; the path reaches ``margin_s`` beyond both ends."""
     time_s = np.arange(-margin_s, duration_s + margin_s, 1 / DENSE_HZ)
     if kind == "stop_and_turn":
         return _stop_and_turn(rng, gait, time_s, duration_s)
     distance = gait.speed_mps * (time_s - time_s[0])
     points = curve(kind, distance[-1] + 0.05, size_m)
-    xy = np.stack([np.interp(distance / 0.01, np.arange(len(points)), points[:, i])
-                   for i in (0, 1)], -1)
+    xy = np.stack(
+        [np.interp(distance / 0.01, np.arange(len(points)), points[:, i]) for i in (0, 1)], -1
+    )
     step = np.gradient(xy, axis=0)
     heading = np.unwrap(np.arctan2(step[:, 1], step[:, 0]))
     turn = rng.uniform(0, 2 * np.pi)
@@ -50,8 +57,13 @@ def travel(rng: np.random.Generator, kind: str, gait: Gait, duration_s: float, s
     return BodyPath(time_s, xy, heading, rng.random() + distance / gait.stride_m)
 
 
-def stand(rng: np.random.Generator, duration_s: float, steps_per_s: float = 0.0,
-          margin_s: float = 1.5, sway_m: float = 0.0) -> BodyPath:
+def stand(
+    rng: np.random.Generator,
+    duration_s: float,
+    steps_per_s: float = 0.0,
+    margin_s: float = 1.5,
+    sway_m: float = 0.0,
+) -> BodyPath:
     """Stay in place, stepping on the spot ``steps_per_s`` cycles a second (a dance)."""
     time_s = np.arange(-margin_s, duration_s + margin_s, 1 / DENSE_HZ)
     heading = np.full(len(time_s), rng.uniform(-np.pi, np.pi))

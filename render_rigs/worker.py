@@ -37,9 +37,12 @@ def render_one(spec: RenderSpec, number: int, own: Library) -> None:
         return
     scene = assemble(spec, number, caster, own)
     say(scene=number, caption=scene.caption, rejected=dict(scene.rejected))
-    scene_files.render_scene(spec, scene, folder,
-                             lambda frame: say(scene=number, frame=frame + 1,
-                                               cpu_s=round(time.process_time(), 2)))
+    scene_files.render_scene(
+        spec,
+        scene,
+        folder,
+        lambda frame: say(scene=number, frame=frame + 1, cpu_s=round(time.process_time(), 2)),
+    )
     say(done=number, cameras=len(scene.cameras), cpu_s=round(time.process_time(), 2))
 
 
@@ -53,12 +56,18 @@ def render_packed(spec: RenderSpec, shard: int, own: Library) -> None:
     for number in packed.shard_scenes(spec, shard):
         scene = assemble(spec, number, caster, own)
         with Stage(spec, scene) as stage:
-            clip = np.stack([np.stack([view["rgb"] for view in views]) for views in stage.frames()],
-                            axis=1)
+            clip = np.stack(
+                [np.stack([view["rgb"] for view in views]) for views in stage.frames()], axis=1
+            )
         scenes.append(scene)
         clips.append(clip)
-        say(scene=number, frame=spec.frames, caption=scene.caption, rejected=dict(scene.rejected),
-            cpu_s=round(time.process_time(), 2))
+        say(
+            scene=number,
+            frame=spec.frames,
+            caption=scene.caption,
+            rejected=dict(scene.rejected),
+            cpu_s=round(time.process_time(), 2),
+        )
     packed.write_shard(path, spec, scenes, np.stack(clips))
     say(done=shard, cameras=spec.cameras, cpu_s=round(time.process_time(), 2))
 

@@ -169,8 +169,11 @@ def add_light(light: Light) -> None:
         sun.energy, sun.color = light.sun_strength, light.sun_color
         sun.angle = np.radians(light.sun_angle_deg)
         thing = bpy.data.objects.new("sun", sun)
-        thing.rotation_euler = (np.radians(90 - light.sun_elevation_deg), 0,
-                                np.radians(light.sun_azimuth_deg + 90))
+        thing.rotation_euler = (
+            np.radians(90 - light.sun_elevation_deg),
+            0,
+            np.radians(light.sun_azimuth_deg + 90),
+        )
         bpy.context.scene.collection.objects.link(thing)
 
 

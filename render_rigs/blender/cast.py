@@ -15,8 +15,9 @@ def caster(mesh: MeshData):
     tree = BVHTree.FromPolygons([tuple(v) for v in mesh.verts_m.tolist()], polygons)
 
     def cast(origin, direction, reach_m: float) -> float | None:
-        hit = tree.ray_cast(Vector(np.asarray(origin).tolist()),
-                            Vector(np.asarray(direction).tolist()), reach_m)
+        hit = tree.ray_cast(
+            Vector(np.asarray(origin).tolist()), Vector(np.asarray(direction).tolist()), reach_m
+        )
         return hit[3]
 
     return cast

@@ -33,8 +33,9 @@ def use(asked: str) -> dict:
     """
     found = gpus()
     if asked == "gpu" and not found:
-        raise NoSuchDevice("no GPU that Cycles can use was found; "
-                           f"this machine has the CPU only ({_cpu_name()})")
+        raise NoSuchDevice(
+            f"no GPU that Cycles can use was found; this machine has the CPU only ({_cpu_name()})"
+        )
     if asked == "cpu" or not found:
         return {"kind": "CPU", "name": _cpu_name()}
     kind, name = found[0]

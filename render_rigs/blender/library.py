@@ -30,8 +30,11 @@ def bring_in(entry: Entry) -> list["bpy.types.Object"]:
         elif suffix in (".glb", ".gltf"):
             bpy.ops.import_scene.gltf(filepath=path)
         elif suffix == ".fbx":
-            (bpy.ops.wm.fbx_import if hasattr(bpy.ops.wm, "fbx_import")
-             else bpy.ops.import_scene.fbx)(filepath=path)
+            (
+                bpy.ops.wm.fbx_import
+                if hasattr(bpy.ops.wm, "fbx_import")
+                else bpy.ops.import_scene.fbx
+            )(filepath=path)
         else:
             bpy.ops.wm.usd_import(filepath=path)
     except (RuntimeError, OSError, UnicodeDecodeError, ValueError, KeyError) as error:
@@ -74,8 +77,10 @@ def play(entry: Entry, things, action: str, fps: int) -> None:
         return
     found = bpy.data.actions.get(wanted)
     if found is None:
-        raise AssetError(f"{entry.file} skipped: no action {wanted!r}, it has "
-                         f"{[a.name for a in bpy.data.actions]}")
+        raise AssetError(
+            f"{entry.file} skipped: no action {wanted!r}, it has "
+            f"{[a.name for a in bpy.data.actions]}"
+        )
     start, end = found.frame_range
     for thing in things:
         if thing.animation_data is None and thing.type != "ARMATURE":
@@ -172,11 +177,17 @@ def location_mesh(entry: Entry) -> MeshData:
     corner = np.concatenate(faces)
     quads = np.concatenate([corner, np.full((len(corner), 1), -1)], 1)
     nothing = np.zeros((len(quads), 4, 3), np.float32)
-    return MeshData(np.concatenate(verts), quads, nothing, nothing[..., :2],
-                    np.zeros(len(quads), np.int32), np.zeros(len(quads), bool), ["plain"])
+    return MeshData(
+        np.concatenate(verts),
+        quads,
+        nothing,
+        nothing[..., :2],
+        np.zeros(len(quads), np.int32),
+        np.zeros(len(quads), bool),
+        ["plain"],
+    )
 
 
 def _empty() -> "bpy.types.Scene":
     bpy.ops.wm.read_factory_settings(use_empty=True)
     return bpy.context.scene
-

@@ -9,14 +9,17 @@ ENGINE_PASSES = {
     "workbench": ("rgb", "depth"),
 }
 
+
 def check_passes(engine: str, passes) -> None:
     """Raise ValueError naming the first pass that an engine cannot give."""
     for name in passes:
         if name not in ENGINE_PASSES["cycles"]:
             raise ValueError(f"unknown pass {name!r}: one of {', '.join(ENGINE_PASSES['cycles'])}")
         if name not in ENGINE_PASSES[engine]:
-            raise ValueError(f"the {engine} engine has no {name} pass "
-                             f"(it has {', '.join(ENGINE_PASSES[engine])}); cycles has it")
+            raise ValueError(
+                f"the {engine} engine has no {name} pass "
+                f"(it has {', '.join(ENGINE_PASSES[engine])}); cycles has it"
+            )
 
 
 def named(view: dict[str, np.ndarray], passes, far_m: float) -> dict[str, np.ndarray]:

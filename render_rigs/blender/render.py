@@ -28,9 +28,11 @@ def configure(settings: RenderSettings) -> None:
     """Set the engine up: persistent data, multiview, uncompressed EXR with all passes."""
     scene = bpy.context.scene
     render = scene.render
-    render.engine = {"cycles": "CYCLES", "workbench": "BLENDER_WORKBENCH",
-                     "eevee": "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0)
-                     else "BLENDER_EEVEE_NEXT"}[settings.engine]
+    render.engine = {
+        "cycles": "CYCLES",
+        "workbench": "BLENDER_WORKBENCH",
+        "eevee": "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0) else "BLENDER_EEVEE_NEXT",
+    }[settings.engine]
     render.use_persistent_data = True
     if settings.threads:
         render.threads_mode, render.threads = "FIXED", settings.threads
@@ -104,8 +106,10 @@ def split_views(channels: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarr
             continue
         passes = views.setdefault(parts[-2], {})
         passes.setdefault(parts[-3], {})[parts[-1]] = plane
-    return {view: {name: _stack(parts) for name, parts in passes.items()}
-            for view, passes in views.items()}
+    return {
+        view: {name: _stack(parts) for name, parts in passes.items()}
+        for view, passes in views.items()
+    }
 
 
 def _stack(parts: dict[str, np.ndarray]) -> np.ndarray:
@@ -115,11 +119,14 @@ def _stack(parts: dict[str, np.ndarray]) -> np.ndarray:
     return next(iter(parts.values())).astype(np.float32)
 
 
-def passes_of(view: dict[str, np.ndarray], exposure: float, wanted,
-              far_m: float) -> dict[str, np.ndarray]:
+def passes_of(
+    view: dict[str, np.ndarray], exposure: float, wanted, far_m: float
+) -> dict[str, np.ndarray]:
     """Blender's passes by the project's names; "rgb" is sRGB uint8."""
-    return {"rgb": tone_map(view["Combined"][..., :3], exposure),
-            **passes.named(view, wanted, far_m)}
+    return {
+        "rgb": tone_map(view["Combined"][..., :3], exposure),
+        **passes.named(view, wanted, far_m),
+    }
 
 
 def tone_map(linear: np.ndarray, exposure: float) -> np.ndarray:

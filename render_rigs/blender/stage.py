@@ -29,18 +29,29 @@ class Stage:
         else:
             build.add_mesh("place", scene.place.mesh, texture_px)
         for index, actor in enumerate(scene.actors, 1):
-            things = (library.add_native(actor, spec.fps) if actor.native
-                      else [build.add_actor(actor, self.scratch, texture_px)])
+            things = (
+                library.add_native(actor, spec.fps)
+                if actor.native
+                else [build.add_actor(actor, self.scratch, texture_px)]
+            )
             for thing in things:
                 thing.pass_index = index
         build.add_light(scene.place.light)
         for number, lamp in enumerate(scene.place.lamps):
             build.add_lamp(lamp, number)
         build.add_cameras(scene.cameras)
-        render.configure(render.RenderSettings(
-            engine=spec.engine, samples=spec.samples, denoise=spec.denoise, passes=spec.passes,
-            bounces=spec.bounces, threads=spec.threads, seed=scene.number % 2**31,
-            device=spec.device))
+        render.configure(
+            render.RenderSettings(
+                engine=spec.engine,
+                samples=spec.samples,
+                denoise=spec.denoise,
+                passes=spec.passes,
+                bounces=spec.bounces,
+                threads=spec.threads,
+                seed=scene.number % 2**31,
+                device=spec.device,
+            )
+        )
 
     def __enter__(self) -> "Stage":
         return self
@@ -57,10 +68,13 @@ class Stage:
         names = [f"c{i:02d}" for i in range(1, len(self.scene.cameras) + 1)]
         if self.exposure is None:
             first = views if frame == 0 else render.render_frame(0, self.scratch)
-            self.exposure = render.auto_exposure([first[n]["Combined"] for n in names],
-                                                 self.scene.place.light.key)
-        return [render.passes_of(views[n], self.exposure, self.spec.passes, camera.far_m)
-                for n, camera in zip(names, self.scene.cameras, strict=True)]
+            self.exposure = render.auto_exposure(
+                [first[n]["Combined"] for n in names], self.scene.place.light.key
+            )
+        return [
+            render.passes_of(views[n], self.exposure, self.spec.passes, camera.far_m)
+            for n, camera in zip(names, self.scene.cameras, strict=True)
+        ]
 
     def frames(self) -> Iterator[list[dict[str, np.ndarray]]]:
         for frame in range(self.spec.frames):

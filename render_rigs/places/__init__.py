@@ -5,8 +5,21 @@ import importlib
 
 import numpy as np
 
-PLACES = ("plaza", "meadow", "beach", "street", "snow", "desert", "park", "courtyard", "forest",
-          "market", "office", "living_room", "warehouse")
+PLACES = (
+    "plaza",
+    "meadow",
+    "beach",
+    "street",
+    "snow",
+    "desert",
+    "park",
+    "courtyard",
+    "forest",
+    "market",
+    "office",
+    "living_room",
+    "warehouse",
+)
 
 
 def build_place(kind: str, rng: np.random.Generator, fast: bool):

@@ -14,14 +14,22 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     shore = rng.uniform(5.0, 8.0)
     b.plane((-30 + shore, 0, 0), (60, 120), sand, "sand", cells=(16, 24), height=_dunes(rng, shore))
     b.plane((shore + 1.0, 0, -0.03), (2.4, 120), "#a8895c", "sand")
-    b.plane((shore + 62, 0, -0.06), (120, 240), kit.pick(rng, ("#1f6f86", "#2a7f92", "#2b5f7a")),
-            "water")
+    b.plane(
+        (shore + 62, 0, -0.06),
+        (120, 240),
+        kit.pick(rng, ("#1f6f86", "#2a7f92", "#2b5f7a")),
+        "water",
+    )
     for k in range(3):
         y = np.linspace(-60, 60, 60)
         x = shore + 1.4 + 2.2 * k + 0.3 * np.sin(y * rng.uniform(0.3, 0.6) + k)
         wide = 0.18 + 0.12 * np.sin(y * 0.9 + 2 * k)
-        verts = np.concatenate([np.stack([x - wide, y, 0 * y - 0.02 + .01 * k], -1),
-                                np.stack([x + wide, y, 0 * y - 0.02 + .01 * k], -1)])
+        verts = np.concatenate(
+            [
+                np.stack([x - wide, y, 0 * y - 0.02 + 0.01 * k], -1),
+                np.stack([x + wide, y, 0 * y - 0.02 + 0.01 * k], -1),
+            ]
+        )
         i = np.arange(59)
         b.add(verts, np.stack([i, i + 60, i + 61, i + 1], -1), "#eef2f0", "plain")
     obstacles = []
@@ -40,9 +48,16 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         else:
             kit.parasol(b, rng, (x, y))
         obstacles.append(Obstacle(x, y, 1.2))
-    return Place("beach", "a sandy beach", "along", b.build(), lighting.outdoor(
-        rng, ("at noon", "in the morning", "at sunset"), fast=fast), obstacles=obstacles,
-        free_m=min(5.0, shore - 0.5), at="on")
+    return Place(
+        "beach",
+        "a sandy beach",
+        "along",
+        b.build(),
+        lighting.outdoor(rng, ("at noon", "in the morning", "at sunset"), fast=fast),
+        obstacles=obstacles,
+        free_m=min(5.0, shore - 0.5),
+        at="on",
+    )
 
 
 def _dunes(rng, shore):

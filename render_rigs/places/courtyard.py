@@ -10,11 +10,22 @@ from render_rigs.scene import Obstacle, Place
 
 def build(rng: np.random.Generator, fast: bool = False) -> Place:
     b = MeshBuilder()
-    b.plane((0, 0, 0), (60, 60), kit.pick(rng, ("#b09a7c", "#a8917a", "#9c9488")),
-            kit.pick(rng, ("slabs", "paving", "cobble")))
+    b.plane(
+        (0, 0, 0),
+        (60, 60),
+        kit.pick(rng, ("#b09a7c", "#a8917a", "#9c9488")),
+        kit.pick(rng, ("slabs", "paving", "cobble")),
+    )
     half = rng.uniform(10.5, 12.5)
-    wall = kit.pick(rng, (("#d8b98a", "plaster"), ("#c98f6a", "plaster"), ("#e0d6c2", "plaster"),
-                          ("#a5624a", "brick")))
+    wall = kit.pick(
+        rng,
+        (
+            ("#d8b98a", "plaster"),
+            ("#c98f6a", "plaster"),
+            ("#e0d6c2", "plaster"),
+            ("#a5624a", "brick"),
+        ),
+    )
     stone = kit.pick(rng, ("#d9cfb8", "#c2b59c", "#e2ddd0"))
     for side in range(4):
         arcade(b, rng, half, side * np.pi / 2, wall, stone, tall=side != 0)
@@ -38,8 +49,16 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         else:
             furniture.pot_plant(b, rng, (x, y), 1.5, fast=fast)
         obstacles.append(Obstacle(x, y, 0.8))
-    return Place("courtyard", "a courtyard", "across", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, seats=seats, free_m=4.2)
+    return Place(
+        "courtyard",
+        "a courtyard",
+        "across",
+        b.build(),
+        lighting.outdoor(rng, fast=fast),
+        obstacles=obstacles,
+        seats=seats,
+        free_m=4.2,
+    )
 
 
 def arcade(b: MeshBuilder, rng, half, turn, wall, stone, tall=True) -> None:
@@ -65,7 +84,7 @@ def arcade(b: MeshBuilder, rng, half, turn, wall, stone, tall=True) -> None:
             i = np.arange(12)
             quads = np.stack([i, i + 1, i + 14, i + 13], -1)
             b.add(verts, quads if out > 0 else quads[:, ::-1], *wall)
-        verts = [s.point(p) for p in np.concatenate([rim + (0, -.25, 0), rim + (0, .25, 0)])]
+        verts = [s.point(p) for p in np.concatenate([rim + (0, -0.25, 0), rim + (0, 0.25, 0)])]
         b.add(verts, np.stack([i, i + 13, i + 14, i + 1], -1), stone, "concrete")
     s.box((0, half, top), (2 * half + 1, 0.55, 0.25), stone, "concrete")
     s.box((0, half + 2.6, 0), (2 * half + 6, 0.4, top + 0.2), *wall)
@@ -75,8 +94,22 @@ def arcade(b: MeshBuilder, rng, half, turn, wall, stone, tall=True) -> None:
         shutter = kit.pick(rng, ("#3f6b4a", "#2f5a7a", "#7a5a3a"))
         for k in range(bays):
             x = (k + 0.5 - bays / 2) * pitch
-            kit._window(b, lambda px, py, pz=0.0: s.point((px, py, pz)), turn, x, half + 0.15,
-                        top + 1.1, 0.95, 1.5, "#e8e4da", shutter)
-        roof = [(-half - 1, half - 0.6, height), (half + 1, half - 0.6, height),
-                (half + 1, half + 4, height + 1.6), (-half - 1, half + 4, height + 1.6)]
+            kit._window(
+                b,
+                lambda px, py, pz=0.0: s.point((px, py, pz)),
+                turn,
+                x,
+                half + 0.15,
+                top + 1.1,
+                0.95,
+                1.5,
+                "#e8e4da",
+                shutter,
+            )
+        roof = [
+            (-half - 1, half - 0.6, height),
+            (half + 1, half - 0.6, height),
+            (half + 1, half + 4, height + 1.6),
+            (-half - 1, half + 4, height + 1.6),
+        ]
         b.quad([s.point(p) for p in roof], "#a5553a", "roof")

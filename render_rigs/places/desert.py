@@ -21,8 +21,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     rockc = kit.pick(rng, ("#a0583a", "#9a6844", "#8a5a48"))
     for _ in range(7):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(38, 62)
-        nature.mesa(b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(5, 11), rng.uniform(6, 14),
-                 rockc)
+        nature.mesa(
+            b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(5, 11), rng.uniform(6, 14), rockc
+        )
     obstacles = []
     for _ in range(rng.integers(8, 14)):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(7.5, 20)
@@ -35,6 +36,12 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         else:
             nature.bush(b, rng, (x, y), rng.uniform(0.4, 0.7), "#8a8a55", fast=fast)
         obstacles.append(Obstacle(x, y, 1.0))
-    return Place("desert", "a desert", "across", b.build(), lighting.outdoor(
-        rng, ("at noon", "in the morning", "at sunset"), fast=fast), obstacles=obstacles,
-        free_m=5.0)
+    return Place(
+        "desert",
+        "a desert",
+        "across",
+        b.build(),
+        lighting.outdoor(rng, ("at noon", "in the morning", "at sunset"), fast=fast),
+        obstacles=obstacles,
+        free_m=5.0,
+    )

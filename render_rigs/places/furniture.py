@@ -30,20 +30,49 @@ class Spot:
         level = np.array([0, 0.12, 0.5, 0.88, 1.0]) * z
         grow = np.array([0.9, 0.98, 1.0, 0.98, 0.9]) / 2
         centers = np.array([self.point((p[0], p[1], p[2] + k)) for k in level])
-        self.b.loft(centers, np.stack([grow * x, grow * y], -1), color, surface, segments=16,
-                    power=7, u=self.spin @ (1.0, 0, 0), v=self.spin @ (0, 1.0, 0))
+        self.b.loft(
+            centers,
+            np.stack([grow * x, grow * y], -1),
+            color,
+            surface,
+            segments=16,
+            power=7,
+            u=self.spin @ (1.0, 0, 0),
+            v=self.spin @ (0, 1.0, 0),
+        )
 
     def pole(self, p, radius, height, color, surface="metal", top=None, segments=8):
         self.b.cylinder(self.point(p), radius, height, color, surface, segments=segments, top_m=top)
 
 
-def room(b: MeshBuilder, rng, half_x, half_y, height, *, floor, wall, windows=True,
-         window_m=(2.2, 1.9), sill_m=0.9, ceiling="#e6e3da", columns=False,
-         trim="#d9d5ca") -> list[Lamp]:
+def room(
+    b: MeshBuilder,
+    rng,
+    half_x,
+    half_y,
+    height,
+    *,
+    floor,
+    wall,
+    windows=True,
+    window_m=(2.2, 1.9),
+    sill_m=0.9,
+    ceiling="#e6e3da",
+    columns=False,
+    trim="#d9d5ca",
+) -> list[Lamp]:
     """Floor, four walls (some with windows that let light in), ceiling, and its lamps."""
     b.plane((0, 0, 0), (2 * half_x, 2 * half_y), *floor)
-    b.quad([(-half_x, -half_y, height), (-half_x, half_y, height), (half_x, half_y, height),
-            (half_x, -half_y, height)], ceiling, "plaster")
+    b.quad(
+        [
+            (-half_x, -half_y, height),
+            (-half_x, half_y, height),
+            (half_x, half_y, height),
+            (half_x, -half_y, height),
+        ],
+        ceiling,
+        "plaster",
+    )
     for side, (near, along) in enumerate(((half_y, half_x), (half_x, half_y)) * 2):
         spot = Spot(b, 0, 0, side * np.pi / 2)
         open_here = windows and rng.random() < 0.65
@@ -98,13 +127,21 @@ def desk(b: MeshBuilder, rng, at, turn) -> None:
     s.box((-0.05, 0.2, 0.745), (0.24, 0.18, 0.02), "#1f2124", "plastic")
     s.box((-0.05, 0.23, 0.76), (0.05, 0.03, 0.16), "#1f2124", "plastic")
     s.box((-0.05, 0.2, 0.86), (0.62, 0.035, 0.38), "#17181b", "plastic")
-    s.box((-0.05, 0.178, 0.885), (0.57, 0.01, 0.33), kit.pick(rng, ("#7fb2d9", "#d9e2ea",
-                                                                   "#6fa88a")), "screen")
+    s.box(
+        (-0.05, 0.178, 0.885),
+        (0.57, 0.01, 0.33),
+        kit.pick(rng, ("#7fb2d9", "#d9e2ea", "#6fa88a")),
+        "screen",
+    )
     s.box((-0.05, -0.12, 0.745), (0.42, 0.14, 0.02), "#2a2c30", "plastic")
     s.box((0.42, -0.1, 0.745), (0.21, 0.3, 0.01 + 0.08 * rng.random()), "#ece8dc", "plain")
     s.pole((-0.6, 0.15, 0.745), 0.05, 0.1, kit.pick(rng, CLOTHS), "plastic")
-    office_chair(b, rng, s.point((rng.uniform(-0.2, 0.2), -0.75, 0))[:2],
-                 turn + np.pi / 2 + rng.uniform(-0.5, 0.5))
+    office_chair(
+        b,
+        rng,
+        s.point((rng.uniform(-0.2, 0.2), -0.75, 0))[:2],
+        turn + np.pi / 2 + rng.uniform(-0.5, 0.5),
+    )
 
 
 def office_chair(b, rng, at, turn) -> None:
@@ -113,8 +150,13 @@ def office_chair(b, rng, at, turn) -> None:
     for k in range(5):
         a = 2 * np.pi * k / 5
         toe = s.point((0.3 * np.cos(a), 0.3 * np.sin(a), 0.05))
-        s.b.loft(np.array([s.point((0, 0, 0.1)), toe]), np.array([0.03, 0.025]), "#1d1f22",
-                 "plastic", segments=6)
+        s.b.loft(
+            np.array([s.point((0, 0, 0.1)), toe]),
+            np.array([0.03, 0.025]),
+            "#1d1f22",
+            "plastic",
+            segments=6,
+        )
     s.pole((0, 0, 0.08), 0.03, 0.36, "#8a8d92")
     s.cushion((0, 0, 0.42), (0.5, 0.5, 0.09), color)
     s.cushion((-0.24, 0, 0.56), (0.08, 0.46, 0.52), color)
@@ -138,18 +180,33 @@ def table(b, rng, at, turn, size=(1.7, 0.95), chairs=True) -> None:
     s.box((0, 0, 0.72), (*size, 0.045), wood, "wood")
     for x in (-1, 1):
         for y in (-1, 1):
-            s.box((x * (size[0] / 2 - 0.08), y * (size[1] / 2 - 0.08), 0), (0.07, 0.07, 0.72), wood,
-                  "wood")
+            s.box(
+                (x * (size[0] / 2 - 0.08), y * (size[1] / 2 - 0.08), 0),
+                (0.07, 0.07, 0.72),
+                wood,
+                "wood",
+            )
     s.pole((0, 0, 0.765), 0.09, 0.2, kit.pick(rng, CLOTHS), "plain", top=0.06)
     for k in range(12):
         a = k * 0.55
-        s.b.ball(s.point((0.1 * np.cos(a * 3), 0.1 * np.sin(a * 3), 1.05 + 0.02 * k)), 0.05,
-                 ("#d8485a", "#4c7a2b", "#e8c33a")[k % 3], "foliage", segments=5, rings=4)
+        s.b.ball(
+            s.point((0.1 * np.cos(a * 3), 0.1 * np.sin(a * 3), 1.05 + 0.02 * k)),
+            0.05,
+            ("#d8485a", "#4c7a2b", "#e8c33a")[k % 3],
+            "foliage",
+            segments=5,
+            rings=4,
+        )
     if chairs:
         for sign in (-1, 1):
             for x in (-0.4, 0.4):
-                chair(b, rng, s.point((x, sign * (size[1] / 2 + 0.25), 0))[:2],
-                      turn - sign * np.pi / 2, wood)
+                chair(
+                    b,
+                    rng,
+                    s.point((x, sign * (size[1] / 2 + 0.25), 0))[:2],
+                    turn - sign * np.pi / 2,
+                    wood,
+                )
 
 
 def sofa(b, rng, at, turn, color=None, seats=3) -> None:
@@ -174,8 +231,16 @@ def bookshelf(b, rng, at, turn, width=1.6, height=2.1) -> None:
         s.box((x, 0, 0), (0.04, 0.32, height), wood, "wood")
     s.box((0, 0.15, 0), (width, 0.02, height), wood, "wood")
     shelves = int(height / 0.38)
-    spines = ("#8a3a32", "#2f5a7a", "#c9a24a", "#3f6a4a", "#e0d8c4", "#5a3a6a", "#22262c",
-              "#b5653a")
+    spines = (
+        "#8a3a32",
+        "#2f5a7a",
+        "#c9a24a",
+        "#3f6a4a",
+        "#e0d8c4",
+        "#5a3a6a",
+        "#22262c",
+        "#b5653a",
+    )
     palette = np.array([nature.hex_rgb(c) for c in spines])
     for k in range(shelves + 1):
         z = k * (height - 0.04) / shelves
@@ -186,15 +251,20 @@ def bookshelf(b, rng, at, turn, width=1.6, height=2.1) -> None:
         while x < width / 2 - 0.12:
             thick, tall = rng.uniform(0.025, 0.07), rng.uniform(0.2, 0.3)
             if rng.random() < 0.85:
-                s.box((x + thick / 2, 0.02, z + 0.035), (thick, 0.2, tall),
-                      palette[rng.integers(len(palette))], "plain")
+                s.box(
+                    (x + thick / 2, 0.02, z + 0.035),
+                    (thick, 0.2, tall),
+                    palette[rng.integers(len(palette))],
+                    "plain",
+                )
             x += thick + 0.004 + (0.2 if rng.random() < 0.06 else 0)
 
 
 def pot_plant(b, rng, at, height=1.4, fast=False) -> None:
     x, y = at
-    b.cylinder((x, y, 0), 0.17, 0.36, kit.pick(rng, ("#b5653a", "#e0dcd0", "#3f4a52")), "plain",
-               top_m=0.23)
+    b.cylinder(
+        (x, y, 0), 0.17, 0.36, kit.pick(rng, ("#b5653a", "#e0dcd0", "#3f4a52")), "plain", top_m=0.23
+    )
     b.cylinder((x, y, 0.33), 0.2, 0.02, "#3a2a1f", "dirt")
     n = 10 if fast else 18
     for k in range(n):
@@ -202,20 +272,28 @@ def pot_plant(b, rng, at, height=1.4, fast=False) -> None:
         s = np.linspace(0, 1, 5)
         length = height * rng.uniform(0.45, 0.75)
         out = np.array([np.cos(a), np.sin(a), 0])
-        spine = np.array([x, y, 0.35]) + out * (s**1.4 * length * 0.6)[:, None] + np.array(
-            [0, 0, 1.0]) * (length * (1.25 * s - 0.55 * s**2))[:, None]
+        spine = (
+            np.array([x, y, 0.35])
+            + out * (s**1.4 * length * 0.6)[:, None]
+            + np.array([0, 0, 1.0]) * (length * (1.25 * s - 0.55 * s**2))[:, None]
+        )
         side = np.cross(out, (0, 0, 1.0)) * (0.1 * np.sin(np.pi * (0.12 + 0.88 * s)))[:, None]
         verts = np.concatenate([spine - side, spine + side])
         i = np.arange(4)
-        b.add(verts, np.stack([i, i + 5, i + 6, i + 1], -1),
-              np.clip(nature.hex_rgb(kit.pick(rng, nature.GREENS)) * rng.uniform(0.8, 1.2), 0, 1),
-              "foliage", smooth=True)
+        b.add(
+            verts,
+            np.stack([i, i + 5, i + 6, i + 1], -1),
+            np.clip(nature.hex_rgb(kit.pick(rng, nature.GREENS)) * rng.uniform(0.8, 1.2), 0, 1),
+            "foliage",
+            smooth=True,
+        )
 
 
 def picture(b, rng, spot: Spot, x, near, z, size=(1.2, 0.9)) -> None:
     """A framed painting on a wall: a few bands of colour."""
-    spot.box((x, near - 0.03, z), (size[0] + 0.1, 0.04, size[1] + 0.1), kit.pick(rng, WOODS),
-             "wood")
+    spot.box(
+        (x, near - 0.03, z), (size[0] + 0.1, 0.04, size[1] + 0.1), kit.pick(rng, WOODS), "wood"
+    )
     low = z + 0.05
     for _ in range(4):
         tall = size[1] / 4
@@ -238,8 +316,9 @@ def crate(b, rng, at, turn, size=1.0, z=0.0) -> None:
     s.box((0, 0, z), (size * 0.94, size * 0.94, size * 0.94), wood, "planks")
     for x in (-1, 1):
         for y in (-1, 1):
-            s.box((x * size * 0.45, y * size * 0.45, z), (size * 0.1, size * 0.1, size), wood,
-                  "wood")
+            s.box(
+                (x * size * 0.45, y * size * 0.45, z), (size * 0.1, size * 0.1, size), wood, "wood"
+            )
     for k in (0.0, 0.9):
         for turn_k in range(4):
             t = Spot(b, *s.point((0, 0, 0))[:2], turn + turn_k * np.pi / 2)
@@ -273,16 +352,25 @@ def barrel(b, rng, at, color=None) -> None:
     x, y = at
     color = color or kit.pick(rng, ("#2f5a9a", "#b8352e", "#3f7a4a", "#d8a02a"))
     z = np.array([0, 0.02, 0.28, 0.3, 0.32, 0.58, 0.6, 0.62, 0.88, 0.9])
-    r = np.array([.28, .29, .29, .31, .29, .29, .31, .29, .29, .28])
-    b.loft(np.stack([0 * z + x, 0 * z + y, z], -1), r, color, "paint", segments=16, u=(1, 0, 0),
-           v=(0, 1, 0))
+    r = np.array([0.28, 0.29, 0.29, 0.31, 0.29, 0.29, 0.31, 0.29, 0.29, 0.28])
+    b.loft(
+        np.stack([0 * z + x, 0 * z + y, z], -1),
+        r,
+        color,
+        "paint",
+        segments=16,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+    )
 
 
 def stall(b, rng, at, turn) -> None:
     """A market stall: posts, a striped awning, a counter with heaps of fruit."""
     s = Spot(b, *at, turn)
-    wood, color = kit.pick(rng, WOODS), kit.pick(rng, ("#c8352e", "#2f6a9a", "#3a8a4a", "#d8902a",
-                                                      "#7a4a9a"))
+    wood, color = (
+        kit.pick(rng, WOODS),
+        kit.pick(rng, ("#c8352e", "#2f6a9a", "#3a8a4a", "#d8902a", "#7a4a9a")),
+    )
     for x in (-1.3, 1.3):
         for y, z in ((-0.75, 2.15), (0.75, 2.6)):
             s.box((x, y, 0), (0.08, 0.08, z), wood, "wood")
@@ -301,6 +389,12 @@ def stall(b, rng, at, turn) -> None:
         for i in range(4):
             for j in range(5):
                 p = (x - 0.2 + 0.135 * i, -0.68 + 0.14 * j, 0.93 + 0.05 * rng.random())
-                s.b.ball(s.point(p), 0.075, np.clip(tone * rng.uniform(0.85, 1.15), 0, 1), "plain",
-                         segments=7, rings=5)
+                s.b.ball(
+                    s.point(p),
+                    0.075,
+                    np.clip(tone * rng.uniform(0.85, 1.15), 0, 1),
+                    "plain",
+                    segments=7,
+                    rings=5,
+                )
     crate(b, rng, s.point((1.6, -0.9, 0))[:2], turn, 0.5)

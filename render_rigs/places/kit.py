@@ -6,9 +6,18 @@ import numpy as np
 from render_rigs.mesh import MeshBuilder, rotation_z
 from render_rigs.places.nature import bush, hex_rgb, pick
 
-WALLS = (("#b98d6a", "plaster"), ("#c9b48f", "plaster"), ("#8f4e3c", "brick"), ("#a5624a", "brick"),
-         ("#d3cfc4", "plaster"), ("#9aa3a0", "concrete"), ("#c08a7a", "plaster"),
-         ("#7d8ea3", "plaster"), ("#d8c48a", "plaster"), ("#6f6a66", "brick"))
+WALLS = (
+    ("#b98d6a", "plaster"),
+    ("#c9b48f", "plaster"),
+    ("#8f4e3c", "brick"),
+    ("#a5624a", "brick"),
+    ("#d3cfc4", "plaster"),
+    ("#9aa3a0", "concrete"),
+    ("#c08a7a", "plaster"),
+    ("#7d8ea3", "plaster"),
+    ("#d8c48a", "plaster"),
+    ("#6f6a66", "brick"),
+)
 
 
 def facade_row(b: MeshBuilder, rng, distance_m: float, angle_rad: float, fast=False) -> None:
@@ -36,10 +45,21 @@ def house(b: MeshBuilder, rng, along_m, distance_m, width_m, angle_rad, fast=Fal
     d = distance_m + rng.uniform(-0.3, 0.3)
     b.box(place(along_m, d + depth / 2), (width_m, depth, height), color, surface, turn_rad=turn)
     b.box(place(along_m, d - 0.08, 0), (width_m, 0.25, 0.7), "#7f7a72", "concrete", turn_rad=turn)
-    b.box(place(along_m, d - 0.1, height - 0.3), (width_m + 0.1, 0.5, 0.3), "#d9d4c6", "plaster",
-          turn_rad=turn)
-    roof = np.array([(-width_m / 2, -0.4, 0), (width_m / 2, -0.4, 0), (width_m / 2, depth / 2, 2.2),
-                     (-width_m / 2, depth / 2, 2.2)]) @ spin.T + place(along_m, d, height)
+    b.box(
+        place(along_m, d - 0.1, height - 0.3),
+        (width_m + 0.1, 0.5, 0.3),
+        "#d9d4c6",
+        "plaster",
+        turn_rad=turn,
+    )
+    roof = np.array(
+        [
+            (-width_m / 2, -0.4, 0),
+            (width_m / 2, -0.4, 0),
+            (width_m / 2, depth / 2, 2.2),
+            (-width_m / 2, depth / 2, 2.2),
+        ]
+    ) @ spin.T + place(along_m, d, height)
     b.quad(roof, pick(rng, ("#8a4632", "#6b4a3c", "#54565c", "#9a5a3a")), "roof")
     columns = max(int(width_m / rng.uniform(1.8, 2.6)), 2)
     frame = pick(rng, ("#e8e4da", "#5a3d2b", "#3c4a44", "#d0d0d0"))
@@ -55,12 +75,24 @@ def house(b: MeshBuilder, rng, along_m, distance_m, width_m, angle_rad, fast=Fal
             _window(b, place, turn, x, d, z, 0.95, 1.45, frame, shutter if shutters else None)
     if shop:
         sign = pick(rng, ("#b8352e", "#2d6a8a", "#3c7a4a", "#c98a2a", "#5a3a6a"))
-        b.box(place(along_m, d - 0.02, 0.45), (width_m * 0.86, 0.1, 2.1), "#1d2a33", "glass",
-              turn_rad=turn)
-        b.box(place(along_m, d - 0.12, 2.6), (width_m * 0.9, 0.15, 0.5), sign, "paint",
-              turn_rad=turn)
-        slope = np.array([(-width_m * 0.43, 0, 0.35), (-width_m * 0.43, -1.2, 0),
-                          (width_m * 0.43, -1.2, 0), (width_m * 0.43, 0, 0.35)])
+        b.box(
+            place(along_m, d - 0.02, 0.45),
+            (width_m * 0.86, 0.1, 2.1),
+            "#1d2a33",
+            "glass",
+            turn_rad=turn,
+        )
+        b.box(
+            place(along_m, d - 0.12, 2.6), (width_m * 0.9, 0.15, 0.5), sign, "paint", turn_rad=turn
+        )
+        slope = np.array(
+            [
+                (-width_m * 0.43, 0, 0.35),
+                (-width_m * 0.43, -1.2, 0),
+                (width_m * 0.43, -1.2, 0),
+                (width_m * 0.43, 0, 0.35),
+            ]
+        )
         b.quad(slope @ spin.T + place(along_m, d - 0.06, 2.25), sign, "stripes")
     else:
         x = along_m + (columns // 2 + 0.5 - columns / 2) * width_m / columns
@@ -69,17 +101,32 @@ def house(b: MeshBuilder, rng, along_m, distance_m, width_m, angle_rad, fast=Fal
 
 
 def _window(b, place, turn, x, d, z, width, height, frame, shutter) -> None:
-    b.box(place(x, d - 0.02, z - 0.08), (width + 0.24, 0.14, height + 0.2), frame, "paint",
-          turn_rad=turn)
+    b.box(
+        place(x, d - 0.02, z - 0.08),
+        (width + 0.24, 0.14, height + 0.2),
+        frame,
+        "paint",
+        turn_rad=turn,
+    )
     b.box(place(x, d - 0.06, z), (width, 0.1, height), "#23323f", "glass", turn_rad=turn)
     b.box(place(x, d - 0.09, z), (0.06, 0.1, height), frame, "paint", turn_rad=turn)
     b.box(place(x, d - 0.09, z + height * 0.6), (width, 0.1, 0.06), frame, "paint", turn_rad=turn)
-    b.box(place(x, d - 0.12, z - 0.14), (width + 0.34, 0.3, 0.07), "#bdb6a8", "concrete",
-          turn_rad=turn)
+    b.box(
+        place(x, d - 0.12, z - 0.14),
+        (width + 0.34, 0.3, 0.07),
+        "#bdb6a8",
+        "concrete",
+        turn_rad=turn,
+    )
     if shutter:
         for side in (-1, 1):
-            b.box(place(x + side * (width * 0.75 + 0.13), d - 0.04, z - 0.04),
-                  (width * 0.5, 0.08, height + 0.1), shutter, "wood", turn_rad=turn)
+            b.box(
+                place(x + side * (width * 0.75 + 0.13), d - 0.04, z - 0.04),
+                (width * 0.5, 0.08, height + 0.1),
+                shutter,
+                "wood",
+                turn_rad=turn,
+            )
 
 
 def street_lamp(b: MeshBuilder, at, height_m, color="#25292c") -> None:
@@ -134,15 +181,38 @@ def planter(b: MeshBuilder, rng, at, fast=False) -> None:
 def fountain(b: MeshBuilder, at, radius_m) -> None:
     x, y = at
     stone = "#b5aea0"
-    b.loft(np.array([(x, y, 0), (x, y, 0.1), (x, y, 0.12), (x, y, 0.5), (x, y, 0.55), (x, y, 0.55),
-                     (x, y, 0.3)]),
-           np.array([1.08, 1.08, 1.0, 1.0, 1.06, 0.9, 0.88]) * radius_m, stone, "concrete",
-           segments=28, smooth=False, u=(1, 0, 0), v=(0, 1, 0))
+    b.loft(
+        np.array(
+            [
+                (x, y, 0),
+                (x, y, 0.1),
+                (x, y, 0.12),
+                (x, y, 0.5),
+                (x, y, 0.55),
+                (x, y, 0.55),
+                (x, y, 0.3),
+            ]
+        ),
+        np.array([1.08, 1.08, 1.0, 1.0, 1.06, 0.9, 0.88]) * radius_m,
+        stone,
+        "concrete",
+        segments=28,
+        smooth=False,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+    )
     b.cylinder((x, y, 0.3), radius_m * 0.9, 0.1, "#4f7a86", "water", segments=28)
     z = np.array([0.3, 0.5, 0.6, 1.1, 1.2, 1.3, 1.34, 1.36, 1.7, 1.85])
-    r = np.array([.32, .3, .14, .12, .2, .75, .78, .2, .1, .16])
-    b.loft(np.stack([0 * z + x, 0 * z + y, z], -1), r, stone, "concrete", segments=18,
-           u=(1, 0, 0), v=(0, 1, 0))
+    r = np.array([0.32, 0.3, 0.14, 0.12, 0.2, 0.75, 0.78, 0.2, 0.1, 0.16])
+    b.loft(
+        np.stack([0 * z + x, 0 * z + y, z], -1),
+        r,
+        stone,
+        "concrete",
+        segments=18,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+    )
     b.ball((x, y, 1.98), 0.2, stone, "concrete")
 
 
@@ -151,11 +221,17 @@ def fence(b: MeshBuilder, rng, distance_m: float, angle_rad: float, length_m=26.
     spin = rotation_z(angle_rad)
     wood = pick(rng, ("#8a6a48", "#a89a86", "#e0dcd2", "#6b5138"))
     for x in np.arange(-length_m / 2, length_m / 2 + 0.1, 2.0):
-        b.box(tuple(spin @ (x, distance_m, 0)), (0.13, 0.13, 1.15), wood, "wood",
-              turn_rad=angle_rad)
+        b.box(
+            tuple(spin @ (x, distance_m, 0)), (0.13, 0.13, 1.15), wood, "wood", turn_rad=angle_rad
+        )
     for z in (0.45, 0.9):
-        b.box(tuple(spin @ (0, distance_m, z)), (length_m, 0.05, 0.13), wood, "wood",
-              turn_rad=angle_rad)
+        b.box(
+            tuple(spin @ (0, distance_m, z)),
+            (length_m, 0.05, 0.13),
+            wood,
+            "wood",
+            turn_rad=angle_rad,
+        )
 
 
 def parasol(b: MeshBuilder, rng, at) -> None:
@@ -170,8 +246,12 @@ def parasol(b: MeshBuilder, rng, at) -> None:
     tint = np.array([hex_rgb(color) if k % 2 else hex_rgb("#f0ece2") for k in range(n)])
     k = np.arange(n)
     b.add(verts, np.stack([k, (k + 1) % n, np.full(n, n)], -1), tint, "fabric")
-    b.box((x + 0.5, y + 0.3, 0), (0.9, 1.8, 0.02), pick(rng, ("#3a6aa8", "#c84a6a", "#e0d0a0")),
-          "stripes")
+    b.box(
+        (x + 0.5, y + 0.3, 0),
+        (0.9, 1.8, 0.02),
+        pick(rng, ("#3a6aa8", "#c84a6a", "#e0d0a0")),
+        "stripes",
+    )
 
 
 def car(b: MeshBuilder, rng, at, heading_rad: float) -> None:
@@ -189,17 +269,41 @@ def car(b: MeshBuilder, rng, at, heading_rad: float) -> None:
     low = 0.3
     centers = world(np.stack([x, 0 * x, (top + low) / 2], -1))
     u, v = spin @ (0, 1.0, 0), np.array([0, 0, 1.0])
-    b.loft(centers, np.stack([half, (top - low) / 2], -1), color, "paint", segments=20, power=5,
-           u=u, v=v)
+    b.loft(
+        centers,
+        np.stack([half, (top - low) / 2], -1),
+        color,
+        "paint",
+        segments=20,
+        power=5,
+        u=u,
+        v=v,
+    )
     x = np.array([-1.75, -1.45, -0.9, 0.1, 0.75, 1.25])
     top = np.array([0.93, 1.32, 1.43, 1.43, 1.3, 0.93])
     half = np.array([0.74, 0.7, 0.68, 0.68, 0.7, 0.76])
     centers = world(np.stack([x, 0 * x, (top + 0.85) / 2], -1))
-    b.loft(centers, np.stack([half, (top - 0.85) / 2 + 0.01], -1), "#18222a", "glass", segments=20,
-           power=5, u=u, v=v)
+    b.loft(
+        centers,
+        np.stack([half, (top - 0.85) / 2 + 0.01], -1),
+        "#18222a",
+        "glass",
+        segments=20,
+        power=5,
+        u=u,
+        v=v,
+    )
     roof = world(np.stack([x[1:5], 0 * x[1:5], top[1:5] - 0.03], -1))
-    b.loft(roof, np.stack([half[1:5] * 1.01, np.full(4, 0.05)], -1), color, "paint", segments=16,
-           power=5, u=u, v=v)
+    b.loft(
+        roof,
+        np.stack([half[1:5] * 1.01, np.full(4, 0.05)], -1),
+        color,
+        "paint",
+        segments=16,
+        power=5,
+        u=u,
+        v=v,
+    )
     angle = np.arange(14) / 14 * 2 * np.pi
     for wx in (-1.35, 1.3):
         for side in (-1, 1):
@@ -212,10 +316,20 @@ def car(b: MeshBuilder, rng, at, heading_rad: float) -> None:
                 cap = np.concatenate([outer, [(wx, side * (0.78 + out), 0.32)]])
                 b.add(world(cap), np.stack([k, (k + 1) % 14, np.full(14, 14)], -1), tint, "plastic")
     for side in (-0.62, 0.62):
-        b.box(tuple(world([(2.08, side, 0.58)])[0]), (0.1, 0.3, 0.14), "#f2efe2", "plain",
-              turn_rad=heading_rad)
-        b.box(tuple(world([(-2.1, side, 0.66)])[0]), (0.1, 0.26, 0.14), "#a81c1c", "plain",
-              turn_rad=heading_rad)
+        b.box(
+            tuple(world([(2.08, side, 0.58)])[0]),
+            (0.1, 0.3, 0.14),
+            "#f2efe2",
+            "plain",
+            turn_rad=heading_rad,
+        )
+        b.box(
+            tuple(world([(-2.1, side, 0.66)])[0]),
+            (0.1, 0.26, 0.14),
+            "#a81c1c",
+            "plain",
+            turn_rad=heading_rad,
+        )
 
 
 def cabin(b: MeshBuilder, rng, distance_m: float, angle_rad: float) -> None:
@@ -235,9 +349,17 @@ def cabin(b: MeshBuilder, rng, distance_m: float, angle_rad: float) -> None:
         box((x, distance_m - 0.12, 1.0), (1.1, 0.12, 0.9), "#d8c8a0", "wood")
         box((x, distance_m - 0.16, 1.07), (0.95, 0.12, 0.76), "#e8b860", "screen")
     for slope in (1, -1):
-        corners = np.array([(-3.6, distance_m + 2.1 - slope * 2.9, 2.5),
-                            (3.6, distance_m + 2.1 - slope * 2.9, 2.5),
-                            (3.6, distance_m + 2.1, 4.6), (-3.6, distance_m + 2.1, 4.6)]) @ spin.T
+        corners = (
+            np.array(
+                [
+                    (-3.6, distance_m + 2.1 - slope * 2.9, 2.5),
+                    (3.6, distance_m + 2.1 - slope * 2.9, 2.5),
+                    (3.6, distance_m + 2.1, 4.6),
+                    (-3.6, distance_m + 2.1, 4.6),
+                ]
+            )
+            @ spin.T
+        )
         b.quad(corners if slope > 0 else corners[::-1], "#e9eef4", "snow")
         b.quad(corners + (0, 0, 0.18), "#eef3f8", "snow")
     box((1.6, distance_m + 2.6, 3.2), (0.7, 0.7, 1.7), "#7a6a60", "brick")

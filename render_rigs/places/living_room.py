@@ -15,12 +15,20 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     wall = (kit.pick(rng, ("#e6dcc8", "#c9d2cb", "#d8c2ae", "#b9c4cf", "#dfd9e0")), "plaster")
     lamps = furniture.room(b, rng, half_x, half_y, height, floor=floor, wall=wall, sill_m=0.8)
     rug = rng.uniform(3.2, 4.4)
-    b.box((0, 0, 0), (rug, rug * 0.75, 0.012), kit.pick(rng, ("#94524a", "#4a5f7a", "#8a7a5c",
-                                                             "#647d70")), "rug",
-          turn_rad=rng.uniform(-0.3, 0.3))
+    b.box(
+        (0, 0, 0),
+        (rug, rug * 0.75, 0.012),
+        kit.pick(rng, ("#94524a", "#4a5f7a", "#8a7a5c", "#647d70")),
+        "rug",
+        turn_rad=rng.uniform(-0.3, 0.3),
+    )
     obstacles = []
-    slots = [(half_x - 0.7, 0.0, np.pi), (-half_x + 0.7, 0.0, 0.0), (0.0, half_y - 0.7, -np.pi / 2),
-             (0.0, -half_y + 0.7, np.pi / 2)]
+    slots = [
+        (half_x - 0.7, 0.0, np.pi),
+        (-half_x + 0.7, 0.0, 0.0),
+        (0.0, half_y - 0.7, -np.pi / 2),
+        (0.0, -half_y + 0.7, np.pi / 2),
+    ]
     order = rng.permutation(4)
     for slot, what in zip(order, ("sofa", "shelf", "table", "sofa"), strict=True):
         x, y, turn = slots[slot]
@@ -33,9 +41,15 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             obstacles.append(Obstacle(x, y, 1.4))
         elif what == "shelf":
             for k in (-1, 0, 1):
-                furniture.bookshelf(b, rng, (x - 0.5 * inward[0] + 1.65 * k * inward[1],
-                                             y - 0.5 * inward[1] + 1.65 * k * inward[0]),
-                                    turn + np.pi / 2)
+                furniture.bookshelf(
+                    b,
+                    rng,
+                    (
+                        x - 0.5 * inward[0] + 1.65 * k * inward[1],
+                        y - 0.5 * inward[1] + 1.65 * k * inward[0],
+                    ),
+                    turn + np.pi / 2,
+                )
             obstacles.append(Obstacle(x, y, 2.2))
         else:
             at = (x + inward[0] * 0.9, y + inward[1] * 0.9)
@@ -52,5 +66,14 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         near = (half_y, half_x)[side % 2]
         for x in (-3.2, 3.2):
             furniture.picture(b, rng, spot, x, near, rng.uniform(2.9, 3.1) if height > 4.4 else 1.6)
-    return Place("living_room", "a living room", "through", b.build(), lighting.indoor(rng),
-                 lamps=lamps, obstacles=obstacles, free_m=2.8, indoor=True)
+    return Place(
+        "living_room",
+        "a living room",
+        "through",
+        b.build(),
+        lighting.indoor(rng),
+        lamps=lamps,
+        obstacles=obstacles,
+        free_m=2.8,
+        indoor=True,
+    )

@@ -10,8 +10,12 @@ from render_rigs.scene import Obstacle, Place
 
 def build(rng: np.random.Generator, fast: bool = False) -> Place:
     b = MeshBuilder()
-    b.plane((0, 0, 0), (90, 90), kit.pick(rng, ("#948878", "#8a857c", "#a3937d")),
-            kit.pick(rng, ("cobble", "paving", "slabs")))
+    b.plane(
+        (0, 0, 0),
+        (90, 90),
+        kit.pick(rng, ("#948878", "#8a857c", "#a3937d")),
+        kit.pick(rng, ("cobble", "paving", "slabs")),
+    )
     half = rng.uniform(12, 14)
     for side in (0, 2):
         kit.facade_row(b, rng, half, side * np.pi / 2, fast=fast)
@@ -37,7 +41,20 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         obstacles.append(Obstacle(x, y, 0.9))
     for sign in (-1, 1):
         for _ in range(4):
-            nature.tree(b, rng, (sign * rng.uniform(15, 24), rng.uniform(-9, 9)), rng.uniform(5, 8),
-                     fast=fast)
-    return Place("market", "a street market", "through", b.build(), lighting.outdoor(
-        rng, fast=fast), obstacles=obstacles, seats=seats, free_m=4.2)
+            nature.tree(
+                b,
+                rng,
+                (sign * rng.uniform(15, 24), rng.uniform(-9, 9)),
+                rng.uniform(5, 8),
+                fast=fast,
+            )
+    return Place(
+        "market",
+        "a street market",
+        "through",
+        b.build(),
+        lighting.outdoor(rng, fast=fast),
+        obstacles=obstacles,
+        seats=seats,
+        free_m=4.2,
+    )

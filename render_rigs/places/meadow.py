@@ -10,8 +10,11 @@ from render_rigs.scene import Obstacle, Place
 
 def build(rng: np.random.Generator, fast: bool = False) -> Place:
     b = MeshBuilder()
-    words, color = [("a green meadow", "#5f8a34"), ("a dry field", "#a89352"),
-                    ("a lawn", "#4f8036")][rng.integers(3)]
+    words, color = [
+        ("a green meadow", "#5f8a34"),
+        ("a dry field", "#a89352"),
+        ("a lawn", "#4f8036"),
+    ][rng.integers(3)]
     b.plane((0, 0, 0), (160, 160), color, "grass", cells=(20, 20), height=_roll(rng))
     nature.hills(b, rng, 70, "#5d7a48" if color != "#a89352" else "#94864f")
     tall = 0.1 if words == "a lawn" else 0.2
@@ -36,9 +39,17 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         obstacles.append(Obstacle(x, y, 1.3))
     if rng.random() < 0.5:
         kit.fence(b, rng, rng.uniform(8, 12), rng.uniform(0, 2 * np.pi))
-    return Place("meadow", words, "across", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, seats=seats, free_m=5.0,
-                 at="on" if words == "a lawn" else "in")
+    return Place(
+        "meadow",
+        words,
+        "across",
+        b.build(),
+        lighting.outdoor(rng, fast=fast),
+        obstacles=obstacles,
+        seats=seats,
+        free_m=5.0,
+        at="on" if words == "a lawn" else "in",
+    )
 
 
 def _roll(rng):

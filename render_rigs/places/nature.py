@@ -24,11 +24,22 @@ def leaf_cloud(b: MeshBuilder, rng, center, radii, count, size_m, color) -> None
     side /= np.linalg.norm(side, axis=1, keepdims=True)
     other = np.cross(normal, side)
     scale = size_m * rng.uniform(0.6, 1.3, (count, 1))
-    corners = np.stack([middle - side * scale, middle - other * scale * 0.6, middle + side * scale,
-                        middle + other * scale * 0.6], 1)
+    corners = np.stack(
+        [
+            middle - side * scale,
+            middle - other * scale * 0.6,
+            middle + side * scale,
+            middle + other * scale * 0.6,
+        ],
+        1,
+    )
     faces = np.arange(count * 4).reshape(count, 4)
-    tint = hex_rgb(color) * (0.72 + 0.35 * (unit[:, 2:] * 0.5 + 0.5)) * rng.uniform(
-        0.8, 1.2, (count, 1)) * rng.uniform(0.93, 1.07, (count, 3))
+    tint = (
+        hex_rgb(color)
+        * (0.72 + 0.35 * (unit[:, 2:] * 0.5 + 0.5))
+        * rng.uniform(0.8, 1.2, (count, 1))
+        * rng.uniform(0.93, 1.07, (count, 3))
+    )
     b.add(corners.reshape(-1, 3), faces, np.clip(tint, 0, 1), "foliage")
 
 
@@ -54,23 +65,38 @@ def tree(b: MeshBuilder, rng, at, height_m, color=None, fast=False, bark="#5d4a3
     for k in range(count):
         a = 2 * np.pi * (k + rng.uniform(-0.3, 0.3)) / count
         reach = crown * rng.uniform(0.28, 0.42)
-        clouds.append((top + (np.cos(a) * reach, np.sin(a) * reach, crown * rng.uniform(0.12, 0.6)),
-                       rng.uniform(0.36, 0.5)))
+        clouds.append(
+            (
+                top + (np.cos(a) * reach, np.sin(a) * reach, crown * rng.uniform(0.12, 0.6)),
+                rng.uniform(0.36, 0.5),
+            )
+        )
     for center, share in clouds:
-        b.loft(np.array([top - (0, 0, 0.2), (top + center) / 2 + (0, 0, -0.1), center]),
-               np.array([0.5, 0.35, 0.12]) * r[-2] * 1.4, bark, "bark", segments=5)
+        b.loft(
+            np.array([top - (0, 0, 0.2), (top + center) / 2 + (0, 0, -0.1), center]),
+            np.array([0.5, 0.35, 0.12]) * r[-2] * 1.4,
+            bark,
+            "bark",
+            segments=5,
+        )
         radii = np.array([1, 1, 0.8]) * crown * share * 0.52
         unit, faces = sphere(8, 6)
         b.add(unit * radii * 0.86 + center, faces, hex_rgb(color) * 0.55, "foliage", smooth=True)
-        leaf_cloud(b, rng, center, radii, 90 if fast else 420,
-                   crown * (0.075 if fast else 0.042), color)
+        leaf_cloud(
+            b, rng, center, radii, 90 if fast else 420, crown * (0.075 if fast else 0.042), color
+        )
 
 
 def conifer(b: MeshBuilder, rng, at, height_m, color="#2f5232", fast=False) -> None:
     """A fir: layered skirts of drooping needles around a straight trunk."""
     x, y = at
-    b.loft([(x, y, 0), (x, y, height_m * 0.95)], [0.03 * height_m, 0.006 * height_m], "#4d3a2b",
-           "bark", segments=7)
+    b.loft(
+        [(x, y, 0), (x, y, height_m * 0.95)],
+        [0.03 * height_m, 0.006 * height_m],
+        "#4d3a2b",
+        "bark",
+        segments=7,
+    )
     layers = 7 if fast else 11
     for k in range(layers):
         share = k / (layers - 1)
@@ -93,14 +119,27 @@ def bush(b: MeshBuilder, rng, at, radius_m, color=None, fast=False) -> None:
     x, y = at
     center = np.array([x, y, radius_m * 0.55])
     unit, faces = sphere(8, 6)
-    b.add(unit * radius_m * 0.8 * np.array([1, 1, 0.75]) + center, faces, hex_rgb(color) * 0.55,
-          "foliage", smooth=True)
-    leaf_cloud(b, rng, center, np.array([1, 1, 0.8]) * radius_m, 110 if fast else 500,
-               radius_m * (0.17 if fast else 0.1), color)
+    b.add(
+        unit * radius_m * 0.8 * np.array([1, 1, 0.75]) + center,
+        faces,
+        hex_rgb(color) * 0.55,
+        "foliage",
+        smooth=True,
+    )
+    leaf_cloud(
+        b,
+        rng,
+        center,
+        np.array([1, 1, 0.8]) * radius_m,
+        110 if fast else 500,
+        radius_m * (0.17 if fast else 0.1),
+        color,
+    )
 
 
-def grass_tufts(b: MeshBuilder, rng, count, radius_m, color="#5f8a35", height_m=0.12,
-                inner_m=0.0) -> None:
+def grass_tufts(
+    b: MeshBuilder, rng, count, radius_m, color="#5f8a35", height_m=0.12, inner_m=0.0
+) -> None:
     """Blades of grass as triangles, scattered on the ground."""
     r = np.sqrt(rng.uniform((inner_m / radius_m) ** 2, 1, count)) * radius_m
     a = rng.uniform(0, 2 * np.pi, count)
@@ -119,8 +158,15 @@ def rock(b: MeshBuilder, rng, at, size_m, color="#7f7a72", surface="rock") -> No
     unit, faces = sphere(10, 8)
     bumps = 1 + 0.16 * np.sin(unit @ rng.uniform(2, 4, (3, 3)) + rng.uniform(0, 6, 3)).sum(1)
     verts = unit * bumps[:, None] * np.asarray(size_m) * np.array([1, 1, 0.7])
-    b.add(verts, faces, color, surface, smooth=True, turn_rad=rng.uniform(0, 6.28),
-          at=(*at, 0.15 * np.max(size_m)))
+    b.add(
+        verts,
+        faces,
+        color,
+        surface,
+        smooth=True,
+        turn_rad=rng.uniform(0, 6.28),
+        at=(*at, 0.15 * np.max(size_m)),
+    )
 
 
 def hills(b: MeshBuilder, rng, distance_m: float, color) -> None:
@@ -129,12 +175,21 @@ def hills(b: MeshBuilder, rng, distance_m: float, color) -> None:
     a = np.arange(n + 1) / n * 2 * np.pi
     top = 7 + 4 * np.sin(3 * a + rng.uniform(0, 6)) + 3 * np.sin(5 * a + rng.uniform(0, 6))
     ring = np.stack([np.cos(a), np.sin(a), 0 * a], -1) * distance_m
-    verts = np.concatenate([ring - (0, 0, 2), ring * 1.15 + np.stack([0 * a, 0 * a, top * 0.6], -1),
-                            ring * 1.5 + np.stack([0 * a, 0 * a, top], -1)])
+    verts = np.concatenate(
+        [
+            ring - (0, 0, 2),
+            ring * 1.15 + np.stack([0 * a, 0 * a, top * 0.6], -1),
+            ring * 1.5 + np.stack([0 * a, 0 * a, top], -1),
+        ]
+    )
     m = n + 1
     i = np.arange(n)
-    faces = np.concatenate([np.stack([i + 1 + m * r, i + m * r, i + m * (r + 1),
-                                      i + 1 + m * (r + 1)], -1) for r in (0, 1)])
+    faces = np.concatenate(
+        [
+            np.stack([i + 1 + m * r, i + m * r, i + m * (r + 1), i + 1 + m * (r + 1)], -1)
+            for r in (0, 1)
+        ]
+    )
     tint = np.concatenate([np.broadcast_to(hex_rgb(color), (m, 3)) * s for s in (0.8, 1.0, 1.05)])
     b.add(verts, faces, np.clip(tint, 0, 1), "plain", smooth=True)
 
@@ -149,8 +204,9 @@ def flowers(b: MeshBuilder, rng, count: int, radius_m: float) -> None:
     verts = np.stack([at - side, at - other, at + side, at + other], 1).reshape(-1, 3)
     petals = ("#e8d23a", "#f0f0ea", "#d8485a", "#8a5ac0", "#e88a3a")
     palette = np.array([hex_rgb(c) for c in petals])
-    b.add(verts, np.arange(count * 4).reshape(count, 4), palette[rng.integers(5, size=count)],
-          "plain")
+    b.add(
+        verts, np.arange(count * 4).reshape(count, 4), palette[rng.integers(5, size=count)], "plain"
+    )
 
 
 def palm(b: MeshBuilder, rng, at, height_m, fast=False) -> None:
@@ -167,19 +223,29 @@ def palm(b: MeshBuilder, rng, at, height_m, fast=False) -> None:
         length = rng.uniform(1.7, 2.3)
         out = np.array([np.cos(a), np.sin(a), 0])
         rise = rng.uniform(0.1, 0.6)
-        spine = top + out * (s * length)[:, None] + np.array([0, 0, 1.0]) * (
-            rise * s - 1.25 * s**2)[:, None] * length * 0.7
+        spine = (
+            top
+            + out * (s * length)[:, None]
+            + np.array([0, 0, 1.0]) * (rise * s - 1.25 * s**2)[:, None] * length * 0.7
+        )
         side = np.cross(out, (0, 0, 1.0)) * (0.34 * np.sin(np.pi * (s * 0.9 + 0.1)))[:, None]
         dip = np.array([0, 0, 0.12])
         verts = np.concatenate([spine - side - dip, spine, spine + side - dip])
         i = np.arange(5)
-        faces = np.concatenate([np.stack([i, i + 6, i + 7, i + 1], -1),
-                                np.stack([i + 6, i + 12, i + 13, i + 7], -1)])
+        faces = np.concatenate(
+            [np.stack([i, i + 6, i + 7, i + 1], -1), np.stack([i + 6, i + 12, i + 13, i + 7], -1)]
+        )
         tint = hex_rgb(pick(rng, ("#4d7a2f", "#5f8a36", "#6f8f3c"))) * rng.uniform(0.85, 1.1)
         b.add(verts, faces, np.clip(tint, 0, 1), "foliage")
     for k in range(4):
-        b.ball(top + (0.16 * np.cos(k * 1.6), 0.16 * np.sin(k * 1.6), -0.14), 0.12, "#5e4226",
-               "bark", segments=6, rings=5)
+        b.ball(
+            top + (0.16 * np.cos(k * 1.6), 0.16 * np.sin(k * 1.6), -0.14),
+            0.12,
+            "#5e4226",
+            "bark",
+            segments=6,
+            rings=5,
+        )
 
 
 def cactus(b: MeshBuilder, rng, at, height_m) -> None:
@@ -187,16 +253,27 @@ def cactus(b: MeshBuilder, rng, at, height_m) -> None:
     color = pick(rng, ("#4a6b3c", "#56784a", "#3f6044"))
     z = np.linspace(0, height_m, 6)
     r = height_m * 0.075
-    b.loft(np.stack([0 * z + x, 0 * z + y, z], -1), r * np.array([.9, 1, 1, 1, .85, .3]), color,
-           "foliage", segments=10)
+    b.loft(
+        np.stack([0 * z + x, 0 * z + y, z], -1),
+        r * np.array([0.9, 1, 1, 1, 0.85, 0.3]),
+        color,
+        "foliage",
+        segments=10,
+    )
     for _ in range(rng.integers(1, 4)):
         a, low = rng.uniform(0, 6.28), height_m * rng.uniform(0.3, 0.55)
         out = np.array([np.cos(a), np.sin(a), 0]) * r
         up = height_m * rng.uniform(0.2, 0.38)
-        points = np.array([x, y, low]) + np.array([out * 0, out * 2.2, out * 3.2 + (0, 0, r),
-                                                   out * 3.4 + (0, 0, up * 0.6),
-                                                   out * 3.4 + (0, 0, up)])
-        b.loft(points, r * np.array([.6, .65, .68, .65, .25]), color, "foliage", segments=8)
+        points = np.array([x, y, low]) + np.array(
+            [
+                out * 0,
+                out * 2.2,
+                out * 3.2 + (0, 0, r),
+                out * 3.4 + (0, 0, up * 0.6),
+                out * 3.4 + (0, 0, up),
+            ]
+        )
+        b.loft(points, r * np.array([0.6, 0.65, 0.68, 0.65, 0.25]), color, "foliage", segments=8)
 
 
 def mesa(b: MeshBuilder, rng, at, radius_m, height_m, color) -> None:
@@ -205,6 +282,14 @@ def mesa(b: MeshBuilder, rng, at, radius_m, height_m, color) -> None:
     r = np.array([1.5, 1.12, 1.0, 0.94, 0.84, 0.8, 0.72]) * radius_m
     bend = rng.uniform(0.85, 1.15, 7)
     shade = np.array([0.95, 1.0, 0.85, 1.08, 0.9, 1.12, 1.05])
-    b.loft(np.stack([0 * z + at[0], 0 * z + at[1], z], -1), np.stack([r * bend, r], -1),
-           np.clip(hex_rgb(color) * shade[:, None], 0, 1), "rock", segments=13, u=(1, 0, 0),
-           v=(0, 1, 0), smooth=False, power=2.6)
+    b.loft(
+        np.stack([0 * z + at[0], 0 * z + at[1], z], -1),
+        np.stack([r * bend, r], -1),
+        np.clip(hex_rgb(color) * shade[:, None], 0, 1),
+        "rock",
+        segments=13,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+        smooth=False,
+        power=2.6,
+    )

@@ -16,8 +16,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     x = np.linspace(-60, 60, 80)
     y = 1.2 * np.sin(x * 0.12 + rng.uniform(0, 6)) * np.clip(np.abs(x) / 12, 0, 2.5)
     wide = rng.uniform(1.7, 2.6)
-    verts = np.concatenate([np.stack([x, y - wide, 0 * x + .006], -1),
-                            np.stack([x, y + wide, 0 * x + .006], -1)])
+    verts = np.concatenate(
+        [np.stack([x, y - wide, 0 * x + 0.006], -1), np.stack([x, y + wide, 0 * x + 0.006], -1)]
+    )
     i = np.arange(79)
     b.add(verts, np.stack([i, i + 1, i + 81, i + 80], -1), path_color, "dirt")
     nature.hills(b, rng, 65, "#4f7040")
@@ -50,5 +51,13 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(7, 12)
         nature.bush(b, rng, (r * np.cos(a), r * np.sin(a)), rng.uniform(0.6, 1.0), fast=fast)
         obstacles.append(Obstacle(r * np.cos(a), r * np.sin(a), 1.1))
-    return Place("park", "a park", "through", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, seats=seats, free_m=4.5)
+    return Place(
+        "park",
+        "a park",
+        "through",
+        b.build(),
+        lighting.outdoor(rng, fast=fast),
+        obstacles=obstacles,
+        seats=seats,
+        free_m=4.5,
+    )

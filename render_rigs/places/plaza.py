@@ -11,8 +11,10 @@ from render_rigs.scene import Obstacle, Place
 def build(rng: np.random.Generator, fast: bool = False) -> Place:
     b = MeshBuilder()
     words, surface, color = [
-        ("a stone plaza", "slabs", "#a49a8a"), ("a brick square", "brick", "#9a5a44"),
-        ("a cobbled square", "cobble", "#8a857c"), ("a paved plaza", "paving", "#8f9296"),
+        ("a stone plaza", "slabs", "#a49a8a"),
+        ("a brick square", "brick", "#9a5a44"),
+        ("a cobbled square", "cobble", "#8a857c"),
+        ("a paved plaza", "paving", "#8f9296"),
     ][rng.integers(4)]
     b.plane((0, 0, 0), (90, 90), color, surface, cells=(1, 1))
     if rng.random() < 0.4:
@@ -25,8 +27,9 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     for side in range(1, 4):  # open to one side, where low sun comes in
         kit.facade_row(b, rng, half, side * np.pi / 2, fast=fast)
     for _ in range(7):
-        nature.tree(b, rng, (rng.uniform(-20, 20), -half - rng.uniform(3, 14)), rng.uniform(5, 8),
-                 fast=fast)
+        nature.tree(
+            b, rng, (rng.uniform(-20, 20), -half - rng.uniform(3, 14)), rng.uniform(5, 8), fast=fast
+        )
     ring = rng.permutation(8)
     for k, slot in enumerate(ring[: rng.integers(5, 8)]):
         a = slot * np.pi / 4 + rng.uniform(-0.2, 0.2)
@@ -44,6 +47,13 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         else:
             kit.fountain(b, (x, y), rng.uniform(1.4, 2.0))
         obstacles.append(Obstacle(x, y, 1.2))
-    return Place("plaza", words, "across", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles,
-                 seats=seats, free_m=4.0)
+    return Place(
+        "plaza",
+        words,
+        "across",
+        b.build(),
+        lighting.outdoor(rng, fast=fast),
+        obstacles=obstacles,
+        seats=seats,
+        free_m=4.0,
+    )

@@ -22,8 +22,14 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
     for _ in range(rng.integers(9, 16)):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(9, 24)
         x, y = r * np.cos(a), r * np.sin(a)
-        nature.conifer(b, rng, (x, y), rng.uniform(4, 9), kit.pick(rng, ("#2f4f3a", "#3d5f48",
-                                                                      "#8fa79a")), fast=fast)
+        nature.conifer(
+            b,
+            rng,
+            (x, y),
+            rng.uniform(4, 9),
+            kit.pick(rng, ("#2f4f3a", "#3d5f48", "#8fa79a")),
+            fast=fast,
+        )
         obstacles.append(Obstacle(x, y, 1.2))
     if rng.random() < 0.6:
         a = rng.uniform(0, 2 * np.pi)
@@ -32,8 +38,10 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(7, 14)
         at = (r * np.cos(a), r * np.sin(a))
         nature.rock(b, rng, at, rng.uniform(0.4, 0.8), "#b9c2cc", "snow")
-    light = lighting.outdoor(rng, ("at noon", "in the morning", "under an overcast sky",
-                                   "at sunset"), fast=fast)
+    light = lighting.outdoor(
+        rng, ("at noon", "in the morning", "under an overcast sky", "at sunset"), fast=fast
+    )
     light.key *= 1.9
-    return Place("snow", "a snowy clearing", "across", b.build(), light, obstacles=obstacles,
-                 free_m=5.0)
+    return Place(
+        "snow", "a snowy clearing", "across", b.build(), light, obstacles=obstacles, free_m=5.0
+    )

@@ -45,5 +45,13 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             if rng.random() < 0.45 and abs(x) > 4.5:
                 kit.car(b, rng, (x + 3, sign * (road - 1.05)), 0.0 if sign > 0 else np.pi)
                 obstacles.append(Obstacle(x + 3, sign * (road - 1.05), 2.4))
-    return Place("street", "a city street", "along", b.build(), lighting.outdoor(rng, fast=fast),
-                 obstacles=obstacles, free_m=min(3.6, road - 0.6), at="on")
+    return Place(
+        "street",
+        "a city street",
+        "along",
+        b.build(),
+        lighting.outdoor(rng, fast=fast),
+        obstacles=obstacles,
+        free_m=min(3.6, road - 0.6),
+        at="on",
+    )

@@ -11,10 +11,19 @@ from render_rigs.scene import Obstacle, Place
 def build(rng: np.random.Generator, fast: bool = False) -> Place:
     b = MeshBuilder()
     half_x, half_y, height = rng.uniform(12, 14), rng.uniform(11, 13), rng.uniform(6.5, 8)
-    lamps = furniture.room(b, rng, half_x, half_y, height,
-                           floor=(kit.pick(rng, ("#8f8d88", "#7d8286", "#a39d92")), "concrete"),
-                           wall=(kit.pick(rng, ("#9aa5ab", "#b0a898", "#8a9aa8")), "corrugated"),
-                           window_m=(3.0, 1.2), sill_m=4.4, ceiling="#b9bdc0", trim="#6a7076")
+    lamps = furniture.room(
+        b,
+        rng,
+        half_x,
+        half_y,
+        height,
+        floor=(kit.pick(rng, ("#8f8d88", "#7d8286", "#a39d92")), "concrete"),
+        wall=(kit.pick(rng, ("#9aa5ab", "#b0a898", "#8a9aa8")), "corrugated"),
+        window_m=(3.0, 1.2),
+        sill_m=4.4,
+        ceiling="#b9bdc0",
+        trim="#6a7076",
+    )
     for lamp in lamps:
         lamp.power_w *= 1.6
     line = kit.pick(rng, ("#d8b02a", "#e4e1d8"))
@@ -42,5 +51,14 @@ def build(rng: np.random.Generator, fast: bool = False) -> Place:
             for k in range(3):
                 furniture.barrel(b, rng, (x + 0.7 * np.cos(2.1 * k), y + 0.7 * np.sin(2.1 * k)))
         obstacles.append(Obstacle(x, y, 1.1))
-    return Place("warehouse", "a warehouse", "through", b.build(), lighting.indoor(
-        rng, "under bright lamps"), lamps=lamps, obstacles=obstacles, free_m=4.2, indoor=True)
+    return Place(
+        "warehouse",
+        "a warehouse",
+        "through",
+        b.build(),
+        lighting.indoor(rng, "under bright lamps"),
+        lamps=lamps,
+        obstacles=obstacles,
+        free_m=4.2,
+        indoor=True,
+    )

@@ -11,15 +11,27 @@ from render_rigs.subjects.human_shape import draw_human
 from render_rigs.subjects.rig import skin
 
 VERBS = {
-    "walk": "walks", "run": "runs", "stroll": "strolls", "stand": "stands", "wave": "waves",
-    "dance": "dances", "look around": "looks around", "talk": "talks and gestures", "sit": "sits",
-    "clap": "claps", "stretch": "stretches", "trot": "trots", "graze": "grazes", "gallop": "runs",
+    "walk": "walks",
+    "run": "runs",
+    "stroll": "strolls",
+    "stand": "stands",
+    "wave": "waves",
+    "dance": "dances",
+    "look around": "looks around",
+    "talk": "talks and gestures",
+    "sit": "sits",
+    "clap": "claps",
+    "stretch": "stretches",
+    "trot": "trots",
+    "graze": "grazes",
+    "gallop": "runs",
     "sniff": "sniffs the ground",
 }
 
 
-def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = False,
-                indoor: bool = False):
+def draw_figure(
+    rng: np.random.Generator, humans: float = 0.7, fast: bool = False, indoor: bool = False
+):
     """A person with probability ``humans``, else an animal: a large one for a fast set, a dog or a
     cat in a room.
     """
@@ -36,8 +48,18 @@ def draw_figure(rng: np.random.Generator, humans: float = 0.7, fast: bool = Fals
     return quadruped.build_quadruped(quadruped_shape.draw_quadruped(rng))
 
 
-def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, *,
-            size_m: float, travelling: float = 0.75, offset_m=(0.0, 0.0), seats=()) -> Actor:
+def animate(
+    rng: np.random.Generator,
+    figure,
+    name: str,
+    frames: int,
+    fps: int,
+    *,
+    size_m: float,
+    travelling: float = 0.75,
+    offset_m=(0.0, 0.0),
+    seats=(),
+) -> Actor:
     """Choose an action and a trajectory and pose every frame (and one before and after)."""
     duration = frames / fps
     time_s = np.arange(-1, frames + 1) / fps
@@ -62,8 +84,9 @@ def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, 
         action = choices[rng.integers(len(choices))]
         kind = "in place"
         dance = action == "dance"
-        path = trajectories.stand(rng, duration, 1.0 if dance else 0.0,
-                                  sway_m=0.12 if dance else 0.0)
+        path = trajectories.stand(
+            rng, duration, 1.0 if dance else 0.0, sway_m=0.12 if dance else 0.0
+        )
     path.xy_m = path.xy_m + np.asarray(offset_m)
     if action == "sit":
         x, y, seat, heading = seats[rng.integers(len(seats))]
@@ -72,7 +95,17 @@ def animate(rng: np.random.Generator, figure, name: str, frames: int, fps: int, 
     else:
         pose, feet = module.animate(figure, action, path, time_s, rng)
     vertices = skin(figure, pose).astype(np.float32)
-    return Actor(name, figure.info["kind"], action, figure.mesh, vertices, pose.heads_m[1:-1, 0],
-                 path.at(time_s)[1][1:-1], figure.height_m, figure.radius_m,
-                 figure.info["caption"], kind,
-                 {**figure.info, "feet": feet, "verb": VERBS[action]})
+    return Actor(
+        name,
+        figure.info["kind"],
+        action,
+        figure.mesh,
+        vertices,
+        pose.heads_m[1:-1, 0],
+        path.at(time_s)[1][1:-1],
+        figure.height_m,
+        figure.radius_m,
+        figure.info["caption"],
+        kind,
+        {**figure.info, "feet": feet, "verb": VERBS[action]},
+    )

@@ -58,11 +58,24 @@ def build_human(shape: HumanShape) -> Figure:
         _arm(b, shape, side)
     add_head(b, shape)
     _extras(b, shape)
-    legs = [Leg(skeleton.index(f"thigh_{s}"), skeleton.index(f"shin_{s}"),
-                skeleton.index(f"foot_{s}"), phase)
-            for s, phase in (("l", 0.0), ("r", 0.5))]
-    return b.build(legs, shape.height_m, 0.28 * shape.height_m / 1.7, kind="human",
-                   caption=shape.caption(), details=shape.details(), noun=shape.noun)
+    legs = [
+        Leg(
+            skeleton.index(f"thigh_{s}"),
+            skeleton.index(f"shin_{s}"),
+            skeleton.index(f"foot_{s}"),
+            phase,
+        )
+        for s, phase in (("l", 0.0), ("r", 0.5))
+    ]
+    return b.build(
+        legs,
+        shape.height_m,
+        0.28 * shape.height_m / 1.7,
+        kind="human",
+        caption=shape.caption(),
+        details=shape.details(),
+        noun=shape.noun,
+    )
 
 
 def _rgb(value) -> np.ndarray:
@@ -107,15 +120,23 @@ def _torso(b: FigureBuilder, shape: HumanShape) -> None:
     wide = np.array([r[1] for r in rows]) * (0.5 + 0.5 * w) * thick
     deep = np.array([r[2] for r in rows]) * (0.4 + 0.6 * w) * thick
     ahead = np.array([r[3] for r in rows])
-    weights = np.array([b.weight(root=s[0], spine=s[1], chest=s[2], neck=s[3])
-                        for *_, s in rows])
+    weights = np.array([b.weight(root=s[0], spine=s[1], chest=s[2], neck=s[3]) for *_, s in rows])
     colors = np.array([bottom] * 3 + [top] * 10)
     body = (high, wide, deep, ahead)
     if shape.bottom == "dress":
         colors[:] = top
     centers = np.stack([ahead, 0 * z, z], -1) * h
-    b.tube(centers, np.stack([deep, wide], -1) * h, weights, colors, "fabric", segments=16,
-           u=(1, 0, 0), v=(0, 1, 0), power=2.4)
+    b.tube(
+        centers,
+        np.stack([deep, wide], -1) * h,
+        weights,
+        colors,
+        "fabric",
+        segments=16,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+        power=2.4,
+    )
     # The hem of the top, a little wider than the trousers, hides the waistband.
     hem = {"jacket": 0.50, "coat": 0.40, "hoodie": 0.515}.get(shape.top, 0.535)
     if shape.bottom == "dress":
@@ -126,8 +147,13 @@ def _torso(b: FigureBuilder, shape: HumanShape) -> None:
             _skirt(b, shape, body, 0.57, 0.31, bottom, 1.4)
     if shape.top in ("jacket", "coat") and shape.bottom != "dress":  # the shirt in its opening
         inner = _rgb("#e4e2da" if shape.top_color != "white" else "#33363c")
-        rows_front = [(0.60, 0.080 + belly * 1.6), (0.67, 0.079 + belly + bust * 0.8),
-                      (0.735, 0.079 + bust * 1.7), (0.785, 0.073 + bust * 0.4), (0.825, 0.051)]
+        rows_front = [
+            (0.60, 0.080 + belly * 1.6),
+            (0.67, 0.079 + belly + bust * 0.8),
+            (0.735, 0.079 + bust * 1.7),
+            (0.785, 0.073 + bust * 0.4),
+            (0.825, 0.051),
+        ]
         zf = np.array([r[0] for r in rows_front]) - drop * 0.9
         xf = np.array([r[1] for r in rows_front]) * (0.4 + 0.6 * w) * thick + 0.004
         half = np.array([0.005, 0.012, 0.019, 0.026, 0.03])
@@ -138,18 +164,37 @@ def _torso(b: FigureBuilder, shape: HumanShape) -> None:
         b.add(verts, faces, np.concatenate([rows_w, rows_w]), inner, "fabric")
     neck_z = np.array([0.835, 0.86, 0.885, 0.905]) - drop
     slim = 1.0 if male else 0.86
-    b.tube(np.stack([np.array([-.012, -.01, -.004, 0]), 0 * neck_z, neck_z], -1) * h,
-           np.array([0.037, 0.032, 0.031, 0.032]) * h * slim * (0.6 + 0.4 * w),
-           np.array([b.weight(chest=.7, neck=.3), b.weight(neck=1), b.weight(neck=.4, head=.6),
-                     b.weight(head=1)]), skin, "skin", segments=10, u=(1, 0, 0), v=(0, 1, 0))
+    b.tube(
+        np.stack([np.array([-0.012, -0.01, -0.004, 0]), 0 * neck_z, neck_z], -1) * h,
+        np.array([0.037, 0.032, 0.031, 0.032]) * h * slim * (0.6 + 0.4 * w),
+        np.array(
+            [
+                b.weight(chest=0.7, neck=0.3),
+                b.weight(neck=1),
+                b.weight(neck=0.4, head=0.6),
+                b.weight(head=1),
+            ]
+        ),
+        skin,
+        "skin",
+        segments=10,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+    )
     collar = shape.top in ("jacket", "shirt", "coat", "hoodie") and shape.bottom != "dress"
     if collar:
         big = 0.058 if shape.top == "hoodie" else 0.047
         zc = np.array([0.832, 0.85, 0.866]) - drop
-        b.tube(np.stack([np.full(3, -0.014), 0 * zc, zc], -1) * h,
-               np.array([big * 1.05, big, big * 0.92])[:, None] * np.array([0.95, 1.1]) * h,
-               b.weight(chest=0.8, neck=0.2), top * 0.9, "fabric", segments=12,
-               u=(1, 0, 0), v=(0, 1, 0))
+        b.tube(
+            np.stack([np.full(3, -0.014), 0 * zc, zc], -1) * h,
+            np.array([big * 1.05, big, big * 0.92])[:, None] * np.array([0.95, 1.1]) * h,
+            b.weight(chest=0.8, neck=0.2),
+            top * 0.9,
+            "fabric",
+            segments=12,
+            u=(1, 0, 0),
+            v=(0, 1, 0),
+        )
 
 
 def _skirt(b: FigureBuilder, shape: HumanShape, body, z_top, z_low, color, flare) -> None:
@@ -174,31 +219,66 @@ def _skirt(b: FigureBuilder, shape: HumanShape, body, z_top, z_low, color, flare
         c, y = np.cos(angle), np.sin(angle)
         round_off = (np.abs(c) ** 2.4 + np.abs(y) ** 2.4) ** (-1 / 2.4)
         low = drop * np.clip(zi / 0.8, 0, 1)
-        verts.append(np.stack([c * round_off * di + xi, y * round_off * wi,
-                               np.full(segments, zi - low)], -1) * h)
+        verts.append(
+            np.stack([c * round_off * di + xi, y * round_off * wi, np.full(segments, zi - low)], -1)
+            * h
+        )
         for k in range(segments):
             left = np.clip(0.5 + y[k] * 0.9, 0, 1)
             spine = np.clip((zi - 0.54) / 0.1, 0, 1)
-            weights.append(b.weight(root=(1 - si * 0.85) * (1 - spine) + 1e-6, spine=spine,
-                                    thigh_l=si * 0.85 * left, thigh_r=si * 0.85 * (1 - left)))
+            weights.append(
+                b.weight(
+                    root=(1 - si * 0.85) * (1 - spine) + 1e-6,
+                    spine=spine,
+                    thigh_l=si * 0.85 * left,
+                    thigh_r=si * 0.85 * (1 - left),
+                )
+            )
     k = np.arange(segments)
     nxt = (k + 1) % segments
-    faces = np.concatenate([np.stack([r * segments + nxt, r * segments + k,
-                                      (r + 1) * segments + k, (r + 1) * segments + nxt], -1)
-                            for r in range(len(z) - 1)])
+    faces = np.concatenate(
+        [
+            np.stack(
+                [
+                    r * segments + nxt,
+                    r * segments + k,
+                    (r + 1) * segments + k,
+                    (r + 1) * segments + nxt,
+                ],
+                -1,
+            )
+            for r in range(len(z) - 1)
+        ]
+    )
     b.add(np.concatenate(verts), faces, np.array(weights), color, "fabric")
 
 
 def _leg(b: FigureBuilder, shape: HumanShape, side: str) -> None:
     h, w = shape.height_m, shape.weight
     skin, _, bottom = _colors(shape)
-    hip, knee, ankle = (b.skeleton.heads_m[b.skeleton.index(f"{n}_{side}")]
-                        for n in ("thigh", "shin", "foot"))
+    hip, knee, ankle = (
+        b.skeleton.heads_m[b.skeleton.index(f"{n}_{side}")] for n in ("thigh", "shin", "foot")
+    )
     covered = shape.bottom == "trousers"
     loose = 1.08 if covered else 1.0
     t = np.array([-0.06, 0.12, 0.35, 0.6, 0.82, 0.93, 1.0, 1.07, 1.25, 1.45, 1.7, 1.9, 1.98])
-    radius = np.array([.050, .053, .048, .041, .034, .032, .0315, .031, .033, .032, .025, .0195,
-                       .0185])
+    radius = np.array(
+        [
+            0.050,
+            0.053,
+            0.048,
+            0.041,
+            0.034,
+            0.032,
+            0.0315,
+            0.031,
+            0.033,
+            0.032,
+            0.025,
+            0.0195,
+            0.0185,
+        ]
+    )
     bare_from = {"trousers": 9, "shorts": 0.8, "skirt": 0.2, "dress": 0.2}[shape.bottom]
     if bare_from < 2:  # a hard edge where the cloth ends
         at = np.searchsorted(t, bare_from)
@@ -209,7 +289,7 @@ def _leg(b: FigureBuilder, shape: HumanShape, side: str) -> None:
     upper = np.clip(t, -0.1, 1)[:, None]
     lower = np.clip(t - 1, 0, 1)[:, None]
     centers = hip + (knee - hip) * upper + (ankle - knee) * lower
-    calf = np.exp(-((t - 1.35) / 0.2) ** 2) * 0.006 * h
+    calf = np.exp(-(((t - 1.35) / 0.2) ** 2)) * 0.006 * h
     centers[:, 0] -= calf
     up, bend = f"thigh_{side}", f"shin_{side}"
     weights = []
@@ -220,9 +300,16 @@ def _leg(b: FigureBuilder, shape: HumanShape, side: str) -> None:
     colors = np.array([skin if ti > bare_from else bottom for ti in t])
     if shape.bottom in ("shorts",):
         radius = np.where(t <= bare_from, np.maximum(radius, 0.05), radius)
-    b.tube(centers, radius[:, None] * h * (0.45 + 0.55 * w) * loose * np.array([1.03, 0.95]),
-           np.array(weights), colors, "fabric" if covered else "skin", segments=10,
-           u=(1, 0, 0), v=(0, 1, 0))
+    b.tube(
+        centers,
+        radius[:, None] * h * (0.45 + 0.55 * w) * loose * np.array([1.03, 0.95]),
+        np.array(weights),
+        colors,
+        "fabric" if covered else "skin",
+        segments=10,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+    )
     _shoe(b, shape, side, ankle)
 
 
@@ -234,35 +321,80 @@ def _shoe(b: FigureBuilder, shape: HumanShape, side: str, ankle) -> None:
     half = np.array([0.014, 0.021, 0.0235, 0.025, 0.028, 0.0285, 0.023, 0.012])
     centers = np.stack([ankle[0] / h + x, np.full(8, ankle[1] / h), top / 2 + 0.001], -1) * h
     radii = np.stack([half, top / 2], -1) * h
-    b.tube(centers, radii, b.weight(**{f"foot_{side}": 1}), color, "leather", segments=10,
-           u=(0, 1, 0), v=(0, 0, 1), power=2.8)
-    sole = np.stack([np.interp([0, .5, 1], [0, 1], [x[0] - .004, x[-1] + .004]) + ankle[0] / h,
-                     np.full(3, ankle[1] / h), np.full(3, 0.006)], -1) * h
-    b.tube(sole, np.array([(0.018, 0.006), (0.031, 0.006), (0.02, 0.006)]) * h,
-           b.weight(**{f"foot_{side}": 1}), _rgb("#d9d7d2") if color.mean() < 0.6 else color * 0.5,
-           "leather", segments=10, u=(0, 1, 0), v=(0, 0, 1), power=4)
+    b.tube(
+        centers,
+        radii,
+        b.weight(**{f"foot_{side}": 1}),
+        color,
+        "leather",
+        segments=10,
+        u=(0, 1, 0),
+        v=(0, 0, 1),
+        power=2.8,
+    )
+    sole = (
+        np.stack(
+            [
+                np.interp([0, 0.5, 1], [0, 1], [x[0] - 0.004, x[-1] + 0.004]) + ankle[0] / h,
+                np.full(3, ankle[1] / h),
+                np.full(3, 0.006),
+            ],
+            -1,
+        )
+        * h
+    )
+    b.tube(
+        sole,
+        np.array([(0.018, 0.006), (0.031, 0.006), (0.02, 0.006)]) * h,
+        b.weight(**{f"foot_{side}": 1}),
+        _rgb("#d9d7d2") if color.mean() < 0.6 else color * 0.5,
+        "leather",
+        segments=10,
+        u=(0, 1, 0),
+        v=(0, 0, 1),
+        power=4,
+    )
 
 
 def _arm(b: FigureBuilder, shape: HumanShape, side: str) -> None:
     h, w = shape.height_m, shape.weight
     skin, top, _ = _colors(shape)
     sign = 1 if side == "l" else -1
-    shoulder, elbow, wrist = (b.skeleton.heads_m[b.skeleton.index(f"{n}_{side}")]
-                              for n in ("arm", "fore", "hand"))
+    shoulder, elbow, wrist = (
+        b.skeleton.heads_m[b.skeleton.index(f"{n}_{side}")] for n in ("arm", "fore", "hand")
+    )
     sleeve = {"t-shirt": 0.5, "vest": 0.0}.get(shape.top, 1.9)
     if shape.bottom == "dress":
         sleeve = 0.35
     thick = 1.2 if sleeve > 1 else 1.14
     t = np.array([-0.12, 0.02, 0.18, 0.4, 0.52, 0.8, 0.95, 1.0, 1.08, 1.3, 1.6, 1.88, 1.95])
-    radius = np.array([.026, .0335, .032, .028, .0272, .024, .0225, .022, .022, .023, .019, .0165,
-                       .0145])
+    radius = np.array(
+        [
+            0.026,
+            0.0335,
+            0.032,
+            0.028,
+            0.0272,
+            0.024,
+            0.0225,
+            0.022,
+            0.022,
+            0.023,
+            0.019,
+            0.0165,
+            0.0145,
+        ]
+    )
     if shape.gender == "female":
         radius = radius * 0.9
     if 0 < sleeve < 1.9:  # a hard edge where the sleeve ends
         radius = np.insert(radius, np.searchsorted(t, sleeve), [np.interp(sleeve, t, radius)] * 2)
         t = np.insert(t, np.searchsorted(t, sleeve), [sleeve, sleeve + 1e-4])
-    centers = (shoulder + (elbow - shoulder) * np.clip(t, -0.2, 1)[:, None]
-               + (wrist - elbow) * np.clip(t - 1, 0, 1)[:, None])
+    centers = (
+        shoulder
+        + (elbow - shoulder) * np.clip(t, -0.2, 1)[:, None]
+        + (wrist - elbow) * np.clip(t - 1, 0, 1)[:, None]
+    )
     # Rings turn from across the chest to down the arm: a round shoulder, sunk into the torso.
     centers[0] = shoulder + np.array([0, -sign * 0.046, -0.012]) * h
     around = shoulder + np.array([[0, -sign * 0.022, -0.003], [0, sign * 0.002, -0.01]]) * h
@@ -278,8 +410,14 @@ def _arm(b: FigureBuilder, shape: HumanShape, side: str) -> None:
     covered = t <= sleeve
     radius = radius * np.where(covered, thick, 1.0)
     colors = np.where(covered[:, None], top, skin)
-    b.tube(centers, radius * h * (0.5 + 0.5 * w), np.array(weights), colors,
-           "fabric" if sleeve > 1 else "skin", segments=10)
+    b.tube(
+        centers,
+        radius * h * (0.5 + 0.5 * w),
+        np.array(weights),
+        colors,
+        "fabric" if sleeve > 1 else "skin",
+        segments=10,
+    )
     _hand(b, shape, side, wrist, elbow, skin)
 
 
@@ -290,18 +428,29 @@ def _hand(b: FigureBuilder, shape: HumanShape, side: str, wrist, elbow, skin) ->
     weight = b.weight(**{f"hand_{side}": 1})
     d = np.array([-0.006, 0.012, 0.03, 0.048, 0.058])
     centers = wrist + down * d[:, None] * h
-    b.tube(centers, np.array([(.014, .0115), (.02, .0125), (.024, .012), (.023, .0105),
-                              (.019, .008)]) * h, weight, skin, "skin", segments=8,
-           u=(1, 0, 0), v=(0, 1, 0))
-    for finger, (x, length) in enumerate(((0.017, 0.036), (0.006, 0.042), (-0.005, 0.039),
-                                          (-0.015, 0.031))):
+    b.tube(
+        centers,
+        np.array([(0.014, 0.0115), (0.02, 0.0125), (0.024, 0.012), (0.023, 0.0105), (0.019, 0.008)])
+        * h,
+        weight,
+        skin,
+        "skin",
+        segments=8,
+        u=(1, 0, 0),
+        v=(0, 1, 0),
+    )
+    for finger, (x, length) in enumerate(
+        ((0.017, 0.036), (0.006, 0.042), (-0.005, 0.039), (-0.015, 0.031))
+    ):
         start = wrist + (down * 0.053 + np.array([x, 0, 0])) * h
         curl = np.array([[0, 0, 0], [0, 0, 0], [0.0, -0.006 * sign, 0]]) * h * (1 + finger * 0.1)
         points = start + down * np.array([0, length * 0.55, length])[:, None] * h + curl
         b.tube(points, np.array([0.0062, 0.0058, 0.004]) * h, weight, skin, "skin", segments=5)
     thumb = wrist + (down * 0.018 + np.array([0.02, 0, 0])) * h
-    points = thumb + np.array([[0, 0, 0], [0.014, -0.004 * sign, -0.018],
-                               [0.018, -0.008 * sign, -0.036]]) * h
+    points = (
+        thumb
+        + np.array([[0, 0, 0], [0.014, -0.004 * sign, -0.018], [0.018, -0.008 * sign, -0.036]]) * h
+    )
     b.tube(points, np.array([0.0085, 0.0075, 0.0045]) * h, weight, skin, "skin", segments=5)
 
 
@@ -311,23 +460,73 @@ def _extras(b: FigureBuilder, shape: HumanShape) -> None:
     drop = 0.03 if shape.age == "child" else 0.0
     if shape.bag == "backpack":
         z = np.array([0.6, 0.615, 0.68, 0.76, 0.8, 0.812]) - drop
-        radii = np.array([(.03, .055), (.045, .075), (.05, .08), (.045, .075), (.035, .065),
-                          (.02, .045)])
+        radii = np.array(
+            [
+                (0.03, 0.055),
+                (0.045, 0.075),
+                (0.05, 0.08),
+                (0.045, 0.075),
+                (0.035, 0.065),
+                (0.02, 0.045),
+            ]
+        )
         color = _rgb(COLORS[shape.hat_color]) * 0.8
-        b.tube(np.stack([np.full(6, -0.105), 0 * z, z], -1) * h, radii * h, weight, color, "fabric",
-               segments=12, u=(1, 0, 0), v=(0, 1, 0), power=4)
+        b.tube(
+            np.stack([np.full(6, -0.105), 0 * z, z], -1) * h,
+            radii * h,
+            weight,
+            color,
+            "fabric",
+            segments=12,
+            u=(1, 0, 0),
+            v=(0, 1, 0),
+            power=4,
+        )
         for sign in (1, -1):
-            a = np.array([[-.07, .05, .8], [-.02, .062, .842], [.045, .06, .81], [.068, .06, .74],
-                          [.05, .07, .67], [-.03, .085, .63]]) * (1, sign, 1) - (0, 0, drop)
-            b.tube(a * h, np.array([0.009] * 6)[:, None] * np.array([1, 0.5]) * h, weight,
-                   color * 0.6, "fabric", segments=6)
+            a = np.array(
+                [
+                    [-0.07, 0.05, 0.8],
+                    [-0.02, 0.062, 0.842],
+                    [0.045, 0.06, 0.81],
+                    [0.068, 0.06, 0.74],
+                    [0.05, 0.07, 0.67],
+                    [-0.03, 0.085, 0.63],
+                ]
+            ) * (1, sign, 1) - (0, 0, drop)
+            b.tube(
+                a * h,
+                np.array([0.009] * 6)[:, None] * np.array([1, 0.5]) * h,
+                weight,
+                color * 0.6,
+                "fabric",
+                segments=6,
+            )
     elif shape.bag == "shoulder bag":
         z = np.array([0.47, 0.475, 0.53, 0.575, 0.58]) - drop
-        radii = np.array([(.05, .012), (.06, .018), (.058, .018), (.055, .014), (.05, .01)])
-        b.tube(np.stack([np.full(5, 0.01), np.full(5, -0.125), z], -1) * h, radii * h,
-               b.weight(root=0.6, spine=0.4), _rgb("#5e3b22"), "leather", segments=12,
-               u=(1, 0, 0), v=(0, 1, 0), power=5)
-        a = np.array([[0, -.118, .575], [.06, -.06, .68], [.075, .03, .76], [.0, .075, .85],
-                      [-.068, .03, .78], [-.07, -.06, .68], [0, -.118, .575]]) - (0, 0, drop)
+        radii = np.array(
+            [(0.05, 0.012), (0.06, 0.018), (0.058, 0.018), (0.055, 0.014), (0.05, 0.01)]
+        )
+        b.tube(
+            np.stack([np.full(5, 0.01), np.full(5, -0.125), z], -1) * h,
+            radii * h,
+            b.weight(root=0.6, spine=0.4),
+            _rgb("#5e3b22"),
+            "leather",
+            segments=12,
+            u=(1, 0, 0),
+            v=(0, 1, 0),
+            power=5,
+        )
+        a = np.array(
+            [
+                [0, -0.118, 0.575],
+                [0.06, -0.06, 0.68],
+                [0.075, 0.03, 0.76],
+                [0.0, 0.075, 0.85],
+                [-0.068, 0.03, 0.78],
+                [-0.07, -0.06, 0.68],
+                [0, -0.118, 0.575],
+            ]
+        ) - (0, 0, drop)
         a[:, :2] *= 1.04 + 0.3 * max(shape.weight - 0.9, 0)
         b.tube(a * h, 0.007 * h * np.ones(7), weight, _rgb("#4a2f1c"), "leather", segments=5)

@@ -27,8 +27,14 @@ def gait_of(figure: Figure, action: str) -> Gait:
     }[action]
 
 
-def animate(figure: Figure, action: str, path: BodyPath, time_s,
-                  rng: np.random.Generator, seat_m: float = 0.45) -> tuple[Pose, Footfalls]:
+def animate(
+    figure: Figure,
+    action: str,
+    path: BodyPath,
+    time_s,
+    rng: np.random.Generator,
+    seat_m: float = 0.45,
+) -> tuple[Pose, Footfalls]:
     """Pose [T] frames of an action along a path; feet stay where they are planted."""
     time_s = np.asarray(time_s, float)
     skeleton, h = figure.skeleton, figure.height_m
@@ -43,8 +49,7 @@ def animate(figure: Figure, action: str, path: BodyPath, time_s,
     if sit:
         offsets = np.array([(0.25, 0.06), (0.23, -0.06)]) * h
     lift = gait.lift_m if action != "dance" else 0.09 * h
-    feet = plan_feet(path, time_s, offsets, [leg.phase for leg in figure.legs],
-                     gait.duty, lift)
+    feet = plan_feet(path, time_s, offsets, [leg.phase for leg in figure.legs], gait.duty, lift)
     ankles, foot_turn = _roll_feet(figure, feet, gait, moving)
 
     yaw = axis_rotation("z", heading)
@@ -63,8 +68,10 @@ def animate(figure: Figure, action: str, path: BodyPath, time_s,
     if sit:
         root[:, 2] = seat_m + 0.055 * h
     else:
-        root[:, 2] = np.minimum(root[:, 2] * (1 if action != "dance" else 0.985),
-                                _reachable(figure, root, root_turn, ankles, feet, run))
+        root[:, 2] = np.minimum(
+            root[:, 2] * (1 if action != "dance" else 0.985),
+            _reachable(figure, root, root_turn, ankles, feet, run),
+        )
         if run:
             root[:, 2] += gait.flight_m * np.abs(np.sin(swing_phase))
     pose = forward(skeleton, root, root_turn, local)
@@ -82,8 +89,9 @@ def _roll_feet(figure: Figure, feet: Footfalls, gait: Gait, moving):
         s = feet.swing[:, i]
         swinging = (s > 0) & (s < 1)
         wave = np.where(swinging, np.sin(2 * np.pi * s), 0.0)
-        pitch = moving * (0.55 * np.maximum(wave, 0) * (1 - s) ** 0.5 * 1.6
-                          - 0.38 * np.maximum(-wave, 0))
+        pitch = moving * (
+            0.55 * np.maximum(wave, 0) * (1 - s) ** 0.5 * 1.6 - 0.38 * np.maximum(-wave, 0)
+        )
         if gait.name == "run":
             pitch *= 1.5
         turn = axis_rotation("z", feet.heading_rad[:, i]) @ axis_rotation("y", pitch)
@@ -129,7 +137,8 @@ def _arms(local, moving, phase, run) -> None:
 
 def _raise(side_sign, forward_rad, out_rad):
     return axis_rotation("y", -np.asarray(forward_rad)) @ axis_rotation(
-        "x", side_sign * np.asarray(out_rad))
+        "x", side_sign * np.asarray(out_rad)
+    )
 
 
 def _gestures(action, local, time_s, rng, root, heading, h) -> None:
@@ -146,11 +155,13 @@ def _gestures(action, local, time_s, rng, root, heading, h) -> None:
     elif action == "dance":
         beat = 2 * np.pi * 1.0 * t
         for side, sign in (("l", 1), ("r", -1)):
-            local[f"arm_{side}"] = _raise(sign, 0.5 + 0.5 * np.sin(beat + sign),
-                                          1.3 + 0.7 * np.sin(beat * 0.5 + sign * 1.5))
+            local[f"arm_{side}"] = _raise(
+                sign, 0.5 + 0.5 * np.sin(beat + sign), 1.3 + 0.7 * np.sin(beat * 0.5 + sign * 1.5)
+            )
             local[f"fore_{side}"] = axis_rotation("y", -(0.9 + 0.5 * np.cos(beat + sign)))
         local["spine"] = axis_rotation("x", 0.16 * np.sin(beat)) @ axis_rotation(
-            "z", 0.25 * np.sin(beat * 0.5))
+            "z", 0.25 * np.sin(beat * 0.5)
+        )
         local["chest"] = axis_rotation("x", -0.14 * np.sin(beat))
         local["head"] = axis_rotation("y", 0.12 * np.sin(2 * beat))
         heading += 0
@@ -162,17 +173,20 @@ def _gestures(action, local, time_s, rng, root, heading, h) -> None:
         local["arm_r"] = _raise(-1, 0.3 * o, 0.25 * o)
     elif action == "talk":
         for side, sign, f in (("l", 1, 0.7), ("r", -1, 1.1)):
-            local[f"arm_{side}"] = _raise(sign, 0.45 + 0.22 * np.sin(2 * np.pi * f * t),
-                                          0.18 + 0.1 * np.sin(5 * t + sign))
+            local[f"arm_{side}"] = _raise(
+                sign, 0.45 + 0.22 * np.sin(2 * np.pi * f * t), 0.18 + 0.1 * np.sin(5 * t + sign)
+            )
             local[f"fore_{side}"] = axis_rotation("y", -(1.15 + 0.35 * np.sin(2 * np.pi * f * t)))
         local["head"] = axis_rotation("y", 0.08 * np.sin(3.1 * t)) @ axis_rotation(
-            "z", 0.2 * np.sin(1.3 * t))
+            "z", 0.2 * np.sin(1.3 * t)
+        )
     elif action == "clap":
         beat = 0.5 + 0.5 * np.sin(2 * np.pi * 2.0 * t)
         for side, sign in (("l", 1), ("r", -1)):
             local[f"arm_{side}"] = _raise(sign, 0.85 * o, 0.12 + 0.25 * beat)
             local[f"fore_{side}"] = axis_rotation("y", -1.0 * o) @ axis_rotation(
-                "z", -sign * (0.55 - 0.35 * beat))
+                "z", -sign * (0.55 - 0.35 * beat)
+            )
     elif action == "stretch":
         up = 0.5 - 0.5 * np.cos(2 * np.pi * 0.25 * t)
         for side, sign in (("l", 1), ("r", -1)):
@@ -184,5 +198,6 @@ def _gestures(action, local, time_s, rng, root, heading, h) -> None:
             local[f"arm_{side}"] = _raise(sign, 0.62 * o, 0.1 * o)
             local[f"fore_{side}"] = axis_rotation("y", -0.75 * o)
         local["head"] = axis_rotation("z", 0.5 * np.sin(0.8 * t)) @ axis_rotation(
-            "y", 0.1 + 0.06 * np.sin(1.7 * t))
+            "y", 0.1 + 0.06 * np.sin(1.7 * t)
+        )
         local["spine"] = axis_rotation("y", 0.02 * np.sin(1.1 * t))

@@ -5,15 +5,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SKINS = {"pale": "#f0cdb4", "fair": "#e3b18f", "tan": "#c68f66", "olive": "#b58357",
-         "brown": "#8d5a3a", "dark": "#5a3825"}
-HAIRS = {"black": "#17130f", "dark": "#3a2618", "brown": "#5f3d22", "red": "#8c3f1a",
-         "blond": "#cda35c", "grey": "#9a9894", "white": "#dcdad4"}
-COLORS = {"red": "#b8262a", "blue": "#2453a8", "green": "#2d7a43", "yellow": "#dfb425",
-          "white": "#e8e6df", "black": "#1f2024", "orange": "#d96b1d", "purple": "#6b3a94",
-          "pink": "#dc7f9d", "grey": "#7d8084", "brown": "#6d4a2f", "teal": "#1f7f83"}
-LEG_COLORS = {"blue": "#2d4468", "black": "#202124", "grey": "#5b5f66", "brown": "#5f4630",
-              "beige": "#b9a27c", "white": "#dbd8d0", "green": "#47543a"}
+SKINS = {
+    "pale": "#f0cdb4",
+    "fair": "#e3b18f",
+    "tan": "#c68f66",
+    "olive": "#b58357",
+    "brown": "#8d5a3a",
+    "dark": "#5a3825",
+}
+HAIRS = {
+    "black": "#17130f",
+    "dark": "#3a2618",
+    "brown": "#5f3d22",
+    "red": "#8c3f1a",
+    "blond": "#cda35c",
+    "grey": "#9a9894",
+    "white": "#dcdad4",
+}
+COLORS = {
+    "red": "#b8262a",
+    "blue": "#2453a8",
+    "green": "#2d7a43",
+    "yellow": "#dfb425",
+    "white": "#e8e6df",
+    "black": "#1f2024",
+    "orange": "#d96b1d",
+    "purple": "#6b3a94",
+    "pink": "#dc7f9d",
+    "grey": "#7d8084",
+    "brown": "#6d4a2f",
+    "teal": "#1f7f83",
+}
+LEG_COLORS = {
+    "blue": "#2d4468",
+    "black": "#202124",
+    "grey": "#5b5f66",
+    "brown": "#5f4630",
+    "beige": "#b9a27c",
+    "white": "#dbd8d0",
+    "green": "#47543a",
+}
 TOPS = ("jacket", "shirt", "t-shirt", "hoodie", "coat", "vest")
 HATS = ("none", "none", "none", "none", "cap", "hat", "beanie", "helmet")
 
@@ -56,7 +87,7 @@ class HumanShape:
         return f"{article} {self.top_color} {self.top}"
 
     def caption(self) -> str:
-        """"a man in a red jacket"."""
+        """ "a man in a red jacket"."""
         article = "an" if self.noun[0] in "aeiou" else "a"
         return f"{article} {self.noun} in {self.outfit}"
 
@@ -75,6 +106,7 @@ class HumanShape:
 
 def draw_human(rng: np.random.Generator) -> HumanShape:
     """Draw one person."""
+
     def pick(values, p=None):
         values = list(values)
         return values[rng.choice(len(values), p=p)]
@@ -83,23 +115,41 @@ def draw_human(rng: np.random.Generator) -> HumanShape:
     age = pick(("child", "young", "adult", "old"), (0.12, 0.33, 0.4, 0.15))
     mean = {"male": 1.77, "female": 1.66}[gender]
     height = rng.normal(mean, 0.06) if age != "child" else rng.uniform(1.15, 1.4)
-    hair = pick(("grey", "white")) if age == "old" else pick(("black", "dark", "brown", "red",
-                                                              "blond"))
-    styles = ("short", "short", "side", "afro", "bald", "crop") if gender == "male" else (
-        "long", "bob", "ponytail", "bun", "long", "afro", "short")
+    hair = (
+        pick(("grey", "white"))
+        if age == "old"
+        else pick(("black", "dark", "brown", "red", "blond"))
+    )
+    styles = (
+        ("short", "short", "side", "afro", "bald", "crop")
+        if gender == "male"
+        else ("long", "bob", "ponytail", "bun", "long", "afro", "short")
+    )
     if age == "child" and gender == "male":
         styles = ("short", "side", "crop")
-    bottom = pick(("trousers", "trousers", "shorts")) if gender == "male" else pick(
-        ("trousers", "trousers", "skirt", "dress", "shorts"))
+    bottom = (
+        pick(("trousers", "trousers", "shorts"))
+        if gender == "male"
+        else pick(("trousers", "trousers", "skirt", "dress", "shorts"))
+    )
     top_color = pick(COLORS)
     return HumanShape(
-        gender=gender, age=age, height_m=float(np.clip(height, 1.1, 1.98)),
-        weight=float(rng.uniform(0.88, 1.22)), skin=pick(SKINS), hair=hair,
-        hair_style=pick(styles), top=pick(TOPS), top_color=top_color, bottom=bottom,
-        bottom_color=pick(LEG_COLORS), hat=pick(HATS), hat_color=pick(COLORS),
+        gender=gender,
+        age=age,
+        height_m=float(np.clip(height, 1.1, 1.98)),
+        weight=float(rng.uniform(0.88, 1.22)),
+        skin=pick(SKINS),
+        hair=hair,
+        hair_style=pick(styles),
+        top=pick(TOPS),
+        top_color=top_color,
+        bottom=bottom,
+        bottom_color=pick(LEG_COLORS),
+        hat=pick(HATS),
+        hat_color=pick(COLORS),
         bag=pick(("none", "none", "none", "backpack", "shoulder bag")),
         beard=bool(gender == "male" and age != "child" and rng.random() < 0.3),
-        glasses=bool(rng.random() < 0.15), shoe_color=pick(("#26221f", "#d8d6d0", "#5a3b26",
-                                                            "#8c2b2b", "#2b3c5e")),
+        glasses=bool(rng.random() < 0.15),
+        shoe_color=pick(("#26221f", "#d8d6d0", "#5a3b26", "#8c2b2b", "#2b3c5e")),
         face_seed=int(rng.integers(2**31)),
     )

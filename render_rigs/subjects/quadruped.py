@@ -50,8 +50,16 @@ def _layout(s: AnimalShape) -> tuple[Skeleton, dict]:
             bone(f"low_{where}{side}", f"up_{where}{side}", knee)
             bone(f"foot_{where}{side}", f"low_{where}{side}", foot)
             legs[where + side] = (top, knee, foot)
-    info = dict(back=back, half=half, neck=neck, neck_end=neck_end, neck_dir=a, tail=tail,
-                tail_step=tail_step, legs=legs)
+    info = dict(
+        back=back,
+        half=half,
+        neck=neck,
+        neck_end=neck_end,
+        neck_dir=a,
+        tail=tail,
+        tail_step=tail_step,
+        legs=legs,
+    )
     return Skeleton(names, parents, np.array(heads)), info
 
 
@@ -64,14 +72,32 @@ def build_quadruped(shape: AnimalShape) -> Figure:
     _legs(b, shape, at, coat)
     _head(b, shape, at, coat)
     _tail(b, shape, at, coat)
-    legs = [Leg(skeleton.index(f"up_{k}"), skeleton.index(f"low_{k}"), skeleton.index(f"foot_{k}"),
-                phase, knee)
-            for k, phase, knee in (("hl", 0.0, 1.0), ("fl", 0.25, -1.0), ("hr", 0.5, 1.0),
-                                   ("fr", 0.75, -1.0))]
+    legs = [
+        Leg(
+            skeleton.index(f"up_{k}"),
+            skeleton.index(f"low_{k}"),
+            skeleton.index(f"foot_{k}"),
+            phase,
+            knee,
+        )
+        for k, phase, knee in (
+            ("hl", 0.0, 1.0),
+            ("fl", 0.25, -1.0),
+            ("hr", 0.5, 1.0),
+            ("fr", 0.75, -1.0),
+        )
+    ]
     top = float(max(at["neck_end"][2] + shape.head * shape.withers_m, shape.withers_m))
-    return b.build(legs, top, shape.length * shape.withers_m * 0.75, kind="animal",
-                   caption=shape.caption(), details=f"a {shape.species}", noun=shape.species,
-                   withers_m=shape.withers_m)
+    return b.build(
+        legs,
+        top,
+        shape.length * shape.withers_m * 0.75,
+        kind="animal",
+        caption=shape.caption(),
+        details=f"a {shape.species}",
+        noun=shape.species,
+        withers_m=shape.withers_m,
+    )
 
 
 def _rgb(value):
@@ -109,8 +135,9 @@ def _shell(b, centers, radii, weights, coat, segments, u, v, power=2.0, surface=
     verts, faces = loft(centers, radii, segments=segments, u=u, v=v, power=power)
     n = len(centers)
     middle = np.concatenate([np.repeat(centers, segments, 0), centers[:1], centers[-1:]])
-    tall = np.concatenate([np.repeat(np.maximum(np.asarray(radii)[:, 1], 1e-6), segments),
-                           np.ones(2)])
+    tall = np.concatenate(
+        [np.repeat(np.maximum(np.asarray(radii)[:, 1], 1e-6), segments), np.ones(2)]
+    )
     up = np.clip((verts[:, 2] - middle[:, 2]) / tall, -1, 1)
     rows = np.broadcast_to(weights, (n, len(b.skeleton.names)))
     w = np.concatenate([np.repeat(rows, segments, 0), rows[:1], rows[-1:]])
@@ -122,8 +149,10 @@ def _body(b, s, at, coat) -> None:
     x = np.array([-1.1, -1.04, -0.9, -0.65, -0.3, 0.05, 0.4, 0.7, 0.95, 1.08, 1.15]) * half
     tall = np.array([0.1, 0.26, 0.38, 0.43, 0.42, 0.44, 0.48, 0.5, 0.42, 0.28, 0.12]) * s.depth * h
     wide = np.array([0.1, 0.3, 0.45, 0.5, 0.47, 0.49, 0.5, 0.47, 0.37, 0.24, 0.1]) * s.width * h
-    lift = np.array([.08, .06, .03, 0, -.01, -.02, -.03, -.03, .0, .04, .06]) * s.depth * h
-    sag = s.belly_sag * h * np.exp(-((x / half) / 0.6) ** 2)
+    lift = (
+        np.array([0.08, 0.06, 0.03, 0, -0.01, -0.02, -0.03, -0.03, 0.0, 0.04, 0.06]) * s.depth * h
+    )
+    sag = s.belly_sag * h * np.exp(-(((x / half) / 0.6) ** 2))
     centers = np.stack([x, 0 * x, back + lift - sag / 2], -1)
     if s.pattern == "wool":
         tall, wide = tall * 1.12, wide * 1.15
@@ -132,18 +161,33 @@ def _body(b, s, at, coat) -> None:
         k = np.clip((xi + 0.6) / 1.2, 0, 1)
         r = max(1 - abs(k - 0.5) * 2, 0) * 0.7
         weights.append(b.weight(rear=(1 - k) * (1 - r) + 1e-9, front=k * (1 - r), root=r))
-    _shell(b, centers, np.stack([wide, tall + sag / 2], -1), np.array(weights), coat, 16,
-           (0, 1, 0), (0, 0, 1), 2.2)
+    _shell(
+        b,
+        centers,
+        np.stack([wide, tall + sag / 2], -1),
+        np.array(weights),
+        coat,
+        16,
+        (0, 1, 0),
+        (0, 0, 1),
+        2.2,
+    )
     if s.pattern == "wool":
         rng = np.random.default_rng(s.seed + 1)
         unit, faces = sphere(6, 5)
         for _ in range(150):
             i = rng.integers(1, len(x) - 1)
             a = rng.uniform(-0.4, np.pi + 0.4)
-            p = centers[i] + np.array([rng.uniform(-.05, .05) * h, np.cos(a) * wide[i],
-                                       np.sin(a) * tall[i]])
-            b.add(unit * 0.075 * h + p, faces, weights[i], coat(unit * 0 + p, unit[:, 2] * 0 + 1)
-                  * rng.uniform(0.88, 1.05), "fur")
+            p = centers[i] + np.array(
+                [rng.uniform(-0.05, 0.05) * h, np.cos(a) * wide[i], np.sin(a) * tall[i]]
+            )
+            b.add(
+                unit * 0.075 * h + p,
+                faces,
+                weights[i],
+                coat(unit * 0 + p, unit[:, 2] * 0 + 1) * rng.uniform(0.88, 1.05),
+                "fur",
+            )
     neck, end = at["neck"], at["neck_end"]
     t = np.array([-0.6, -0.5, -0.2, 0.2, 0.55, 0.9, 1.12])
     thick = np.interp(t, [-0.5, -0.2, 0.2, 0.6, 1.1], [1.3, 1.45, 1.22, 1.0, 0.85])
@@ -152,53 +196,101 @@ def _body(b, s, at, coat) -> None:
     centers = neck + (end - neck) * t[:, None]
     centers[:3, 2] -= np.array([0.05, 0.04, 0.015]) * h
     side = np.array([-np.sin(at["neck_dir"]), 0, np.cos(at["neck_dir"])])
-    weights = [b.weight(front=1), b.weight(front=1), b.weight(front=0.7, neck=0.3),
-               b.weight(neck=1),
-               b.weight(neck=0.4, neck2=0.6), b.weight(neck2=0.7, head=0.3), b.weight(head=1)]
-    _shell(b, centers, np.stack([thick * 0.72, thick * 1.1], -1), np.array(weights), coat, 12,
-           (0, 1, 0), side)
+    weights = [
+        b.weight(front=1),
+        b.weight(front=1),
+        b.weight(front=0.7, neck=0.3),
+        b.weight(neck=1),
+        b.weight(neck=0.4, neck2=0.6),
+        b.weight(neck2=0.7, head=0.3),
+        b.weight(head=1),
+    ]
+    _shell(
+        b,
+        centers,
+        np.stack([thick * 0.72, thick * 1.1], -1),
+        np.array(weights),
+        coat,
+        12,
+        (0, 1, 0),
+        side,
+    )
     if s.mane:
         dark = _rgb("#1d1715" if s.color_name != "white" else "#b9b4aa")
         t = np.linspace(-0.1, 1.15, 7)
         centers = neck + (end - neck) * t[:, None] + side * s.neck_thick * h * 1.05
-        b.tube(centers, np.array([(0.022, 0.05)] * 7) * h * 1.1,
-               np.array([b.weight(front=.4, neck=.6)] + [b.weight(neck=1)] * 2
-                        + [b.weight(neck2=1)] * 2
-                        + [b.weight(head=0.5, neck2=0.5), b.weight(head=1)]),
-               dark, "hair", segments=8, u=(0, 1, 0), v=side)
+        b.tube(
+            centers,
+            np.array([(0.022, 0.05)] * 7) * h * 1.1,
+            np.array(
+                [b.weight(front=0.4, neck=0.6)]
+                + [b.weight(neck=1)] * 2
+                + [b.weight(neck2=1)] * 2
+                + [b.weight(head=0.5, neck2=0.5), b.weight(head=1)]
+            ),
+            dark,
+            "hair",
+            segments=8,
+            u=(0, 1, 0),
+            v=side,
+        )
 
 
 def _legs(b, s, at, coat) -> None:
     h = s.withers_m
     for key, (top, knee, foot) in at["legs"].items():
         hind = key[0] == "h"
-        t = np.array([-0.42, -0.36, -0.24, -0.05, 0.2, 0.4, 0.62, 0.85, 1.0, 1.15, 1.4, 1.7, 1.92,
-                      2.0])
+        t = np.array(
+            [-0.42, -0.36, -0.24, -0.05, 0.2, 0.4, 0.62, 0.85, 1.0, 1.15, 1.4, 1.7, 1.92, 2.0]
+        )
         big = 1.85 if hind else 1.5
-        thick = np.interp(t, [-0.42, -0.36, -0.24, -0.05, 0.3, 0.7, 1.0, 1.4, 1.8, 2.0],
-                          [0.25 * big, 0.6 * big, 0.9 * big, big, big * 0.85, 1.1, 0.92, 0.7, 0.6,
-                           0.66]) * s.leg_thick * h
-        centers = (top + (knee - top) * np.clip(t, -0.5, 1)[:, None]
-                   + (foot - knee) * np.clip(t - 1, 0, 1)[:, None])
+        thick = (
+            np.interp(
+                t,
+                [-0.42, -0.36, -0.24, -0.05, 0.3, 0.7, 1.0, 1.4, 1.8, 2.0],
+                [0.25 * big, 0.6 * big, 0.9 * big, big, big * 0.85, 1.1, 0.92, 0.7, 0.6, 0.66],
+            )
+            * s.leg_thick
+            * h
+        )
+        centers = (
+            top
+            + (knee - top) * np.clip(t, -0.5, 1)[:, None]
+            + (foot - knee) * np.clip(t - 1, 0, 1)[:, None]
+        )
         rows = []
         base = "rear" if hind else "front"
         for ti in t:
             k = np.clip((ti - 0.85) / 0.3, 0, 1)
             r = np.clip(0.35 - ti / 0.5, 0, 1) * 0.7
-            rows.append(b.weight(**{base: r + 1e-9, f"up_{key}": (1 - k) * (1 - r),
-                                    f"low_{key}": k}))
+            rows.append(
+                b.weight(**{base: r + 1e-9, f"up_{key}": (1 - k) * (1 - r), f"low_{key}": k})
+            )
         # The top leans into the body, so that haunch and shoulder swell out of it.
         centers[:, 1] -= np.sign(top[1]) * np.clip(0.25 - t, 0, 1) * 0.5 * s.leg_thick * h
-        radii = np.stack([thick * 0.82, thick * np.interp(t, [-.4, .6, 1.2], [1.3, 1.1, 1.0])], -1)
-        _shell(b, centers, radii, np.array(rows), lambda p, up: coat(p, np.zeros(len(p))), 10,
-               (0, 1, 0), (1, 0, 0))
+        radii = np.stack(
+            [thick * 0.82, thick * np.interp(t, [-0.4, 0.6, 1.2], [1.3, 1.1, 1.0])], -1
+        )
+        _shell(
+            b,
+            centers,
+            radii,
+            np.array(rows),
+            lambda p, up: coat(p, np.zeros(len(p))),
+            10,
+            (0, 1, 0),
+            (1, 0, 0),
+        )
         unit, faces = sphere(10, 8)
         size = np.array([1.35, 1.0, 0.7]) * s.leg_thick * h * 0.85
         paw = unit * size
         paw[:, 2] = np.maximum(paw[:, 2], -size[2] * 0.8)
         center = np.array([foot[0] + 0.35 * size[0], foot[1], size[2] * 0.8])
-        tint = _rgb(s.paw) if s.ears == "long" or s.species in ("horse", "fox") else coat(
-            center[None], [0.0])[0] * 0.85
+        tint = (
+            _rgb(s.paw)
+            if s.ears == "long" or s.species in ("horse", "fox")
+            else coat(center[None], [0.0])[0] * 0.85
+        )
         b.add(paw + center, faces, b.weight(**{f"foot_{key}": 1}), tint, "fur")
 
 
@@ -212,10 +304,12 @@ def _head(b, s, at, coat) -> None:
     head, snout, thick = s.head * h, s.snout * h, s.snout_thick * h
     d = np.array([-0.55, -0.42, -0.1, 0.25, 0.55]) * head
     d = np.concatenate([d, 0.6 * head + np.array([0.25, 0.6, 0.9, 1.0]) * snout])
-    tall = np.concatenate([np.array([0.2, 0.42, 0.56, 0.52, 0.4]) * head,
-                           np.array([1.05, 0.92, 0.82, 0.45]) * thick])
-    wide = np.concatenate([np.array([0.2, 0.4, 0.5, 0.46, 0.36]) * head,
-                           np.array([0.85, 0.75, 0.75, 0.4]) * thick])
+    tall = np.concatenate(
+        [np.array([0.2, 0.42, 0.56, 0.52, 0.4]) * head, np.array([1.05, 0.92, 0.82, 0.45]) * thick]
+    )
+    wide = np.concatenate(
+        [np.array([0.2, 0.4, 0.5, 0.46, 0.36]) * head, np.array([0.85, 0.75, 0.75, 0.4]) * thick]
+    )
     drop = np.concatenate([np.zeros(5), np.array([0.1, 0.14, 0.15, 0.17]) * head])
     centers = end + axis * d[:, None] - up * drop[:, None]
     paler = 0.2 if s.species in ("fox", "cat") else 1.0
@@ -230,13 +324,27 @@ def _head(b, s, at, coat) -> None:
     b.add(nose + unit * thick * np.array([0.35, 0.5, 0.38]), faces, weight, dark, "leather")
     mouth = np.array([centers[-1] + axis * 0.02 * snout, centers[-2], centers[-3]])
     for sign in (1, -1):
-        b.tube(mouth + np.array([0, sign, 0]) * np.array([0.3, 0.72, 0.78])[:, None] * thick
-               - up * np.array([0.15, 0.3, 0.35])[:, None] * thick, np.full(3, 0.06 * thick),
-               weight, dark * 0.8, "leather", segments=5)
+        b.tube(
+            mouth
+            + np.array([0, sign, 0]) * np.array([0.3, 0.72, 0.78])[:, None] * thick
+            - up * np.array([0.15, 0.3, 0.35])[:, None] * thick,
+            np.full(3, 0.06 * thick),
+            weight,
+            dark * 0.8,
+            "leather",
+            segments=5,
+        )
         eye = end + axis * 0.38 * head + up * 0.2 * head + np.array([0, sign, 0]) * 0.375 * head
         b.add(eye + unit * 0.11 * head, faces, weight, _rgb("#0f0d0d"), "leather")
-        b.add(eye + (axis * 0.06 + up * 0.05 + np.array([0, sign * 0.06, 0])) * head
-              + unit * 0.028 * head, faces, weight, _rgb("#ffffff"), "plain")
+        b.add(
+            eye
+            + (axis * 0.06 + up * 0.05 + np.array([0, sign * 0.06, 0])) * head
+            + unit * 0.028 * head,
+            faces,
+            weight,
+            _rgb("#ffffff"),
+            "plain",
+        )
         _ear(b, s, end, axis, up, head, sign, weight, coat)
         _horn(b, s, end, axis, up, head, sign, weight)
 
@@ -245,14 +353,26 @@ def _ear(b, s, end, axis, up, head, sign, weight, coat) -> None:
     side = np.array([0, sign, 0.0])
     root = end - axis * 0.12 * head + up * 0.42 * head + side * 0.3 * head
     shapes = {
-        "pointed": ([0, 0.25, 0.5, 0.72], [(.16, .07), (.17, .07), (.1, .05), (.01, .01)],
-                    up * 1.0 + side * 0.25),
-        "round": ([0, 0.12, 0.26, 0.34], [(.15, .08), (.2, .1), (.17, .08), (.05, .04)],
-                  up * 1.0 + side * 0.4),
-        "floppy": ([0, 0.2, 0.45, 0.65], [(.1, .07), (.2, .06), (.21, .05), (.08, .03)],
-                   -up * 0.9 + side * 0.45),
-        "long": ([0, 0.25, 0.55, 0.8], [(.07, .06), (.14, .06), (.12, .05), (.02, .02)],
-                 side * 1.0 + up * 0.2 - axis * 0.25),
+        "pointed": (
+            [0, 0.25, 0.5, 0.72],
+            [(0.16, 0.07), (0.17, 0.07), (0.1, 0.05), (0.01, 0.01)],
+            up * 1.0 + side * 0.25,
+        ),
+        "round": (
+            [0, 0.12, 0.26, 0.34],
+            [(0.15, 0.08), (0.2, 0.1), (0.17, 0.08), (0.05, 0.04)],
+            up * 1.0 + side * 0.4,
+        ),
+        "floppy": (
+            [0, 0.2, 0.45, 0.65],
+            [(0.1, 0.07), (0.2, 0.06), (0.21, 0.05), (0.08, 0.03)],
+            -up * 0.9 + side * 0.45,
+        ),
+        "long": (
+            [0, 0.25, 0.55, 0.8],
+            [(0.07, 0.06), (0.14, 0.06), (0.12, 0.05), (0.02, 0.02)],
+            side * 1.0 + up * 0.2 - axis * 0.25,
+        ),
     }[s.ears]
     d, radii, way = shapes
     way = way / np.linalg.norm(way)
@@ -262,8 +382,16 @@ def _ear(b, s, end, axis, up, head, sign, weight, coat) -> None:
         root = root + side * 0.1 * head
     centers = root + way * np.array(d)[:, None] * head
     color = coat(centers, np.ones(4)) * 0.85
-    b.tube(centers, np.array(radii) * head, weight, color, "fur", segments=8, u=across,
-           v=np.cross(way, across))
+    b.tube(
+        centers,
+        np.array(radii) * head,
+        weight,
+        color,
+        "fur",
+        segments=8,
+        u=across,
+        v=np.cross(way, across),
+    )
 
 
 def _horn(b, s, end, axis, up, head, sign, weight) -> None:
@@ -273,24 +401,53 @@ def _horn(b, s, end, axis, up, head, sign, weight) -> None:
     root = end - axis * 0.05 * head + up * 0.5 * head + side * 0.16 * head
     bone = _rgb("#c9bb9a")
     if s.horns == "short":
-        points = root + (side * np.array([0.1, 0.5, 0.75])[:, None]
-                         + up * np.array([0, 0.1, 0.45])[:, None]) * head
+        points = (
+            root
+            + (side * np.array([0.1, 0.5, 0.75])[:, None] + up * np.array([0, 0.1, 0.45])[:, None])
+            * head
+        )
         b.tube(points, np.array([0.09, 0.075, 0.015]) * head, weight, bone, "leather", segments=7)
     elif s.horns == "curved":
-        points = root + (up * np.array([0, .5, .85, .95])[:, None]
-                         - axis * np.array([0, .1, .5, .95])[:, None]
-                         + side * np.array([0, .1, .2, .3])[:, None]) * head
-        b.tube(points, np.array([0.1, 0.085, 0.06, 0.015]) * head, weight, bone * 0.75, "leather",
-               segments=7)
+        points = (
+            root
+            + (
+                up * np.array([0, 0.5, 0.85, 0.95])[:, None]
+                - axis * np.array([0, 0.1, 0.5, 0.95])[:, None]
+                + side * np.array([0, 0.1, 0.2, 0.3])[:, None]
+            )
+            * head
+        )
+        b.tube(
+            points,
+            np.array([0.1, 0.085, 0.06, 0.015]) * head,
+            weight,
+            bone * 0.75,
+            "leather",
+            segments=7,
+        )
     else:
-        main = root + (up * np.array([0, .7, 1.4, 2.1])[:, None]
-                       - axis * np.array([0, .35, .3, -.1])[:, None]
-                       + side * np.array([0, .5, .95, 1.05])[:, None]) * head
-        b.tube(main, np.array([0.09, 0.075, 0.06, 0.02]) * head, weight, bone * 0.8, "leather",
-               segments=6)
+        main = (
+            root
+            + (
+                up * np.array([0, 0.7, 1.4, 2.1])[:, None]
+                - axis * np.array([0, 0.35, 0.3, -0.1])[:, None]
+                + side * np.array([0, 0.5, 0.95, 1.05])[:, None]
+            )
+            * head
+        )
+        b.tube(
+            main,
+            np.array([0.09, 0.075, 0.06, 0.02]) * head,
+            weight,
+            bone * 0.8,
+            "leather",
+            segments=6,
+        )
         for k in (1, 2):
-            tine = main[k] + (up * np.array([0, 0.4])[:, None] + axis * np.array([0, .4])[:, None]
-                              ) * head
+            tine = (
+                main[k]
+                + (up * np.array([0, 0.4])[:, None] + axis * np.array([0, 0.4])[:, None]) * head
+            )
             b.tube(tine, np.array([0.055, 0.015]) * head, weight, bone * 0.8, "leather", segments=5)
 
 
@@ -301,7 +458,8 @@ def _tail(b, s, at, coat) -> None:
     droop = np.array([0, 0, -1.0]) * (0.02 * h * t**2)[:, None] * (s.tail_angle_deg > -60)
     centers = start + step * t[:, None] + droop
     bushy = {"fox": [0.4, 0.7, 1.2, 0.25], "horse": [0.6, 1.0, 1.2, 0.5]}.get(
-        s.species, [1.1, 0.95, 0.8, 0.45])
+        s.species, [1.1, 0.95, 0.8, 0.45]
+    )
     thick = np.interp(t, [-0.2, 0.8, 2.2, 3.0], bushy) * s.tail_thick * h
     if s.species in ("cow",):
         thick[-2:] *= 2.2

@@ -21,8 +21,9 @@ def gait_of(figure: Figure, action: str) -> Gait:
     }[action]
 
 
-def animate(figure: Figure, action: str, path: BodyPath, time_s,
-            rng: np.random.Generator) -> tuple[Pose, Footfalls]:
+def animate(
+    figure: Figure, action: str, path: BodyPath, time_s, rng: np.random.Generator
+) -> tuple[Pose, Footfalls]:
     """Pose [T] frames of an action along a path; paws stay where they are planted."""
     time_s = np.asarray(time_s, float)
     skeleton = figure.skeleton
@@ -45,8 +46,11 @@ def animate(figure: Figure, action: str, path: BodyPath, time_s,
         turns.append(turn)
     ankles, turns = np.stack(ankles, 1), np.stack(turns, 1)
     t = time_s + rng.uniform(0, 6)
-    wag = 0.35 * np.sin(2 * np.pi * 1.6 * t) if figure.info["noun"] == "dog" else (
-        0.18 * np.sin(2 * np.pi * 0.5 * t))
+    wag = (
+        0.35 * np.sin(2 * np.pi * 1.6 * t)
+        if figure.info["noun"] == "dog"
+        else (0.18 * np.sin(2 * np.pi * 0.5 * t))
+    )
     nod = 0.06 * moving * np.sin(2 * beat)
     neck, head, yaw = nod, -nod, 0.15 * np.sin(0.7 * t)
     if action in ("graze", "sniff"):
@@ -63,12 +67,16 @@ def animate(figure: Figure, action: str, path: BodyPath, time_s,
         "neck": axis_rotation("z", yaw * 0.35) @ axis_rotation("y", neck),
         "neck2": axis_rotation("z", yaw * 0.3) @ axis_rotation("y", neck * 0.75),
         "head": axis_rotation("z", yaw * 0.35) @ axis_rotation("y", head),
-        "tail0": axis_rotation("z", wag), "tail1": axis_rotation("z", wag * 0.8),
+        "tail0": axis_rotation("z", wag),
+        "tail1": axis_rotation("z", wag * 0.8),
         "tail2": axis_rotation("z", wag * 0.8),
     }
     root = np.concatenate([xy, np.full((len(time_s), 1), rest[0, 2])], 1)
-    root[:, 2] += 0.01 * h * moving * np.sin(2 * beat) + gait.flight_m * moving * np.abs(
-        np.sin(beat)) + 0.004 * h * np.sin(2 * np.pi * 0.4 * t)
+    root[:, 2] += (
+        0.01 * h * moving * np.sin(2 * beat)
+        + gait.flight_m * moving * np.abs(np.sin(beat))
+        + 0.004 * h * np.sin(2 * np.pi * 0.4 * t)
+    )
     turn = axis_rotation("z", heading) @ axis_rotation("x", 0.02 * moving * np.sin(beat))
     root[:, 2] = np.minimum(root[:, 2], _reachable(figure, root, turn, local, ankles, feet))
     pose = forward(skeleton, root, turn, local)

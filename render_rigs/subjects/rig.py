@@ -71,8 +71,19 @@ class FigureBuilder:
         self._weights.append(np.broadcast_to(weights, (len(verts), len(self.skeleton.names))))
         self.mesh.add(verts, faces, color, surface, smooth=smooth)
 
-    def tube(self, centers, radii, ring_weights, ring_colors, surface="plain", *, segments=10,
-             u=None, v=None, power=2.0) -> None:
+    def tube(
+        self,
+        centers,
+        radii,
+        ring_weights,
+        ring_colors,
+        surface="plain",
+        *,
+        segments=10,
+        u=None,
+        v=None,
+        power=2.0,
+    ) -> None:
         """A capped loft with weights [n,B] and sRGB colours [n,3] (or one) for its rings."""
         n = len(centers)
         verts, faces = loft(centers, radii, segments=segments, u=u, v=v, power=power)
@@ -83,8 +94,15 @@ class FigureBuilder:
         self.add(verts, faces, per_vertex, tint, surface)
 
     def build(self, legs: list[Leg], height_m: float, radius_m: float, **info) -> Figure:
-        return Figure(self.mesh.build(), np.concatenate(self._weights).astype(np.float32),
-                      self.skeleton, legs, height_m, radius_m, info)
+        return Figure(
+            self.mesh.build(),
+            np.concatenate(self._weights).astype(np.float32),
+            self.skeleton,
+            legs,
+            height_m,
+            radius_m,
+            info,
+        )
 
 
 @dataclass(slots=True)
@@ -100,7 +118,7 @@ def skin(figure: Figure, pose: Pose) -> np.ndarray:
     rest = figure.mesh.verts_m.astype(np.float32)
     offset = pose.heads_m - np.einsum("tbij,bj->tbi", pose.rotations, figure.skeleton.heads_m)
     affine = np.concatenate([pose.rotations, offset[..., None]], -1).astype(np.float32)
-    blended = (figure.weights @ affine.reshape(len(affine), affine.shape[1], 12))
+    blended = figure.weights @ affine.reshape(len(affine), affine.shape[1], 12)
     blended = blended.reshape(len(affine), len(rest), 3, 4)
     return np.einsum("tnij,nj->tni", blended[..., :3], rest) + blended[..., 3]
 
@@ -137,8 +155,10 @@ def forward(skeleton: Skeleton, root_m, root_rotation, local: dict[str, np.ndarr
 def reach_m(skeleton: Skeleton, leg: Leg) -> tuple[float, float]:
     """Lengths of the two bones of a leg."""
     h = skeleton.heads_m
-    return (float(np.linalg.norm(h[leg.lower] - h[leg.upper])),
-            float(np.linalg.norm(h[leg.foot] - h[leg.lower])))
+    return (
+        float(np.linalg.norm(h[leg.lower] - h[leg.upper])),
+        float(np.linalg.norm(h[leg.foot] - h[leg.lower])),
+    )
 
 
 def plant_legs(skeleton: Skeleton, legs: list[Leg], pose: Pose, ankles_m, foot_rotations) -> None:
@@ -152,8 +172,9 @@ def plant_legs(skeleton: Skeleton, legs: list[Leg], pose: Pose, ankles_m, foot_r
         hip = pose.heads_m[:, leg.upper]
         ahead = pose.rotations[:, leg.upper] @ np.array([leg.knee_sign, 0.0, 0.0])
         to = ankles_m[:, i] - hip
-        distance = np.clip(np.linalg.norm(to, axis=-1), abs(upper - lower) + 1e-4,
-                           (upper + lower) * 0.9995)
+        distance = np.clip(
+            np.linalg.norm(to, axis=-1), abs(upper - lower) + 1e-4, (upper + lower) * 0.9995
+        )
         to /= np.linalg.norm(to, axis=-1, keepdims=True)
         perp = ahead - to * (ahead * to).sum(-1, keepdims=True)
         perp /= np.linalg.norm(perp, axis=-1, keepdims=True)
@@ -162,10 +183,13 @@ def plant_legs(skeleton: Skeleton, legs: list[Leg], pose: Pose, ankles_m, foot_r
         knee = hip + to * along[:, None] + perp * out[:, None]
         ankle = hip + to * distance[:, None]
         rest_perp = np.array([leg.knee_sign, 0.0, 0.0])
-        for bone, a, b, ra, rb in ((leg.upper, hip, knee, rest[leg.upper], rest[leg.lower]),
-                                   (leg.lower, knee, ankle, rest[leg.lower], rest[leg.foot])):
-            pose.rotations[:, bone] = _frame(b - a, perp) @ _frame((rb - ra)[None],
-                                                                   rest_perp[None])[0].T
+        for bone, a, b, ra, rb in (
+            (leg.upper, hip, knee, rest[leg.upper], rest[leg.lower]),
+            (leg.lower, knee, ankle, rest[leg.lower], rest[leg.foot]),
+        ):
+            pose.rotations[:, bone] = (
+                _frame(b - a, perp) @ _frame((rb - ra)[None], rest_perp[None])[0].T
+            )
         pose.heads_m[:, leg.lower], pose.heads_m[:, leg.foot] = knee, ankle
         pose.rotations[:, leg.foot] = foot_rotations[:, i]
 

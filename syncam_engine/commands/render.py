@@ -18,10 +18,26 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.unreal_rigs import run as unreal_rigs
 
 PASSES = ("rgb", "depth", "normal", "mask", "flow")
-FAST = {"cameras": 4, "frames": 17, "size": (160, 96), "samples": 3, "bounces": 1,
-        "radius": (3.5, 5.5), "elevation": (0.0, 40.0), "subjects": (1, 1)}
-FULL = {"cameras": 36, "frames": 100, "size": (672, 384), "samples": 64, "bounces": 4,
-        "radius": (3.5, 9.0), "elevation": (0.0, 45.0), "subjects": (1, 2)}
+FAST = {
+    "cameras": 4,
+    "frames": 17,
+    "size": (160, 96),
+    "samples": 3,
+    "bounces": 1,
+    "radius": (3.5, 5.5),
+    "elevation": (0.0, 40.0),
+    "subjects": (1, 1),
+}
+FULL = {
+    "cameras": 36,
+    "frames": 100,
+    "size": (672, 384),
+    "samples": 64,
+    "bounces": 4,
+    "radius": (3.5, 9.0),
+    "elevation": (0.0, 45.0),
+    "subjects": (1, 2),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +52,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--engine", choices=("cycles", "eevee", "workbench", "unreal"), default="cycles")
     add("--samples", type=int, help="samples a pixel (64; --fast 3)")
     add("--no-denoise", action="store_true", help="leave the noise in")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto",
-        help="gpu: an error where there is none")
-    add("--passes", type=_passes, default=("rgb",), metavar="LIST",
-        help=f"of {','.join(PASSES)}; all but rgb as arrays beside the films")
+    add(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="gpu: an error where there is none",
+    )
+    add(
+        "--passes",
+        type=_passes,
+        default=("rgb",),
+        metavar="LIST",
+        help=f"of {','.join(PASSES)}; all but rgb as arrays beside the films",
+    )
     add("--preview", action="store_true", help="a contact sheet and a top view for each scene")
     add("--fast", action="store_true", help="low-poly, few samples: for the preview model")
     add("--packed", action="store_true", help="lossless shards of raw frames, many scenes a file")
@@ -49,18 +74,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--subjects", type=_pair(int), metavar="MIN-MAX", help="subjects a scene (1-2)")
     add("--radius", type=_pair(float), metavar="MIN-MAX", help="camera distance in metres (3.5-9)")
     add("--elevation", type=_pair(float), metavar="MIN-MAX", help="degrees above the centre (0-45)")
-    add("--focal", type=_pair(float), default=(24.0, 24.0), metavar="MIN-MAX",
-        help="lens in mm on a 23.76 mm sensor, one for each scene (24)")
-    add("--camera-motion", default="static", help="static (default), orbit, dolly, crane, pan, "
-        "handheld or mixed")
+    add(
+        "--focal",
+        type=_pair(float),
+        default=(24.0, 24.0),
+        metavar="MIN-MAX",
+        help="lens in mm on a 23.76 mm sensor, one for each scene (24)",
+    )
+    add(
+        "--camera-motion",
+        default="static",
+        help="static (default), orbit, dolly, crane, pan, handheld or mixed",
+    )
     add("--assets", type=Path, help="your own subjects: folder with assets.json")
     add("--locations", type=Path, help="your own places: folder with locations.json")
-    add("--workers", type=int, default=1,
-        help="scenes at once (1: Blender itself uses all cores)")
+    add("--workers", type=int, default=1, help="scenes at once (1: Blender itself uses all cores)")
     add("--threads", type=int, default=0, help="threads of each worker (0: all)")
     add("--cluster", metavar="auto|ADDRESS", help="spread the scenes over a Ray cluster")
-    add("--openjd", type=Path, metavar="JOB.yaml",
-        help="write an Open Job Description template for a render farm instead of rendering")
+    add(
+        "--openjd",
+        type=Path,
+        metavar="JOB.yaml",
+        help="write an Open Job Description template for a render farm instead of rendering",
+    )
     add("--job", type=Path, metavar="job.json", help="the options of a set as it wrote them")
     add("--unit", type=int, metavar="N", help="with --job: only this scene (or shard)")
     add("--collect", action="store_true", help="with --job: only write the manifest")
@@ -85,8 +121,11 @@ def run(args: argparse.Namespace) -> int:
         print(run.describe())
         failed = run.all()
     if failed:
-        print(f"{len(failed)} of the units failed: {', '.join(map(str, failed))}; logs in "
-              f"{run.log_folder}", file=sys.stderr)
+        print(
+            f"{len(failed)} of the units failed: {', '.join(map(str, failed))}; logs in "
+            f"{run.log_folder}",
+            file=sys.stderr,
+        )
     return 1 if failed else 0
 
 
@@ -95,8 +134,9 @@ def read_job(args: argparse.Namespace) -> dict:
     try:
         spec = json.loads(args.job.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise SynCamError("render.job", f"{args.job} is no job file: {error}.",
-                          value=str(args.job)) from None
+        raise SynCamError(
+            "render.job", f"{args.job} is no job file: {error}.", value=str(args.job)
+        ) from None
     if args.out:
         spec["out"] = str(args.out.resolve())
     return spec
@@ -109,33 +149,57 @@ def job_spec(args: argparse.Namespace) -> dict:
     defaults = FAST if args.fast else FULL
     width, height = args.size or defaults["size"]
     if width % 2 or height % 2:
-        raise SynCamError("size.odd", f"The size {width}x{height} is odd; H.264 films need even "
-                          "numbers.", value=[width, height],
-                          nearest=[width + width % 2, height + height % 2])
+        raise SynCamError(
+            "size.odd",
+            f"The size {width}x{height} is odd; H.264 films need even numbers.",
+            value=[width, height],
+            nearest=[width + width % 2, height + height % 2],
+        )
     for name, value in (("assets", args.assets), ("locations", args.locations)):
         if value and not (value / f"{name}.json").is_file():
-            raise SynCamError("render.manifest", f"{value} has no {name}.json; it lists the files "
-                              "with their scale, up axis and actions.", value=str(value))
+            raise SynCamError(
+                "render.manifest",
+                f"{value} has no {name}.json; it lists the files "
+                "with their scale, up axis and actions.",
+                value=str(value),
+            )
     spec = {
-        "seed": args.seed, "scenes": args.scenes,
+        "seed": args.seed,
+        "scenes": args.scenes,
         "cameras": args.cameras or (5 if args.stills else defaults["cameras"]),
         "frames": 1 if args.stills else args.frames or defaults["frames"],
-        "width_px": width, "height_px": height, "fps": args.fps, "engine": args.engine,
-        "samples": args.samples or defaults["samples"], "denoise": not args.no_denoise,
-        "bounces": defaults["bounces"], "device": args.device, "passes": args.passes,
-        "fast": args.fast, "packed": args.packed or args.stills, "per_shard": args.per_shard,
+        "width_px": width,
+        "height_px": height,
+        "fps": args.fps,
+        "engine": args.engine,
+        "samples": args.samples or defaults["samples"],
+        "denoise": not args.no_denoise,
+        "bounces": defaults["bounces"],
+        "device": args.device,
+        "passes": args.passes,
+        "fast": args.fast,
+        "packed": args.packed or args.stills,
+        "per_shard": args.per_shard,
         "radius_m": args.radius or defaults["radius"],
-        "elevation_deg": args.elevation or defaults["elevation"], "focal_mm": args.focal,
-        "subjects": args.subjects or defaults["subjects"], "camera_motion": args.camera_motion,
-        "places": args.places, "preview": args.preview, "threads": args.threads,
+        "elevation_deg": args.elevation or defaults["elevation"],
+        "focal_mm": args.focal,
+        "subjects": args.subjects or defaults["subjects"],
+        "camera_motion": args.camera_motion,
+        "places": args.places,
+        "preview": args.preview,
+        "threads": args.threads,
         "assets": str(args.assets.resolve()) if args.assets else "",
         "locations": str(args.locations.resolve()) if args.locations else "",
         "out": str(args.out.resolve()),
     }
     for name in ("scenes", "cameras", "frames", "fps", "samples", "per_shard"):
         if spec[name] < 1:
-            raise SynCamError("render.number", f"{name} is {spec[name]}; it must be at least 1.",
-                              value=spec[name], nearest=1)
+            raise SynCamError(
+                "render.number",
+                f"{name} is {spec[name]}; it must be at least 1.",
+                value=spec[name],
+                nearest=1,
+            )
     return spec
 
 

@@ -32,19 +32,27 @@ def rows(out: Path) -> list[dict]:
         for camera in scene["cameras"]:
             pose = camera["c2w_cv_m"][0] if camera["moving"] else camera["c2w_cv_m"]
             name = f"videos/{camera['name']}.mp4"
-            table.append({
-                "scene": scene["scene"], "camera": camera["name"],
-                "video": str((folder / name).relative_to(out).as_posix()),
-                "digest": scene["files"][name], "caption": scene["caption"],
-                "place": scene["place"]["kind"], "light": scene["place"]["light"],
-                "subjects": [s["caption"] for s in scene["subjects"]],
-                "actions": [s["action"] for s in scene["subjects"]],
-                "frames": scene["frames"], "fps": scene["fps"], "width_px": scene["width_px"],
-                "height_px": scene["height_px"], "seed": scene["seed"],
-                "moving": camera["moving"],
-                "K": [v for row in camera["K"] for v in row],
-                "c2w_cv_m": [v for row in pose for v in row],
-            })
+            table.append(
+                {
+                    "scene": scene["scene"],
+                    "camera": camera["name"],
+                    "video": str((folder / name).relative_to(out).as_posix()),
+                    "digest": scene["files"][name],
+                    "caption": scene["caption"],
+                    "place": scene["place"]["kind"],
+                    "light": scene["place"]["light"],
+                    "subjects": [s["caption"] for s in scene["subjects"]],
+                    "actions": [s["action"] for s in scene["subjects"]],
+                    "frames": scene["frames"],
+                    "fps": scene["fps"],
+                    "width_px": scene["width_px"],
+                    "height_px": scene["height_px"],
+                    "seed": scene["seed"],
+                    "moving": camera["moving"],
+                    "K": [v for row in camera["K"] for v in row],
+                    "c2w_cv_m": [v for row in pose for v in row],
+                }
+            )
     return table
 
 
@@ -74,11 +82,27 @@ def _write_packed(out: Path) -> Path | None:
     table = []
     for path in sorted(out.glob("shard-*.npz")):
         with np.load(path) as shard:
-            table += [{"shard": path.name, "row": i, "scene": int(n) + 1, "caption": str(c),
-                       "place": str(p), "action": str(a), "seed": int(s)}
-                      for i, (n, c, p, a, s) in enumerate(zip(
-                          shard["scene"], shard["captions"], shard["places"], shard["actions"],
-                          shard["seed"], strict=True))]
+            table += [
+                {
+                    "shard": path.name,
+                    "row": i,
+                    "scene": int(n) + 1,
+                    "caption": str(c),
+                    "place": str(p),
+                    "action": str(a),
+                    "seed": int(s),
+                }
+                for i, (n, c, p, a, s) in enumerate(
+                    zip(
+                        shard["scene"],
+                        shard["captions"],
+                        shard["places"],
+                        shard["actions"],
+                        shard["seed"],
+                        strict=True,
+                    )
+                )
+            ]
     if not table:
         return None
     path = out / "manifest.parquet"

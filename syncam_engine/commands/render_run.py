@@ -29,8 +29,14 @@ MAY_CHANGE = {"scenes", "device", "threads", "preview", "out"}
 class RenderRun:
     """A set being rendered. Use as a context manager: it holds the folder's lock."""
 
-    def __init__(self, spec: dict, *, workers: int = 1, cluster: str | None = None,
-                 only: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        spec: dict,
+        *,
+        workers: int = 1,
+        cluster: str | None = None,
+        only: tuple[int, int] | None = None,
+    ) -> None:
         self.spec, self.workers, self.cluster, self.only = spec, workers, cluster, only
         self.out = Path(spec["out"])
         self.job = self.out / "job.json"
@@ -46,8 +52,10 @@ class RenderRun:
     def __enter__(self) -> RenderRun:
         if self.python is None:
             raise SynCamError(
-                "render.no-bpy", "No Python with Blender (bpy) was found; rendering needs one.",
-                fix="Run python3 bootstrap.py, or set SYNCAM_BPY_PYTHON")
+                "render.no-bpy",
+                "No Python with Blender (bpy) was found; rendering needs one.",
+                fix="Run python3 bootstrap.py, or set SYNCAM_BPY_PYTHON",
+            )
         self.log_folder.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         try:
@@ -77,8 +85,11 @@ class RenderRun:
             except FileExistsError:
                 holder = int(path.read_text() or 0)
                 if holder and _alive(holder):
-                    raise SynCamError("render.busy", f"Another run (process {holder}) is writing "
-                                      f"to {self.out}.", value=holder) from None
+                    raise SynCamError(
+                        "render.busy",
+                        f"Another run (process {holder}) is writing to {self.out}.",
+                        value=holder,
+                    ) from None
                 path.unlink(missing_ok=True)
 
     def _release(self) -> None:
@@ -91,9 +102,12 @@ class RenderRun:
             differ = sorted(k for k in spec if k not in MAY_CHANGE and old.get(k) != spec[k])
             if differ:
                 said = "; ".join(f"{k} was {old.get(k)!r}, now {spec[k]!r}" for k in differ)
-                raise SynCamError("render.other-set", f"{self.out} holds a set made with other "
-                                  f"options: {said}.", value=differ,
-                                  fix="Use the same options or another folder")
+                raise SynCamError(
+                    "render.other-set",
+                    f"{self.out} holds a set made with other options: {said}.",
+                    value=differ,
+                    fix="Use the same options or another folder",
+                )
         partial = self.job.with_suffix(".partial")
         partial.write_text(json.dumps(spec, indent=1))
         os.replace(partial, self.job)
@@ -118,21 +132,31 @@ class RenderRun:
 
     def _check(self) -> None:
         """Ask a worker whether the job can be done, before anything starts."""
-        done = subprocess.run(self.command("--check"), env=self.environment(), text=True,
-                              capture_output=True, check=False)
+        done = subprocess.run(
+            self.command("--check"),
+            env=self.environment(),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
         for line in _said(done.stdout.splitlines()):
             if "error" in line:
                 raise SynCamError("render." + line["kind"].lower(), line["error"] + ".")
             self.device = line.get("device", self.device)
         if done.returncode:
-            raise SynCamError("render.worker", "Blender's Python could not start the renderer: "
-                              + (done.stderr.strip().splitlines() or ["no message"])[-1])
+            raise SynCamError(
+                "render.worker",
+                "Blender's Python could not start the renderer: "
+                + (done.stderr.strip().splitlines() or ["no message"])[-1],
+            )
 
     def describe(self) -> str:
         s = self.spec
-        return (f"{s['scenes']} scenes x {s['cameras']} cameras x {s['frames']} frames at "
-                f"{s['width_px']}x{s['height_px']}, {s['engine']} {s['samples']} samples, seed "
-                f"{s['seed']}\ndevice: {self.device.get('kind')} ({self.device.get('name')})")
+        return (
+            f"{s['scenes']} scenes x {s['cameras']} cameras x {s['frames']} frames at "
+            f"{s['width_px']}x{s['height_px']}, {s['engine']} {s['samples']} samples, seed "
+            f"{s['seed']}\ndevice: {self.device.get('kind')} ({self.device.get('name')})"
+        )
 
     def units(self) -> list[int]:
         """The numbers of the scenes or shards that are not there yet."""
@@ -151,8 +175,11 @@ class RenderRun:
     def all(self) -> list[int]:
         """Render every missing unit; returns the numbers (from 1) of those that failed."""
         todo = self.units()
-        per_unit = self.spec["cameras"] * self.spec["frames"] * (
-            self.spec["per_shard"] if self.spec["packed"] else 1)
+        per_unit = (
+            self.spec["cameras"]
+            * self.spec["frames"]
+            * (self.spec["per_shard"] if self.spec["packed"] else 1)
+        )
         self._started = time.monotonic()
         failed: list[int] = []
         one = self.run_unit
@@ -182,9 +209,11 @@ class RenderRun:
                     shutil.rmtree(path, ignore_errors=True)
         render_manifest.write(self.out, self.spec)
         seconds = time.monotonic() - self._started
-        print(f"{self._frames_done} frames in {seconds:.0f} s "
-              f"({self._frames_done / max(seconds, 1e-9):.2f} frames/s); cameras thrown away: "
-              f"{dict(self.rejected) or 'none'}")
+        print(
+            f"{self._frames_done} frames in {seconds:.0f} s "
+            f"({self._frames_done / max(seconds, 1e-9):.2f} frames/s); cameras thrown away: "
+            f"{dict(self.rejected) or 'none'}"
+        )
         return sorted(failed)
 
     def _say_progress(self, total: int) -> None:
@@ -193,14 +222,20 @@ class RenderRun:
             return
         rate = self._frames_done / (time.monotonic() - self._started)
         left = round((total - self._frames_done) / rate)
-        print(f"{self._frames_done}/{total} frames, {rate:.2f} frames/s, "
-              f"ETA {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}", flush=True)
+        print(
+            f"{self._frames_done}/{total} frames, {rate:.2f} frames/s, "
+            f"ETA {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}",
+            flush=True,
+        )
 
     def alone(self, unit: int) -> bool:
         """Render one unit without the folder's lock: the way of a farm, many machines at once."""
         if self.python is None:
-            raise SynCamError("render.no-bpy", "No Python with Blender (bpy) was found.",
-                              fix="Run python3 bootstrap.py, or set SYNCAM_BPY_PYTHON")
+            raise SynCamError(
+                "render.no-bpy",
+                "No Python with Blender (bpy) was found.",
+                fix="Run python3 bootstrap.py, or set SYNCAM_BPY_PYTHON",
+            )
         self.log_folder.mkdir(parents=True, exist_ok=True)
         self.target(unit).parent.parent.mkdir(parents=True, exist_ok=True)
         self.job = self.log_folder / f"job-{unit + 1:05d}-{os.getpid()}.json"
@@ -216,8 +251,13 @@ class RenderRun:
         for attempt in (1, 2):
             log = self.log_folder / f"unit-{unit + 1:05d}.log"
             with open(log, "a" if attempt == 2 else "w") as file:
-                child = subprocess.Popen(self.command(flag, str(unit)), env=self.environment(),
-                                         stdout=subprocess.PIPE, stderr=file, text=True)
+                child = subprocess.Popen(
+                    self.command(flag, str(unit)),
+                    env=self.environment(),
+                    stdout=subprocess.PIPE,
+                    stderr=file,
+                    text=True,
+                )
                 with self._lock:
                     self._children.add(child)
                 for line in child.stdout:
@@ -260,9 +300,16 @@ def _progress(total: int):
         def render(self, task):
             return f"{task.finished_speed or task.speed or 0:.2f} frames/s"
 
-    bar = Progress(TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), Rate(),
-                   TextColumn("ETA"), TimeRemainingColumn(), disable=not sys.stdout.isatty(),
-                   speed_estimate_period=120)
+    bar = Progress(
+        TextColumn("rendering"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        disable=not sys.stdout.isatty(),
+        speed_estimate_period=120,
+    )
     bar.add_task("rendering", total=total)
     return bar
 

@@ -25,11 +25,15 @@ def in_blender(bpy_python):
 
     def run(*arguments: str, check: bool = True, timeout: float = 540) -> list[dict]:
         done = subprocess.run(
-            [str(bpy_python), *arguments], text=True, capture_output=True, timeout=timeout,
-            check=False, env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)})
+            [str(bpy_python), *arguments],
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        )
         if check:
             assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-        return [json.loads(line[1:]) for line in done.stdout.splitlines()
-                if line.startswith("@")]
+        return [json.loads(line[1:]) for line in done.stdout.splitlines() if line.startswith("@")]
 
     return run

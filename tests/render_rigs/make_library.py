@@ -18,8 +18,12 @@ def animated_box() -> None:
     surface = bpy.data.materials.new("red")
     if bpy.app.version < (5, 0, 0):
         surface.use_nodes = True
-    surface.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.8, 0.02,
-                                                                                    0.02, 1)
+    surface.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (
+        0.8,
+        0.02,
+        0.02,
+        1,
+    )
     box.data.materials.append(surface)
     for frame, angle in ((0, 0.0), (12, 0.3), (24, 0.0)):
         box.rotation_euler = (0, angle, 0)
@@ -35,19 +39,28 @@ def main() -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "nodder.blend"))
     (out / "broken.glb").write_bytes(b"glTF but not really")
     entry = {"scale": 0.5, "forward": "X", "up": "Z", "actions": {"walk": "Nod"}, "speed_mps": 0.8}
-    (out / "assets.json").write_text(json.dumps({"entries": [
-        {**entry, "file": "nodder.glb", "caption": "a red nodder"},
-        {**entry, "file": "nodder.blend", "caption": "a red nodder"},
-        {**entry, "file": "broken.glb", "caption": "a broken thing"},
-        {**entry, "file": "missing.fbx"},
-        {**entry, "file": "nodder.glb", "caption": "held out", "split": "test"},
-    ]}))
+    (out / "assets.json").write_text(
+        json.dumps(
+            {
+                "entries": [
+                    {**entry, "file": "nodder.glb", "caption": "a red nodder"},
+                    {**entry, "file": "nodder.blend", "caption": "a red nodder"},
+                    {**entry, "file": "broken.glb", "caption": "a broken thing"},
+                    {**entry, "file": "missing.fbx"},
+                    {**entry, "file": "nodder.glb", "caption": "held out", "split": "test"},
+                ]
+            }
+        )
+    )
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.mesh.primitive_plane_add(size=60)
     bpy.ops.mesh.primitive_cube_add(size=1, location=(0, 14, 1))
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "yard.blend"))
-    (out / "locations.json").write_text(json.dumps({"entries": [
-        {"file": "yard.blend", "caption": "a test yard", "preposition": "across"}]}))
+    (out / "locations.json").write_text(
+        json.dumps(
+            {"entries": [{"file": "yard.blend", "caption": "a test yard", "preposition": "across"}]}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,8 +14,12 @@ def slides_m(figure, vertices_m, feet) -> list[float]:
         start = None
         for frame in range(len(sole) + 1):
             here = frame < len(sole) and standing[frame]
-            if here and start is not None and np.hypot(
-                    *(feet.place_m[frame, index, :2] - feet.place_m[start, index, :2])) > 1e-6:
+            if (
+                here
+                and start is not None
+                and np.hypot(*(feet.place_m[frame, index, :2] - feet.place_m[start, index, :2]))
+                > 1e-6
+            ):
                 out.append(float(np.linalg.norm(sole[start:frame] - sole[start], axis=1).max()))
                 start = frame
             elif here and start is None:

@@ -20,11 +20,21 @@ def shot(in_blender, tmp_path_factory):
     in_blender(f"{HERE}/calibration.py", str(out))
     folder = out / "scene1"
     scene = json.loads((folder / "scene.json").read_text())
-    cameras = [Camera(name=c["name"], width_px=scene["width_px"], height_px=scene["height_px"],
-                      K=c["K"], c2w_cv_m=c["c2w_cv_m"]) for c in scene["cameras"]]
+    cameras = [
+        Camera(
+            name=c["name"],
+            width_px=scene["width_px"],
+            height_px=scene["height_px"],
+            K=c["K"],
+            c2w_cv_m=c["c2w_cv_m"],
+        )
+        for c in scene["cameras"]
+    ]
     films = [decode(folder / "videos" / f"{c.name}.mp4") for c in cameras]
-    passes = {p: [np.load(folder / p / f"{c.name}.npy") for c in cameras]
-              for p in ("depth", "normal", "mask", "flow")}
+    passes = {
+        p: [np.load(folder / p / f"{c.name}.npy") for c in cameras]
+        for p in ("depth", "normal", "mask", "flow")
+    }
     return scene, cameras, films, passes, np.load(out / "points.npz"), folder
 
 
@@ -100,8 +110,10 @@ def test_films_are_filed_under_their_own_camera(shot):
         red = film[2].astype(float)
         red = np.clip(red[..., 0] - red[..., 1] - 60, 0, None)
         v, u = np.unravel_index(red.argmax(), red.shape)
-        offs = [math.dist((u + 0.5, v + 0.5), camera.project(points["path"][3], 2)[:2])
-                for camera in cameras]
+        offs = [
+            math.dist((u + 0.5, v + 0.5), camera.project(points["path"][3], 2)[:2])
+            for camera in cameras
+        ]
         assert int(np.argmin(offs)) == i
         for other in films[:i]:
             assert np.abs(film.astype(int) - other.astype(int)).mean() > 3

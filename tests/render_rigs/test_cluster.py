@@ -20,10 +20,10 @@ def cluster(monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(
-        [str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]))
-    made = Cluster(initialize_head=True,
-                   head_node_args={"num_cpus": 0, "include_dashboard": False})
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")])
+    )
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = [made.add_node(num_cpus=1) for _ in range(2)]
     made.wait_for_nodes()
     yield made, nodes
@@ -38,9 +38,25 @@ def test_a_set_survives_the_death_of_a_node(cluster, bpy_python, tmp_path):
     made, nodes = cluster
     parser = argparse.ArgumentParser()
     command.configure(parser)
-    spec = command.job_spec(parser.parse_args(
-        ["--out", str(tmp_path / "set"), "--fast", "--scenes", str(SCENES), "--cameras", "2",
-         "--frames", "3", "--samples", "1", "--device", "cpu"]))
+    spec = command.job_spec(
+        parser.parse_args(
+            [
+                "--out",
+                str(tmp_path / "set"),
+                "--fast",
+                "--scenes",
+                str(SCENES),
+                "--cameras",
+                "2",
+                "--frames",
+                "3",
+                "--samples",
+                "1",
+                "--device",
+                "cpu",
+            ]
+        )
+    )
     failed: list = []
     with RenderRun(spec, cluster=made.address) as run:
         thread = threading.Thread(target=lambda: failed.extend(run.all()))

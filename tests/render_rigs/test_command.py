@@ -34,25 +34,32 @@ def test_stills_are_packed_and_passes_always_hold_rgb():
     assert made["passes"] == ("rgb", "depth", "flow")
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (("--size", "161x96"), "162, 96"),
-    (("--fps", "0"), "at least 1"),
-    (("--assets", "/nowhere"), "assets.json"),
-])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--size", "161x96"), "162, 96"),
+        (("--fps", "0"), "at least 1"),
+        (("--assets", "/nowhere"), "assets.json"),
+    ],
+)
 def test_impossible_options_are_named(words, said):
     with pytest.raises(SynCamError) as caught:
         spec(*words)
     assert said in f"{caught.value} {caught.value.nearest}"
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (("--engine", "workbench", "--passes", "mask"), "workbench engine has no mask"),
-    (("--engine", "eevee", "--passes", "flow"), "eevee engine has no flow"),
-    (("--camera-motion", "barrel-roll"), "orbit"),
-    (("--places", "plaza,moon"), "moon"),
-])
-def test_what_an_engine_cannot_do_is_said_before_it_starts(bpy_python, tmp_path, capsys, words,
-                                                           said):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--engine", "workbench", "--passes", "mask"), "workbench engine has no mask"),
+        (("--engine", "eevee", "--passes", "flow"), "eevee engine has no flow"),
+        (("--camera-motion", "barrel-roll"), "orbit"),
+        (("--places", "plaza,moon"), "moon"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_said_before_it_starts(
+    bpy_python, tmp_path, capsys, words, said
+):
     code = main(["render", "--fast", "--scenes", "1", "--out", str(tmp_path / "s"), *words])
     assert code == 2
     assert said in capsys.readouterr().err
@@ -62,12 +69,16 @@ def test_what_an_engine_cannot_do_is_said_before_it_starts(bpy_python, tmp_path,
 def test_a_gpu_that_is_not_there_is_an_error(bpy_python, tmp_path, capsys, in_blender):
     job = tmp_path / "job.json"
     job.write_text(json.dumps({"device": "auto", "out": str(tmp_path)}))
-    device = next(line["device"] for line in in_blender("-m", "render_rigs.worker", str(job),
-                                                        "--check") if "device" in line)
+    device = next(
+        line["device"]
+        for line in in_blender("-m", "render_rigs.worker", str(job), "--check")
+        if "device" in line
+    )
     if device["kind"] != "CPU":
         pytest.skip(f"this machine has a GPU: {device}")
-    code = main(["render", "--fast", "--scenes", "1", "--device", "gpu", "--out",
-                 str(tmp_path / "s")])
+    code = main(
+        ["render", "--fast", "--scenes", "1", "--device", "gpu", "--out", str(tmp_path / "s")]
+    )
     assert code == 2
     assert "no GPU" in capsys.readouterr().err
 

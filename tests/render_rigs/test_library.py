@@ -38,9 +38,32 @@ def test_axes_turn_to_forward_x_up_z():
 
 def test_a_set_of_the_users_own(library, tmp_path, capsys):
     out = tmp_path / "own"
-    code = main(["render", "--fast", "--scenes", "2", "--cameras", "2", "--frames", "3", "--out",
-                 str(out), "--samples", "1", "--assets", str(library), "--locations", str(library),
-                 "--passes", "mask,depth", "--device", "cpu", "--seed", "3"])
+    code = main(
+        [
+            "render",
+            "--fast",
+            "--scenes",
+            "2",
+            "--cameras",
+            "2",
+            "--frames",
+            "3",
+            "--out",
+            str(out),
+            "--samples",
+            "1",
+            "--assets",
+            str(library),
+            "--locations",
+            str(library),
+            "--passes",
+            "mask,depth",
+            "--device",
+            "cpu",
+            "--seed",
+            "3",
+        ]
+    )
     said = capsys.readouterr()
     assert code == 0, said.err
     assert "missing.fbx skipped" in said.out

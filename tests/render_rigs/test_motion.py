@@ -14,10 +14,18 @@ from .motion_checks import slides_m
 
 TIME_S = np.arange(0, 45) / 15
 CASES = [("human", a, k) for a in ("walk", "run") for k in trajectories.KINDS]
-CASES += [(s, a, k) for s, a, k in (
-    ("dog", "trot", "circle"), ("horse", "walk", "arc"), ("bear", "walk", "line"),
-    ("cow", "walk", "stop_and_turn"), ("goat", "trot", "eight"), ("ostrich", "walk", "circle"),
-    ("hen", "trot", "line"))]
+CASES += [
+    (s, a, k)
+    for s, a, k in (
+        ("dog", "trot", "circle"),
+        ("horse", "walk", "arc"),
+        ("bear", "walk", "line"),
+        ("cow", "walk", "stop_and_turn"),
+        ("goat", "trot", "eight"),
+        ("ostrich", "walk", "circle"),
+        ("hen", "trot", "line"),
+    )
+]
 
 
 def make(kind, rng):

@@ -15,8 +15,9 @@ from render_rigs.spec import RenderSpec
 from syncam_engine.link.camera import Camera, intrinsics_from_lens
 from syncam_engine.link.poses import look_at_c2w_cv_m
 
-SPEC = RenderSpec(width_px=176, height_px=96, cameras=3, frames=7, fast=True, seed=29, scenes=12,
-                  subjects=(1, 2))
+SPEC = RenderSpec(
+    width_px=176, height_px=96, cameras=3, frames=7, fast=True, seed=29, scenes=12, subjects=(1, 2)
+)
 
 
 def open_air(mesh):
@@ -46,8 +47,9 @@ def test_every_place_builds_with_room_in_its_middle(kind, fast):
 def test_there_are_ten_kinds_of_places_and_each_has_variants():
     assert len(PLACES) >= 10
     for kind in PLACES:
-        sizes = {len(build_place(kind, np.random.default_rng(k), True).mesh.faces)
-                 for k in range(3)}
+        sizes = {
+            len(build_place(kind, np.random.default_rng(k), True).mesh.faces) for k in range(3)
+        }
         assert len(sizes) > 1, kind
 
 
@@ -107,22 +109,28 @@ def box_caster(low, high):
 
 
 def camera_at(eye, target=(0, 0, 1)):
-    return Camera(name="c", width_px=176, height_px=96,
-                  K=intrinsics_from_lens(24, 23.76, 176, 96),
-                  c2w_cv_m=look_at_c2w_cv_m(eye, target))
+    return Camera(
+        name="c",
+        width_px=176,
+        height_px=96,
+        K=intrinsics_from_lens(24, 23.76, 176, 96),
+        c2w_cv_m=look_at_c2w_cv_m(eye, target),
+    )
 
 
 def test_cameras_are_thrown_away_for_the_right_reason():
-    points = np.stack([np.linspace((-.2, 0, 0.1), (.2, 0, 1.8), 12)] * 4)
+    points = np.stack([np.linspace((-0.2, 0, 0.1), (0.2, 0, 1.8), 12)] * 4)
     wall = box_caster((-3, 1.9, 0), (3, 2.1, 4))
     air = open_air(None)
     assert cameras.rejection(camera_at((0, -5, 1.5)), [points], air) is None
     assert cameras.rejection(camera_at((0, 5, 1.5)), [points], wall) == "subject occluded"
     assert cameras.rejection(camera_at((0, 2.3, 1.5)), [points], wall) == (
-        "inside or against geometry")
+        "inside or against geometry"
+    )
     assert cameras.rejection(camera_at((0, -5, 0.1)), [points], air) == "below the ground"
     assert cameras.rejection(camera_at((0, -5, 1.5), (9, -5, 1)), [points], air) == (
-        "subject out of frame")
+        "subject out of frame"
+    )
     assert cameras.rejection(camera_at((0, -25, 1.5)), [points], air) == "subject too small"
 
 
@@ -131,9 +139,18 @@ def test_drawn_cameras_keep_to_the_papers_bounds_and_count_rejections():
     y = scene.center_m[1] + 3.2
     cast = box_caster((-20, y, 0), (20, y + 0.1, 9))
     drawn = cameras.draw_cameras(
-        random.Random(3), 20, center_m=scene.center_m, actors=scene.actors, cast=cast,
-        width_px=176, height_px=96, radius_m=(3.5, 9.0), elevation_deg=(0, 45),
-        focal_mm=(24, 24), sensor_mm=23.76)
+        random.Random(3),
+        20,
+        center_m=scene.center_m,
+        actors=scene.actors,
+        cast=cast,
+        width_px=176,
+        height_px=96,
+        radius_m=(3.5, 9.0),
+        elevation_deg=(0, 45),
+        focal_mm=(24, 24),
+        sensor_mm=23.76,
+    )
     eyes = np.array([np.array(c.c2w_cv_m)[:3, 3] for c in drawn.cameras]) - scene.center_m
     radius = np.linalg.norm(eyes, axis=1)
     assert (radius >= 3.5).all()
@@ -142,9 +159,19 @@ def test_drawn_cameras_keep_to_the_papers_bounds_and_count_rejections():
     assert (eyes[:, 2] <= np.sin(np.radians(45)) * radius + 1e-9).all()
     assert sum(drawn.rejected.values()) > 0
     with pytest.raises(cameras.NoRoomForCameras, match="rejected"):
-        cameras.draw_cameras(random.Random(3), 2, center_m=(0, 0, 1), actors=scene.actors,
-                             cast=lambda *_: 0.01, width_px=176, height_px=96, radius_m=(4, 5),
-                             elevation_deg=(0, 9), focal_mm=(24, 24), sensor_mm=23.76)
+        cameras.draw_cameras(
+            random.Random(3),
+            2,
+            center_m=(0, 0, 1),
+            actors=scene.actors,
+            cast=lambda *_: 0.01,
+            width_px=176,
+            height_px=96,
+            radius_m=(4, 5),
+            elevation_deg=(0, 9),
+            focal_mm=(24, 24),
+            sensor_mm=23.76,
+        )
 
 
 @pytest.mark.parametrize("mode", moves.KINDS)

@@ -16,8 +16,24 @@ import pytest
 
 from syncam_engine.link.environments import PROJECT_ROOT
 
-OPTIONS = ["--fast", "--scenes", "12", "--cameras", "4", "--frames", "5", "--size", "160x96",
-           "--samples", "2", "--seed", "23", "--device", "cpu", "--preview"]
+OPTIONS = [
+    "--fast",
+    "--scenes",
+    "12",
+    "--cameras",
+    "4",
+    "--frames",
+    "5",
+    "--size",
+    "160x96",
+    "--samples",
+    "2",
+    "--seed",
+    "23",
+    "--device",
+    "cpu",
+    "--preview",
+]
 
 
 def command(out: Path, *more: str) -> list[str]:
@@ -25,8 +41,14 @@ def command(out: Path, *more: str) -> list[str]:
 
 
 def render(out: Path, *more: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command(out, *more), cwd=PROJECT_ROOT, text=True, capture_output=True,
-                          timeout=540, check=False)
+    return subprocess.run(
+        command(out, *more),
+        cwd=PROJECT_ROOT,
+        text=True,
+        capture_output=True,
+        timeout=540,
+        check=False,
+    )
 
 
 def finished(out: Path) -> dict[str, float]:
@@ -38,8 +60,13 @@ def finished(out: Path) -> dict[str, float]:
 def rendered(bpy_python, tmp_path_factory):
     """The set after a run that was killed with SIGKILL and a second run that went on."""
     out = tmp_path_factory.mktemp("set") / "set"
-    first = subprocess.Popen(command(out), cwd=PROJECT_ROOT, start_new_session=True,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    first = subprocess.Popen(
+        command(out),
+        cwd=PROJECT_ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     try:
         deadline = time.monotonic() + 400
         while len(finished(out)) < 3 and time.monotonic() < deadline and first.poll() is None:
@@ -88,8 +115,11 @@ def test_cameras_of_a_scene_see_different_pictures_and_frames_move(rendered):
         films = []
         for camera in range(1, 5):
             with av.open(str(folder / "videos" / f"cam{camera:02d}.mp4")) as file:
-                films.append(np.stack([f.to_ndarray(format="rgb24").astype(int)
-                                       for f in file.decode(video=0)]))
+                films.append(
+                    np.stack(
+                        [f.to_ndarray(format="rgb24").astype(int) for f in file.decode(video=0)]
+                    )
+                )
         for a in range(4):
             for b in range(a):
                 assert np.abs(films[a] - films[b]).mean() > 4
@@ -110,7 +140,8 @@ def test_the_sets_tables_name_every_camera(rendered):
     assert set(turns) == {f"scene{n}" for n in range(1, 13)}
     assert set(turns["scene4"]) == {f"traj{n}" for n in range(1, 5)}
     strings = json.loads(
-        (out / "train/f24_aperture5/scene7/cameras/camera_extrinsics.json").read_text())
+        (out / "train/f24_aperture5/scene7/cameras/camera_extrinsics.json").read_text()
+    )
     assert set(strings) == {f"frame{k}" for k in range(5)}
 
 

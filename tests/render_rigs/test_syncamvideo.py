@@ -14,8 +14,9 @@ K = intrinsics_from_lens(24, 23.76, 672, 384)
 
 
 def cameras(count=5):
-    return sample_hemisphere_cameras(random.Random(9), count, center_m=(0.3, -0.7, 1.1), K=K,
-                                     width_px=672, height_px=384)
+    return sample_hemisphere_cameras(
+        random.Random(9), count, center_m=(0.3, -0.7, 1.1), K=K, width_px=672, height_px=384
+    )
 
 
 def test_the_string_has_the_released_form():
