@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -52,10 +53,13 @@ def main() -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     try:
-        for case in sys.argv[1:]:
+        lines = []
+        for case in sys.argv[2:]:
             form, pattern, views, mode = case.split(",")
             difference, largest = worst(form, pattern, int(views), mode)
-            print(f"{case} {dist.get_rank()} {difference:.3e} {largest:.3e}", flush=True)
+            lines.append(f"{case} {dist.get_rank()} {difference:.3e} {largest:.3e}\n")
+        # A file for each rank: lines of two processes on one pipe may run into each other.
+        Path(sys.argv[1], f"rank{dist.get_rank()}.txt").write_text("".join(lines))
     finally:
         dist.destroy_process_group()
 
