@@ -72,7 +72,7 @@ def add_camera(scene, name="Camera", location=(0.0, -6.0, 1.5), rotation=(1.4, 0
     return thing
 
 
-def tick_until(state, condition, limit_s=60.0):
+def tick_until(state, condition, limit_s=150.0):
     """Tick as the timer does until `condition()` holds."""
     deadline_s = time.monotonic() + limit_s
     while not condition():
