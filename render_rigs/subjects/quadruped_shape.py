@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: E501  (tables: one row a coat)
+
 """What a four-legged animal looks like: proportions of each species, coats, horns, ears."""
 
 from dataclasses import dataclass, replace
