@@ -31,7 +31,9 @@ class Film:
             "crf": str(crf),
             "preset": "veryfast",
             "rc-lookahead": "5",
-            "x264-params": "colorprim=bt709:transfer=iec61966-2-1:colormatrix=bt709",
+            # The last: the same pictures are the same bytes, wherever buffers lie.
+            "x264-params": "colorprim=bt709:transfer=iec61966-2-1:colormatrix=bt709"
+            ":cpu-independent=1",
         }
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = Fraction(1, fps)

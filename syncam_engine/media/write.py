@@ -45,8 +45,14 @@ def write_mp4(
         stream = container.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = 1 / fps
-        # One thread: x264's frame threads would make the bytes depend on the machine.
-        stream.options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+        # Frame threads and the CPU's own instructions would make the bytes depend on the machine
+        # and on where buffers lie: the same pictures are to be the same file.
+        stream.options = {
+            "crf": str(crf),
+            "preset": "medium",
+            "threads": "1",
+            "x264-params": "cpu-independent=1",
+        }
         context = stream.codec_context
         context.thread_count = 1
         context.color_primaries = _BT709

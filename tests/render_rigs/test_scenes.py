@@ -35,7 +35,7 @@ def test_every_place_builds_with_room_in_its_middle(kind, fast):
     assert mesh.colors.min() >= 0
     assert mesh.colors.max() <= 1.0
     assert len(mesh.surfaces) >= 3
-    assert place.free_m >= 3
+    assert place.free_m >= 2.4  # trajectories stay within 2.4 m of the middle
     inside = np.linalg.norm(mesh.verts_m[:, :2], axis=1) < 0.8
     seats = np.array([s[:2] for s in place.seats]) if place.seats else np.zeros((0, 2))
     tall = mesh.verts_m[inside & (mesh.verts_m[:, 2] > 0.35) & (mesh.verts_m[:, 2] < 2)]
