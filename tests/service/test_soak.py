@@ -25,7 +25,8 @@ def held(finding):
 def test_faults():
     figures = held(soak_faults(3, 3, STUB)).figures
     assert figures["kills of server"] == 3
-    assert figures["jobs"] == figures["accepted"]
+    # Accepted is told after it is written; a kill between the two loses the line, not the job.
+    assert figures["jobs"] - 3 <= figures["accepted"] <= figures["jobs"]
 
 
 def test_disk_full():
@@ -56,6 +57,7 @@ def test_load():
 
 def test_order_that_was_not_kept_is_seen(tmp_path):
     lines = [
+        {"text": "job accepted", "job": "c0f3"},  # another's random id
         {"text": "job accepted", "job": "c0-1"},
         {"text": "job accepted", "job": "c0-2"},
         {"text": "job started", "job": "c0-2", "attempt": 1},
@@ -63,8 +65,9 @@ def test_order_that_was_not_kept_is_seen(tmp_path):
     ]
     (tmp_path / "engine.log").write_text("\n".join(map(json.dumps, lines)))
     finding = Finding("order", "", "")
-    _judge_order(finding, tmp_path)
+    _judge_order(finding, tmp_path, {"c0-1", "c0-2"})
     assert not finding.held
+    assert finding.figures["accepted"] == 2
 
 
 def test_decoder_that_lets_something_through_is_seen(monkeypatch):

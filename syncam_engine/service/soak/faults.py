@@ -203,11 +203,11 @@ def _judge(
         finding.fault(f"{len(extra) - SEEDS} jobs that nobody sent")
     leftovers = list((engine.state_dir / "jobs").glob("*/*.part"))
     finding.figures["half-written results left"] = len(leftovers)
-    _judge_order(finding, engine.state_dir / "logs")
+    _judge_order(finding, engine.state_dir / "logs", {request.job_id for request in jobs})
 
 
-def _judge_order(finding: Finding, logs: Path) -> None:
-    """First attempts of one client's jobs began in the order in which they were accepted."""
+def _judge_order(finding: Finding, logs: Path, sent: set[str]) -> None:
+    """First attempts of one client's jobs (of `sent`) began in the order of their acceptance."""
     accepted: dict[str, list[str]] = {}
     started: dict[str, list[str]] = {}
     for path in sorted(logs.glob("engine.log*"), reverse=True):
@@ -217,7 +217,7 @@ def _judge_order(finding: Finding, logs: Path) -> None:
             except ValueError:
                 continue
             job = said.get("job", "")
-            if not job.startswith("c"):
+            if job not in sent:  # the undisturbed ones, whose random ids may look like these
                 continue
             if said["text"] == "job accepted":
                 accepted.setdefault(job[:2], []).append(job)
