@@ -82,7 +82,7 @@ def show(status: EngineStatus, jobs: JobList) -> None:
             worker.preset,
             worker.job_id[:8],
             phase,
-            f"{worker.memory_mb:.0f} MiB",
+            f"{worker.memory_mb:.0f} MiB, {worker.memory_free_mb:.0f} free",
             str(worker.restarts),
         )
     console.print(workers)

@@ -374,6 +374,9 @@ class WorkerInfo(Struct, kw_only=True):
     step: int = 0
     steps: int = 0
     memory_mb: float = 0.0
+    """What the worker holds of its device's memory."""
+    memory_free_mb: float = 0.0
+    """What its device has left for anyone, the machine's own memory on a CPU; 0: not known."""
     restarts: int = 0
     pid: int = 0
 

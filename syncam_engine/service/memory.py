@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
+
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 
@@ -65,3 +67,15 @@ def memory_mb() -> float:
     except (OSError, ValueError, IndexError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def memory_free_mb(device: str = "") -> float:
+    """What `device` ("": the first GPU in use) has left for anyone; on a CPU the machine has."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        try:
+            return cuda.mem_get_info(device if device.startswith("cuda") else None)[0] / 2**20
+        except RuntimeError:
+            # A device in trouble is the main thread's to tell; this one only reports.
+            return 0.0
+    return psutil.virtual_memory().available / 2**20

@@ -50,6 +50,7 @@ class Slot:
     step: int = 0
     steps: int = 0
     memory_mb: float = 0.0
+    memory_free_mb: float = 0.0
     restarts: int = 0
     deaths_in_row: int = 0
     start_at_s: float = 0.0
@@ -69,6 +70,7 @@ class Slot:
             step=self.step,
             steps=self.steps,
             memory_mb=self.memory_mb,
+            memory_free_mb=self.memory_free_mb,
             restarts=self.restarts,
             pid=self.process.pid if self.process else 0,
         )
@@ -234,6 +236,7 @@ class Supervisor:
             if message.moves != slot.moves:
                 slot.moves, slot.moved_s = message.moves, time.monotonic()
             slot.memory_mb = message.memory_mb
+            slot.memory_free_mb = message.memory_free_mb
         elif isinstance(message, wm.Loaded):
             slot.preset, slot.device = message.preset, message.device
             slot.weights_digest = message.weights_digest
@@ -309,7 +312,7 @@ class Supervisor:
         if process.stdin:
             process.stdin.close()
         slot.dying = process if process.poll() is None else None
-        slot.memory_mb = 0.0
+        slot.memory_mb = slot.memory_free_mb = 0.0
 
     def _send(self, slot: Slot, order: wm.ToWorker) -> bool:
         try:

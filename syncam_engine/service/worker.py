@@ -33,7 +33,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 
 from . import worker_messages as wm
-from .memory import free_device, is_out_of_memory, memory_mb, out_of_memory
+from .memory import free_device, is_out_of_memory, memory_free_mb, memory_mb, out_of_memory
 
 PREVIEW_SIDE_PX = 256
 PREVIEW_EVERY_S = 0.4
@@ -66,6 +66,7 @@ class Talk:
     """The thread that owns the socket. The main thread uses `say`, `orders` and `stopped`."""
 
     def __init__(self, settings: Settings) -> None:
+        self._device = settings.device
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 2000
@@ -109,7 +110,15 @@ class Talk:
                 self._obey(wm.read_to_worker(self._socket.recv()))
             if time.monotonic() >= next_beat_s:
                 next_beat_s = time.monotonic() + BEAT_S
-                self._socket.send(wm.pack(wm.Beat(moves=self.moves, memory_mb=memory_mb())))
+                self._socket.send(
+                    wm.pack(
+                        wm.Beat(
+                            moves=self.moves,
+                            memory_mb=memory_mb(),
+                            memory_free_mb=memory_free_mb(self._device),
+                        )
+                    )
+                )
 
     def _obey(self, order: wm.ToWorker) -> None:
         if isinstance(order, wm.Stop):

@@ -61,6 +61,7 @@ class Beat(_Tagged):
     moves: int
     """Counts what the main thread did: a worker that beats but does not move hangs as well."""
     memory_mb: float
+    memory_free_mb: float = 0.0
 
 
 class AtPhase(_Tagged):

@@ -157,6 +157,7 @@ def test_status_is_answered_while_the_worker_hangs(make_engine):
     reach_step(client, request.job_id, 1)
     status = engine.status()
     assert (status.running, status.workers[0].state) == (1, "busy")
+    assert status.workers[0].memory_free_mb > 0
     client.cancel(request.job_id)
     ends, _ = follow(client, [request.job_id])
     assert ends[request.job_id].cancelled
