@@ -40,6 +40,8 @@ class Entry:
     """Axis that points ahead once imported."""
     actions: dict = field(default_factory=dict)
     """Our word for it -> the action's name in the file."""
+    fps: float = 0.0
+    """Rate of the file's actions where it is not Blender's 24 (glTF and FBX carry seconds)."""
     speed_mps: float = 1.2
     split: str = "train"
     preposition: str = "in"
@@ -98,6 +100,8 @@ def _check(entry: Entry) -> None:
         raise ValueError("there is no such file")
     if not entry.scale > 0:
         raise ValueError(f"scale is {entry.scale}, must be positive")
+    if not entry.fps >= 0:
+        raise ValueError(f"fps is {entry.fps}, must be positive")
     if entry.up not in _AXES or entry.forward not in _AXES:
         raise ValueError(
             f"axes up {entry.up}, forward {entry.forward}: each one of {', '.join(_AXES)}"

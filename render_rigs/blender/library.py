@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of the user in Blender: imported as they are, measured, set on a path, ray-cast."""
 
+import re
+from dataclasses import dataclass
+
 import bpy
 import numpy as np
 from mathutils import Matrix
@@ -12,21 +15,36 @@ from render_rigs.scene import Actor
 PROBES = 16
 
 
-def bring_in(entry: Entry) -> list["bpy.types.Object"]:
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came out of a file."""
+
+    things: list["bpy.types.Object"]
+    actions: dict[str, "bpy.types.Action"]
+    """By their names in the file; in the scene one may be called Walk.001 beside another's Walk."""
+    cached: tuple[int, int]
+    """First and last frame of the file's cached motion (USD)."""
+
+
+def bring_in(entry: Entry) -> Imported:
     """Import a file into the current scene; its own lights and cameras are left out.
 
     Raises AssetError naming the file, for one that Blender cannot read or that has no surface.
     """
-    before = set(bpy.data.objects)
+    scene = bpy.context.scene
+    objects_before = set(bpy.data.objects)
+    actions_before = {a.name for a in bpy.data.actions}
+    range_before = scene.frame_start, scene.frame_end
     path = str(entry.path)
     try:
         suffix = entry.path.suffix.lower()
         if suffix == ".blend":
             with bpy.data.libraries.load(path, link=False) as (source, target):
                 target.objects = list(source.objects)
+                target.actions = list(source.actions)
             for thing in target.objects:
                 if thing is not None:
-                    bpy.context.scene.collection.objects.link(thing)
+                    scene.collection.objects.link(thing)
         elif suffix in (".glb", ".gltf"):
             bpy.ops.import_scene.gltf(filepath=path)
         elif suffix == ".fbx":
@@ -36,18 +54,30 @@ def bring_in(entry: Entry) -> list["bpy.types.Object"]:
                 else bpy.ops.import_scene.fbx
             )(filepath=path)
         else:
-            bpy.ops.wm.usd_import(filepath=path)
+            bpy.ops.wm.usd_import(filepath=path, set_frame_range=True)
     except (RuntimeError, OSError, UnicodeDecodeError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()
         raise AssetError(f"{entry.file} skipped: {reason[-1] if reason else error!r}") from None
-    things = [t for t in bpy.data.objects if t not in before]
+    cached = scene.frame_start, scene.frame_end
+    scene.frame_start, scene.frame_end = range_before
+    things = [t for t in bpy.data.objects if t not in objects_before]
     for thing in list(things):
         if thing.type in ("LIGHT", "CAMERA", "LIGHT_PROBE", "SPEAKER"):
             things.remove(thing)
             bpy.data.objects.remove(thing)
     if not any(t.type == "MESH" and len(t.data.polygons) for t in things):
         raise AssetError(f"{entry.file} skipped: it has no faces")
-    return things
+    actions = {
+        _name_in_file(a.name, actions_before): a
+        for a in bpy.data.actions
+        if a.name not in actions_before
+    }
+    return Imported(things, actions, cached)
+
+
+def _name_in_file(name: str, taken: set[str]) -> str:
+    plain = re.sub(r"\.\d{3}$", "", name)
+    return plain if plain in taken else name
 
 
 def hang(entry: Entry, things, name: str) -> "bpy.types.Object":
@@ -67,32 +97,66 @@ def hang(entry: Entry, things, name: str) -> "bpy.types.Object":
     return mover
 
 
-def play(entry: Entry, things, action: str, fps: int) -> None:
+def play(entry: Entry, imported: Imported, action: str, fps: int) -> None:
     """Loop the file's action for our word ``action``; a file without actions stays as it is.
 
+    A USD file has no named actions: its one animation is a cache, and any name stands for it.
     Raises AssetError when the manifest names an action that the file has not.
     """
     wanted = entry.actions.get(action)
     if wanted is None:
         return
-    found = bpy.data.actions.get(wanted)
-    if found is None:
+    caches = _caches(imported.things)
+    pairs = [(thing, _action_of(thing, wanted, imported.actions)) for thing in imported.things]
+    pairs = [(thing, found) for thing, found in pairs if found is not None]
+    if not pairs and not caches:
         raise AssetError(
-            f"{entry.file} skipped: no action {wanted!r}, it has "
-            f"{[a.name for a in bpy.data.actions]}"
+            f"{entry.file} skipped: no action {wanted!r}, it has {sorted(imported.actions)}"
         )
-    start, end = found.frame_range
-    for thing in things:
-        if thing.animation_data is None and thing.type != "ARMATURE":
-            continue
+    # An action's frames are at its file's rate (glTF and FBX: at the importing scene's).
+    scale = fps / (entry.fps or bpy.context.scene.render.fps)
+    for cache in caches:
+        _loop_cache(cache, imported.cached, 1 / scale)
+    for thing, found in pairs:
+        start, end = found.frame_range
         data = thing.animation_data or thing.animation_data_create()
         data.action = None
         for track in list(data.nla_tracks):
             data.nla_tracks.remove(track)
         strip = data.nla_tracks.new().strips.new("loop", -2, found)
-        # A file's actions are at its own rate; ours is the scene's.
-        strip.scale = fps / max(bpy.context.scene.render.fps, 1)
-        strip.repeat = max(1.0, 2000 / max((end - start) * strip.scale, 1))
+        strip.scale = scale
+        strip.repeat = max(1.0, 2000 / max((end - start) * scale, 1))
+
+
+def _action_of(thing, wanted: str, actions: dict):
+    """The action by that name for ``thing``: "Walk", or "Rig|Walk" as FBX files have it."""
+    if thing.animation_data is None and thing.type != "ARMATURE":
+        return None
+    for name in (f"{thing.name}|{wanted}", wanted):
+        if name in actions:
+            return actions[name]
+    return next((a for name, a in actions.items() if name.rsplit("|", 1)[-1] == wanted), None)
+
+
+def _caches(things) -> set:
+    """The cache files that move ``things`` or their surfaces."""
+    movers = [
+        mover
+        for thing in things
+        for mover in (*thing.constraints, *thing.modifiers)
+        if mover.type in ("TRANSFORM_CACHE", "MESH_SEQUENCE_CACHE")
+    ]
+    return {mover.cache_file for mover in movers if mover.cache_file is not None}
+
+
+def _loop_cache(cache, cached: tuple[int, int], rate: float) -> None:
+    """Play a cache over and over, ``rate`` of its frames a frame."""
+    start, end = cached
+    cache.override_frame = True
+    driver = cache.driver_add("frame").driver
+    driver.type = "SCRIPTED"
+    # From two frames before the first, as for actions; of the simple kind that needs no leave.
+    driver.expression = f"{start} + fmod((frame + 2) * {rate!r}, {max(end - start, 1)})"
 
 
 def evaluated_points(things) -> np.ndarray:
@@ -119,9 +183,10 @@ def measure(entry: Entry, action: str, frames: int, fps: int) -> np.ndarray:
     """
     scene = _empty()
     scene.render.fps = 24
-    things = bring_in(entry)
+    imported = bring_in(entry)
+    things = imported.things
     hang(entry, things, "measured")
-    play(entry, things, action, fps)
+    play(entry, imported, action, fps)
     scene.frame_set(0)
     order = np.argsort(evaluated_points(things)[:, 2], kind="stable")
     picked = order[np.linspace(0, len(order) - 1, PROBES).astype(int)]
@@ -134,20 +199,20 @@ def measure(entry: Entry, action: str, frames: int, fps: int) -> np.ndarray:
 
 def add_native(actor: Actor, fps: int) -> list["bpy.types.Object"]:
     """Put a file's subject on its path: an empty with a key for every frame carries it."""
-    things = bring_in(actor.native)
-    mover = hang(actor.native, things, actor.name)
-    play(actor.native, things, actor.action, fps)
+    imported = bring_in(actor.native)
+    mover = hang(actor.native, imported.things, actor.name)
+    play(actor.native, imported, actor.action, fps)
     path, heading = actor.info["path_m"], actor.info["path_heading_rad"]
     for index, (at, turn) in enumerate(zip(path, heading, strict=True)):
         mover.location = (float(at[0]), float(at[1]), float(actor.info["lift_m"]))
         mover.rotation_euler = (0, 0, float(turn))
         mover.keyframe_insert("location", frame=index - 1)
         mover.keyframe_insert("rotation_euler", frame=index - 1)
-    return things
+    return imported.things
 
 
 def add_location(entry: Entry) -> list["bpy.types.Object"]:
-    things = bring_in(entry)
+    things = bring_in(entry).things
     hang(entry, things, "place")
     return things
 

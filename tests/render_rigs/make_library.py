@@ -29,6 +29,7 @@ def animated_box() -> None:
         box.rotation_euler = (0, angle, 0)
         box.keyframe_insert("rotation_euler", frame=frame)
     box.animation_data.action.name = "Nod"
+    bpy.context.scene.frame_start, bpy.context.scene.frame_end = 0, 24
 
 
 def main() -> None:
@@ -37,6 +38,8 @@ def main() -> None:
     animated_box()
     bpy.ops.export_scene.gltf(filepath=str(out / "nodder.glb"))
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "nodder.blend"))
+    bpy.ops.export_scene.fbx(filepath=str(out / "nodder.fbx"), bake_anim_simplify_factor=0)
+    bpy.ops.wm.usd_export(filepath=str(out / "nodder.usdc"), export_animation=True)
     (out / "broken.glb").write_bytes(b"glTF but not really")
     entry = {"scale": 0.5, "forward": "X", "up": "Z", "actions": {"walk": "Nod"}, "speed_mps": 0.8}
     (out / "assets.json").write_text(
@@ -45,6 +48,8 @@ def main() -> None:
                 "entries": [
                     {**entry, "file": "nodder.glb", "caption": "a red nodder"},
                     {**entry, "file": "nodder.blend", "caption": "a red nodder"},
+                    {**entry, "file": "nodder.fbx", "caption": "a red nodder"},
+                    {**entry, "file": "nodder.usdc", "caption": "a red nodder"},
                     {**entry, "file": "broken.glb", "caption": "a broken thing"},
                     {**entry, "file": "missing.fbx"},
                     {**entry, "file": "nodder.glb", "caption": "held out", "split": "test"},
