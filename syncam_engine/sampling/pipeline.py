@@ -33,6 +33,7 @@ from syncam_engine.model.view_parallel import ViewGroup
 from syncam_engine.sampling.clips import fit_clip, to_network, to_pictures
 from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import Guidance, reference_guidance, text_guidance
+from syncam_engine.sampling.keeping import LatentKeeper
 from syncam_engine.sampling.memory import check_memory
 from syncam_engine.sampling.noise import rig_noise
 from syncam_engine.sampling.placement import Placement, apply_placement, leave_device, step_cache
@@ -108,14 +109,17 @@ class MultiViewPipeline:
         reference_clip_THW3: np.ndarray | None = None,
         reference_fps: float | Fraction | None = None,
         on_report: OnReport | None = None,
+        keeper: LatentKeeper | None = None,
     ) -> np.ndarray:
         """Return the clips, uint8 [V, T, H, W, 3], cameras in the rig's order.
 
         `request` has the fields of `link.messages.GenerateRequest`. `start_clips_VTHW3`: mode
         "previz", each camera's viewport render. `reference_clip_THW3`: mode "reference", the
         anchor camera's clip, at `reference_fps` (None: the request's own). The same request gives
-        the same bytes on the same device. Raises SynCamError for a request outside the envelope or
-        the memory, ValueError naming an input of a wrong shape, and what `on_report` raises.
+        the same bytes on the same device. `keeper` keeps the latents on the way, and a later call
+        for the same request goes on from them. Raises SynCamError for a request outside the
+        envelope or the memory, ValueError naming an input of a wrong shape, and what `on_report`
+        raises.
         """
         say = on_report or (lambda report: None)
         request = self._filled(request)
@@ -138,14 +142,16 @@ class MultiViewPipeline:
 
         say(Report("encode", 0, request.steps))
         try:
-            clips = self._run(request, rig, frames, starts, reference, pairs, guidance, order, say)
+            clips = self._run(
+                request, rig, frames, starts, reference, pairs, guidance, order, say, keeper
+            )
         finally:
             leave_device(self.parts)
         return clips
 
     def _run(
         self, request, rig: Rig, frames: int, starts, reference, pairs: bool,
-        guidance: Guidance, order: list[int], say: OnReport,
+        guidance: Guidance, order: list[int], say: OnReport, keeper: LatentKeeper | None,
     ) -> np.ndarray:  # fmt: skip
         """Return the clips of a checked request: noise, sampling, decoding."""
         with torch.inference_mode():
@@ -183,13 +189,26 @@ class MultiViewPipeline:
                 say(Report("sample", step, steps, preview_VHW3))
 
             steps = len(sigmas) - 1
+            # A step cache carries more than latents from step to step, and a rank has only its own.
+            if group is not None or self.placement.step_cache != "none":
+                keeper = None
+            steps_done, kept_VCFHW = keeper.load(steps, z_VCFHW.shape) if keeper else (0, None)
+            if kept_VCFHW is not None:
+                z_VCFHW = torch.from_numpy(kept_VCFHW).to(self.device)
+
+            def on_latents(step: int, z_VCFHW: Tensor) -> None:
+                if step % keeper.every == 0 or step == steps:
+                    keeper.save(step, z_VCFHW.cpu().numpy())
+
             with step_cache(self.parts.transformer, self.placement, steps, self._mag_ratios):
                 z_VCFHW = sample(
                     denoiser,
                     z_VCFHW,
                     sigmas,
+                    steps_done=steps_done,
                     reference_CFHW=conditions.reference_CFHW,
                     on_step=on_step,
+                    on_latents=on_latents if keeper else None,
                 )
             if spread:
                 z_VCFHW = group.gather_views(z_VCFHW)

@@ -17,6 +17,8 @@ Velocity = Callable[[Tensor, float], Tensor]
 """(z_VCFHW, noise level) -> v_VCFHW."""
 OnStep = Callable[[int, int, Tensor], None]
 """(step from 1, steps, estimate of the clean latents); may raise to stop."""
+OnLatents = Callable[[int, Tensor], None]
+"""(steps done, latents at the level they reached): what sampling can go on from."""
 
 
 class Cancelled(Exception):
@@ -29,10 +31,12 @@ def sample(
     z_VCFHW: Tensor,
     sigmas: list[float],
     *,
+    steps_done: int = 0,
     reference_CFHW: Tensor | None = None,
     on_step: OnStep | None = None,
+    on_latents: OnLatents | None = None,
 ) -> Tensor:
-    """Return clean latents from latents at noise level sigmas[0].
+    """Return clean latents from latents at noise level sigmas[steps_done].
 
     With a reference, view 0 ends as the reference; the velocity shows it to the network
     (`Denoiser`), and what the network says of that view is not followed.
@@ -40,7 +44,8 @@ def sample(
     if not torch.isfinite(z_VCFHW).all():
         raise ValueError("z_VCFHW has values that are not finite")
     steps = len(sigmas) - 1
-    for step, (sigma, following) in enumerate(pairwise(sigmas), start=1):
+    left = pairwise(sigmas[steps_done:])
+    for step, (sigma, following) in enumerate(left, start=steps_done + 1):
         v = velocity(z_VCFHW, sigma)
         if reference_CFHW is not None:
             v[0] = 0.0
@@ -50,6 +55,8 @@ def sample(
                 clean[0] = reference_CFHW
             on_step(step, steps, clean)
         z_VCFHW = z_VCFHW + (following - sigma) * v
+        if on_latents is not None:
+            on_latents(step, z_VCFHW)
     if reference_CFHW is not None:
         z_VCFHW = torch.cat([reference_CFHW[None], z_VCFHW[1:]])
     return z_VCFHW
