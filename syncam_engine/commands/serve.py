@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from syncam_engine.link.endpoint import user_state_dir
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.launch import EXIT_ENGINE_RUNS
 from syncam_engine.link.limits import MIB
 
 DEFAULT_PIPELINE = "syncam_engine.sampling.pipeline:load_pipeline"
@@ -40,6 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--hang-s", type=float, default=30.0, help="a worker silent for so long is replaced")
     add("--stall-s", type=float, default=900.0, help="so is one without a step for so long")
     add("--max-deaths", type=int, default=2, help="give a job up when the worker died so often")
+    add(
+        "--checkpoint-steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="keep a running job's latents after every N steps; after a kill it goes on from them",
+    )
     add(
         "--exit-when-idle",
         type=float,
@@ -95,10 +104,17 @@ def run(args: argparse.Namespace) -> int:
             reserve_bytes=args.reserve_mb * MIB,
             max_deaths=args.max_deaths,
             yield_after_s=args.yield_gpu,
+            checkpoint_steps=max(0, args.checkpoint_steps),
         ),
         bind=args.bind,
         metrics_port=args.metrics_port,
         exit_when_idle_s=args.exit_when_idle,
     )
-    serve(config)
+    try:
+        serve(config)
+    except SynCamError as error:
+        if error.code != "engine.runs":
+            raise
+        print(f"syncam: {error}", file=sys.stderr)
+        return EXIT_ENGINE_RUNS
     return 0

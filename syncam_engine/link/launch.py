@@ -37,6 +37,9 @@ State = Literal[
 _GRACE_S = 0.7
 """An engine that runs answers well within this; only then is one started."""
 _START_LIMIT_S = 60.0
+_TRY_AGAIN_S = 2.0
+EXIT_ENGINE_RUNS = 75
+"""Exit status of `syncam serve` where another engine has the state folder (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,14 @@ class EngineLauncher:
             if exited and time.monotonic() - self._started_s < _GRACE_S:
                 return self._say("starting", "The engine is starting.")
             if exited and self._started_s > self._asked_s:
-                return self._ended_at_once()
+                if self._process.returncode != EXIT_ENGINE_RUNS:
+                    return self._ended_at_once()
+                # Another has the folder. On a busy machine it answers late, or it is ending (a
+                # restart) and makes room soon: neither is a lost engine.
+                if time.monotonic() - self._asked_s > _START_LIMIT_S:
+                    return self._ended_at_once()
+                if time.monotonic() - self._started_s < _TRY_AGAIN_S:
+                    return self._say("starting", "Looking for the engine.")
             if time.monotonic() - self._asked_s > _GRACE_S:
                 self._start()
         if self._problem is not None:

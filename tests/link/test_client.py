@@ -373,3 +373,20 @@ def test_engine_that_ends_at_once_is_said_with_its_last_words(tmp_path):
     assert "no module named syncam" in status.sentence
     assert Path(status.log_path).read_text()
     client.close()
+
+
+def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
+    """The other one answers late, or it is ending and makes room: both take a moment."""
+    script, runs = tmp_path / "python", tmp_path / "runs"
+    script.write_text(
+        f"#!/bin/sh\necho . >> {runs}\n[ $(wc -l < {runs}) -gt 1 ] && exit 4\nexit 75\n"
+    )
+    script.chmod(0o755)
+    client = EngineClient(state_dir=tmp_path / "state")
+    launcher = EngineLauncher(client, python=script, state_dir=tmp_path / "state")
+    launcher.ensure_started()
+    end_s = time.monotonic() + 60
+    while launcher.status().state != "lost" and time.monotonic() < end_s:
+        client.wait(0.05)
+    assert runs.read_text().count(".") == 2, "tried once more, and lost only by its own fault"
+    client.close()
