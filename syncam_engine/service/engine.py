@@ -47,6 +47,8 @@ class Rules:
     """A job during which the worker died so often is given up."""
     yield_after_s: float | None = None
     """Free the device after so many idle seconds; None keeps the model loaded."""
+    checkpoint_steps: int = 0
+    """Keep a running job's latents after so many steps, to go on from after a kill; 0 never."""
 
 
 class Engine(Verbs):
@@ -103,6 +105,8 @@ class Engine(Verbs):
             self.publish(job.owner, event, job.id)
         elif isinstance(message, wm.Pixels) and buffers:
             self._preview(job, message, buffers[0])
+        elif isinstance(message, wm.Noted):
+            LOG.info("job: %s", message.text, extra={"job": job.id, "attempt": job.attempts})
         elif isinstance(message, wm.Finished):
             self._settle(job.id, lambda: self._complete(job))
         elif isinstance(message, wm.Broke):
@@ -224,6 +228,7 @@ class Engine(Verbs):
             request=job.request,
             folder=str(self.store.job_dir(job.id)),
             inputs=[str(path) for path in paths],
+            checkpoint_steps=self.rules.checkpoint_steps,
         )
         if not self.workers.run(slot, order):
             self._settle(job.id, lambda: self._put_back(job, died=False))

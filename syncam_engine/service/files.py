@@ -9,6 +9,9 @@ import re
 import sys
 from pathlib import Path
 
+LATENTS_FILE = "latents"
+"""In a job's folder while it runs, where the engine keeps latents (see `kept_latents`)."""
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write, flush to the disk, then give the name: a reader never sees half of it."""

@@ -5,6 +5,7 @@
     STATE/jobs/ID/request.json            the job as accepted: enough to run it
     STATE/jobs/ID/result/                 its clips and result.json; renamed into place whole
     STATE/jobs/ID/ended.json              why it has no result: cancelled or failed
+    STATE/jobs/ID/latents                 only while it is open (see `kept_latents`)
     STATE/inputs/                         what clients sent (see `inputs`)
     STATE/logs/  STATE/engine.json  STATE/lock
 
@@ -28,7 +29,7 @@ from syncam_engine.link.endpoint import private_dir
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import Done, ErrorInfo, GenerateRequest, JobState, Notice
 
-from .files import bytes_in, digest_of, sync_folder, write_whole
+from .files import LATENTS_FILE, bytes_in, digest_of, sync_folder, write_whole
 from .jobs import OPEN, Job
 
 LOG = logging.getLogger("syncam.store")
@@ -196,6 +197,7 @@ class Store:
     def _finish(
         self, job: Job, state: JobState, done: Done | None, error: ErrorInfo | None
     ) -> None:
+        (self.job_dir(job.id) / LATENTS_FILE).unlink(missing_ok=True)
         size, now_s = bytes_in(self.job_dir(job.id)), time.time()
         with self._db:
             self._db.execute(
@@ -294,8 +296,12 @@ class Store:
         for folder in self.jobs_dir.iterdir():
             job_id, state = folder.name, known.get(folder.name)
             for leftover in folder.glob("*.part"):
-                shutil.rmtree(leftover, ignore_errors=True)
+                if leftover.is_dir():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
             if state is not None and state not in OPEN:
+                (folder / LATENTS_FILE).unlink(missing_ok=True)
                 continue
             try:
                 text = (folder / "request.json").read_bytes()

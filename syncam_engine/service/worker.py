@@ -33,6 +33,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 
 from . import worker_messages as wm
+from .files import LATENTS_FILE
 from .memory import free_device, is_out_of_memory, memory_free_mb, memory_mb, out_of_memory
 
 PREVIEW_SIDE_PX = 256
@@ -183,6 +184,8 @@ class Worker:
             clock.enter("write")
             done = self._write(order, clips_VTHW3, clock)
         except Stopped:
+            # The server has deleted them; a step that was under way may have saved once more.
+            (Path(order.folder) / LATENTS_FILE).unlink(missing_ok=True)
             self._talk.say(
                 wm.Broke(
                     job_id=order.job_id,
@@ -212,6 +215,8 @@ class Worker:
             given["start_clips_VTHW3"] = inputs
         elif request.mode == "reference":
             given["reference_clip_THW3"] = inputs[0]
+        if order.checkpoint_steps:
+            given["keeper"] = self._keeper(order)
         last_preview_s = 0.0
 
         def on_report(report: Any) -> None:
@@ -234,6 +239,20 @@ class Worker:
                 self._send_previews(order, report)
 
         return self._pipeline.generate(request, **given, on_report=on_report)
+
+    def _keeper(self, order: wm.Run) -> Any:
+        from .kept_latents import KeptLatents, key_of
+
+        def say(text: str) -> None:
+            self._talk.say(wm.Noted(job_id=order.job_id, attempt=order.attempt, text=text))
+
+        pipeline = self._pipeline
+        return KeptLatents(
+            folder=Path(order.folder),
+            key=key_of(order.request, str(pipeline.digest), str(pipeline.device)),
+            every=order.checkpoint_steps,
+            say=say,
+        )
 
     def _send_previews(self, order: wm.Run, report: Any) -> None:
         for index, picture in enumerate(report.preview_VHW3):

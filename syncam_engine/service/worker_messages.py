@@ -28,6 +28,8 @@ class Run(_Tagged):
     """The job's folder; the result is renamed into place below it."""
     inputs: list[str]
     """Paths of the inputs, in the request's order."""
+    checkpoint_steps: int = 0
+    """Keep the latents after so many steps; 0 never."""
 
 
 class Stop(_Tagged):
@@ -87,6 +89,14 @@ class Pixels(_Tagged):
     height: int
 
 
+class Noted(_Tagged):
+    """Something about a job for the engine's log."""
+
+    job_id: str
+    attempt: int
+    text: str
+
+
 class Finished(_Tagged):
     job_id: str
     attempt: int
@@ -104,7 +114,7 @@ class Broke(_Tagged):
 
 
 ToWorker = Run | Stop | Leave
-ToServer = Up | Loaded | LoadFailed | Beat | AtPhase | AtStep | Pixels | Finished | Broke
+ToServer = Up | Loaded | LoadFailed | Beat | AtPhase | AtStep | Pixels | Noted | Finished | Broke
 _ENCODER = msgspec.msgpack.Encoder()
 _TO_WORKER = msgspec.msgpack.Decoder(ToWorker)
 _TO_SERVER = msgspec.msgpack.Decoder(ToServer)
