@@ -192,7 +192,12 @@ def _body(b, s, at, coat) -> None:
     t = np.array([-0.6, -0.5, -0.2, 0.2, 0.55, 0.9, 1.12])
     thick = np.interp(t, [-0.5, -0.2, 0.2, 0.6, 1.1], [1.3, 1.45, 1.22, 1.0, 0.85])
     thick *= s.neck_thick * h * np.array([0.4, 0.85, 1, 1, 1, 1, 0.75])
-    thick[:3] = np.minimum(thick[:3], np.array([0.2, 0.33, 0.38]) * s.depth * h)  # no collar
+    # Its root stays inside the shoulders, and it narrows into the back of the head: a thick neck
+    # would else stand up as a hump and end as a collar.
+    root = 0.26 + 0.2 * np.sin(at["neck_dir"])
+    thick[:4] = np.minimum(thick[:4], np.array([0.2, 0.3, root, root]) * s.depth * h)
+    slim = np.interp(t, [0.2, 0.9, 1.12], [thick[3], 0.6 * s.head * h, 0.45 * s.head * h])
+    thick[3:] = np.minimum(thick[3:], slim[3:])
     centers = neck + (end - neck) * t[:, None]
     centers[:3, 2] -= np.array([0.05, 0.04, 0.015]) * h
     side = np.array([-np.sin(at["neck_dir"]), 0, np.cos(at["neck_dir"])])
@@ -217,8 +222,9 @@ def _body(b, s, at, coat) -> None:
     )
     if s.mane:
         dark = _rgb("#1d1715" if s.color_name != "white" else "#b9b4aa")
-        t = np.linspace(-0.1, 1.15, 7)
-        centers = neck + (end - neck) * t[:, None] + side * s.neck_thick * h * 1.05
+        on_top = np.linspace(-0.1, 1.15, 7)
+        rise = np.interp(on_top, t, thick * 1.05)[:, None]
+        centers = neck + (end - neck) * on_top[:, None] + side * rise
         b.tube(
             centers,
             np.array([(0.022, 0.05)] * 7) * h * 1.1,
@@ -321,7 +327,10 @@ def _head(b, s, at, coat) -> None:
     nose = centers[-2] + axis * 0.12 * snout + up * tall[-2] * 0.45
     unit, faces = sphere(8, 6)
     dark = _rgb("#151212" if s.species != "pig" else "#b87c70")
-    b.add(nose + unit * thick * np.array([0.35, 0.5, 0.38]), faces, weight, dark, "leather")
+    hoofed = s.species in ("horse", "cow", "goat", "deer", "sheep")
+    muzzle = coat(nose[None], [0.0])[0] * 0.6 if hoofed else dark
+    wide_nose = thick * np.array([0.3, 0.62, 0.34] if hoofed else [0.35, 0.5, 0.38])
+    b.add(nose + unit * wide_nose, faces, weight, muzzle, "leather")
     mouth = np.array([centers[-1] + axis * 0.02 * snout, centers[-2], centers[-3]])
     for sign in (1, -1):
         b.tube(
