@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from syncam_engine.link.client import Lost
+from syncam_engine.link.launch import EXIT_ENGINE_RUNS
 from syncam_engine.link.messages import Done, Failed, Phase, Progress
 from syncam_engine.service.files import digest_of
 from syncam_engine.service.harness import follow, sample_request, wait_until
@@ -270,7 +271,7 @@ def test_second_engine_on_the_same_jobs_is_refused(make_engine):
         env=engine.environment,
         timeout=60,
     )
-    assert said.returncode == 2
+    assert said.returncode == EXIT_ENGINE_RUNS
     assert f"process {engine.process.pid}" in said.stderr
     assert engine.status().pid == engine.process.pid
 
