@@ -58,6 +58,19 @@ def scene_cameras(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     )
 
 
+def rig_name(thing: bpy.types.Object) -> str:
+    """Return a camera's name in rigs and lists: a linked camera's tells its library, so that it and
+    a local camera or override of the same name are two."""
+    return thing.name_full if thing.library else thing.name
+
+
+def find_camera(scene: bpy.types.Scene, name: str) -> bpy.types.Object | None:
+    """Return the scene's camera called `name` in rigs, else by its plain name, or None."""
+    present = scene_cameras(scene)
+    exact = next((thing for thing in present if rig_name(thing) == name), None)
+    return exact or next((thing for thing in present if thing.name == name), None)
+
+
 def marker_cameras(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """Return the cameras bound to timeline markers, in the order of their first frame."""
     bound = sorted((m for m in scene.timeline_markers if m.camera), key=lambda m: m.frame)
@@ -138,7 +151,7 @@ def read_rig(
     return Rig(
         cameras=tuple(
             Camera(
-                name=thing.name_full if thing.library else thing.name,
+                name=rig_name(thing),
                 width_px=frame.width_px,
                 height_px=frame.height_px,
                 K=_one_or_all(lenses[thing.name_full]),

@@ -138,7 +138,7 @@ def mend(
 
 def _exclude(scene: bpy.types.Scene, names: list[str]) -> bool:
     for item in scene.syncam.rig:
-        if item.camera and item.camera.name in names:
+        if item.camera and cameras.rig_name(item.camera) in names:
             item.use = False
     return True
 

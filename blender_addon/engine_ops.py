@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bpy
@@ -75,7 +76,7 @@ def follow_install() -> float | None:
     if job.is_running:
         return 0.5
     told = job.progress()
-    state.install = None
+    state.install = state.error = None
     if told.done_python:
         try:
             remember_engine_python(Path(told.done_python))
@@ -113,7 +114,22 @@ class SYNCAM_OT_engine_install(bpy.types.Operator):
             except OSError as error:
                 self.report({"ERROR"}, f"{error.filename}: {error.strerror}.")
                 return {"CANCELLED"}
-            bpy.app.timers.register(follow_install, first_interval=0.2)
+            if not bpy.app.background:
+                bpy.app.timers.register(follow_install, first_interval=0.2)
+        return self._wait(state) if bpy.app.background else {"FINISHED"}
+
+    def _wait(self, state: session.Session) -> set[str]:
+        """Without a window, where no timer runs: say each step, return when all is done."""
+        said = ""
+        while follow_install() is not None:
+            text = state.install.progress().text if state.install is not None else said
+            if text != said:
+                said = text
+                self.report({"INFO"}, text)
+            time.sleep(0.2)
+        if state.error is not None and state.error.code == "engine.install":
+            self.report({"ERROR"}, state.error.sentence)
+            return {"CANCELLED"}
         return {"FINISHED"}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from syncam_engine.link.envelope import Envelope
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
@@ -42,7 +43,7 @@ def read_later(
         scene.view_layers[0],
         overrides={**overrides, "seed": record.seed},
         camera_names=chosen,
-        envelope=state.checked_envelope_or_none(record.request["preset"]),
+        envelope=checked_envelope_or_none(state, record.request["preset"]),
         variation=variation,
     )
     request.job_id = record.job_id
@@ -62,7 +63,7 @@ def prepare(
 ) -> Iterator[None]:
     """Wait for the engine, check what it takes, make the inputs, send. A step a tick."""
     yield from wait_for_engine(state)
-    envelope = state.checked_envelope_or_none(request.preset)
+    envelope = checked_envelope_or_none(state, request.preset)
     if envelope is not None:
         for issue in job_request.issues_of(rig, request, envelope):
             if issue.kind == "refuse":
@@ -83,6 +84,21 @@ def prepare(
         else:
             clips = [job_request.reference_clip(scene, values, source)]
     state.send(record, request, clips)
+
+
+def checked_envelope_or_none(state: session.Session, preset: str) -> Envelope | None:
+    """Return a preset's envelope, None before the engine told. Raises SynCamError for a preset that
+    the engine lacks."""
+    envelope = state.envelope_or_none(preset)
+    if envelope is None and state.presets():
+        names = ", ".join(info.name for info in state.presets())
+        raise SynCamError(
+            "preset.unknown",
+            f"The engine has no preset {preset!r}; it has {names}.",
+            value=preset,
+            nearest=state.presets()[0].name,
+        )
+    return envelope
 
 
 def wait_for_engine(state: session.Session) -> Iterator[None]:
@@ -178,6 +194,13 @@ class SYNCAM_OT_generate(bpy.types.Operator):
         if scene is None:
             self.report({"ERROR"}, f"There is no scene {self.scene!r}.")
             return {"CANCELLED"}
+        if scene.library is not None:
+            self.report(
+                {"ERROR"},
+                f"The scene {scene.name!r} is linked from another file and cannot be changed here; "
+                "generate in that file, or make a library override.",
+            )
+            return {"CANCELLED"}
         state = session.get()
         names = (*job_request.OVERRIDES, "frame_start")
         overrides = {
@@ -191,7 +214,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
         view_layer = context.view_layer if scene == context.scene else scene.view_layers[0]
         started: list[JobRecord] = []
         try:
-            envelope = state.checked_envelope_or_none(overrides.get("preset", own.preset))
+            envelope = checked_envelope_or_none(state, overrides.get("preset", own.preset))
             for variation in range(variations):
                 rig, request, record = job_request.build(
                     scene,
@@ -206,7 +229,8 @@ class SYNCAM_OT_generate(bpy.types.Operator):
                     task = read_later(state, scene.name, overrides, chosen, record, variation)
                 else:
                     task = prepare(state, scene.name, overrides, rig, request, record)
-                state.run(record, task)
+                reads_scene = envelope is None or request.mode != "text"
+                state.run(record, task, reads_scene=reads_scene)
                 started.append(record)
         except SynCamError as error:
             state.error = error
@@ -261,8 +285,6 @@ class SYNCAM_OT_cancel(_OnJob, bpy.types.Operator):
     bl_idname = "syncam.cancel"
     bl_label = "Cancel"
 
-    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
-
     def execute(self, _context: bpy.types.Context) -> set[str]:
         record = self.record_or_report()
         if record is None:
@@ -278,12 +300,13 @@ class SYNCAM_OT_pause(_OnJob, bpy.types.Operator):
     bl_idname = "syncam.pause"
     bl_label = "Pause or Resume"
 
-    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
-
     def execute(self, _context: bpy.types.Context) -> set[str]:
         record = self.record_or_report()
         client = session.get().client
-        if record is None or client is None:
+        if record is None:
+            return {"CANCELLED"}
+        if client is None:
+            self.report({"ERROR"}, "No engine is connected.")
             return {"CANCELLED"}
         if record.state not in ("queued", "paused"):
             self.report({"ERROR"}, "Only a waiting job can be paused; cancel a running one.")
@@ -297,14 +320,15 @@ class SYNCAM_OT_move_job(_OnJob, bpy.types.Operator):
 
     bl_idname = "syncam.move_job"
     bl_label = "Move in the Queue"
-
-    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
     direction: EnumProperty(items=(("UP", "Earlier", ""), ("DOWN", "Later", "")))
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         record = self.record_or_report()
         state = session.get()
-        if record is None or state.client is None:
+        if record is None:
+            return {"CANCELLED"}
+        if state.client is None:
+            self.report({"ERROR"}, "No engine is connected.")
             return {"CANCELLED"}
         waiting = waiting_jobs(state)
         if record not in waiting:

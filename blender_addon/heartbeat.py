@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from . import landing, session, thumbs
+from . import landing, session, thumbs, viewport
 
 IDLE_S, BUSY_S = 0.25, 0.05
 REDRAWS = 4
@@ -23,10 +23,13 @@ def tick() -> float:
     if state.redraws_left:
         state.redraws_left -= 1
         redraw()
+    if not state.is_busy and bpy.context.scene is not None and landing.is_quiet():
+        viewport.begin_missing_thumbnails(state, bpy.context.scene)
     return BUSY_S if state.is_busy or state.redraws_left else IDLE_S
 
 
 def redraw() -> None:
+    state = session.get()
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
@@ -34,19 +37,19 @@ def redraw() -> None:
                 for region in area.regions:
                     if region.type == "UI":
                         region.tag_redraw()
-            elif area.type in ("IMAGE_EDITOR", "STATUSBAR"):
+            elif area.type == "IMAGE_EDITOR":
                 area.tag_redraw()
+        # The status bar is no area of a screen; setting its text to what it was redraws it. A tool
+        # in the middle of a drag has a text of its own there.
+        if state.redraws_left and not window.modal_operators:
+            window.workspace.status_text_set(None)
 
 
 @persistent
 def _file_loaded(_path: str) -> None:
     """Another file: its scenes may be waiting for clips of jobs that ended meanwhile."""
-    state = session.get()
-    state.made_here.clear()
     thumbs.clear()
-    for record in state.records.values():
-        if record.state == "done" and not record.applied and record.job_id not in state._tasks:
-            state.land_again(record)
+    session.get().leave_file()
 
 
 @persistent

@@ -83,16 +83,17 @@ def choose_cameras(
                 fix="Use all cameras",
             )
     else:
-        by_name = {thing.name: thing for thing in cameras.scene_cameras(scene)}
-        for name in names:
-            if name not in by_name:
-                known = ", ".join(repr(n) for n in by_name) or "none"
+        found = [cameras.find_camera(scene, name) for name in names]
+        for name, thing in zip(names, found, strict=True):
+            if thing is None:
+                present = map(cameras.rig_name, cameras.scene_cameras(scene))
+                known = ", ".join(map(repr, present)) or "none"
                 raise SynCamError(
                     "rig.camera_unknown",
                     f"The scene {scene.name!r} has no camera {name!r}; it has {known}.",
                     value=name,
                 )
-        used = [by_name[name] for name in names]
+        used = [thing for thing in found if thing is not None]
     return used, settings.anchor_index(scene, used)
 
 

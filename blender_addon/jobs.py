@@ -178,8 +178,12 @@ class JobStore:
     def save(self, record: JobRecord) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self.path(record.job_id).with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
-        os.replace(partial, self.path(record.job_id))
+        try:
+            partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
+            os.replace(partial, self.path(record.job_id))
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def load(self, newest: int = 60) -> list[JobRecord]:
         """Return the newest jobs, oldest first; files that cannot be read are left alone."""

@@ -65,6 +65,11 @@ def land(session: Session, record: JobRecord) -> Iterator[None]:
     session.store.save(record)
     if not here:
         return
+    beside = Path(bpy.data.filepath).parent
+    if bpy.data.filepath and any(Path(c["local"]).is_relative_to(fallback) for c in record.clips):
+        said = f"The folder {beside} cannot be written, so the clips are in {fallback}."
+        record.notices.append(said)
+        session.notice = said
     while not is_quiet():
         yield
     scene = bpy.data.scenes.get(record.scene)
@@ -109,8 +114,8 @@ def bring_files(
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError:
             target = fallback / name
-        session.fetch(record, index, target)
-        while session.is_fetching(record):
+        session.fetches.ask(session.client, record, index, target)
+        while session.fetches.is_open(record):
             yield
         if not clip.get("local"):
             raise SynCamError(

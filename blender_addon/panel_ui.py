@@ -7,7 +7,7 @@ import time
 
 import bpy
 
-from . import checks, preferences, result_ops, session, thumbs, timing
+from . import cameras, checks, preferences, result_ops, session, thumbs, timing
 from .generate_ops import waiting_jobs
 from .jobs import JobRecord
 from .ui_parts import Panel, draw_fix, write
@@ -34,6 +34,10 @@ ENGINE_TITLES = {
 }
 
 
+NARROW = "\u00a0"
+"""A space that no line breaks at: a number stays with its unit."""
+
+
 class SYNCAM_PT_main(Panel, bpy.types.Panel):
     bl_label = "SynCam"
 
@@ -43,9 +47,7 @@ class SYNCAM_PT_main(Panel, bpy.types.Panel):
         draw_messages(layout, context, state)
         column = layout.column(align=True)
         column.label(text="Prompt")
-        column.prop(own, "prompt", text="", placeholder="a man walks a dog in a plaza") if (
-            bpy.app.version >= (4, 1, 0)
-        ) else column.prop(own, "prompt", text="")
+        column.prop(own, "prompt", text="", placeholder="a man walks a dog in a plaza")
         layout.row(align=True).prop(own, "mode", expand=True)
         draw_mode(layout, own)
         row = layout.row(align=True)
@@ -84,7 +86,7 @@ def draw_engine(layout, context, state: session.Session) -> None:
         buttons.operator("syncam.copy_public_key", text="Copy Key", icon="COPYDOWN")
     elif engine.state in ("ready", "loading", "starting"):
         buttons.operator("syncam.engine_restart", text="", icon="FILE_REFRESH")
-        buttons.operator("syncam.engine_stop", text="", icon="PAUSE" if False else "SNAP_FACE")
+        buttons.operator("syncam.engine_stop", text="", icon="SNAP_FACE")
     buttons.operator("syncam.engine_log", text="", icon="TEXT")
     if engine.state == "ready":
         hello = state.client.hello if state.client else None
@@ -92,7 +94,9 @@ def draw_engine(layout, context, state: session.Session) -> None:
         parts = [device, preset_text(state), memory_text(state)]
         facts = ", ".join(part for part in parts if part)
         if facts:
-            box.label(text=facts, icon="BLANK1")
+            row = box.row(align=True)
+            row.label(text=facts, icon="BLANK1")
+            row.operator("syncam.yield_device", text="", icon="MEMORY", emboss=False)
     elif engine.state in ("starting", "loading"):
         # Nobody knows how long it takes: the bar runs round.
         box.progress(factor=time.monotonic() / 3 % 1.0, text=engine.sentence)
@@ -111,12 +115,13 @@ def preset_text(state: session.Session) -> str:
 
 
 def memory_text(state: session.Session) -> str:
-    """What the engine's worker uses, from the last status."""
-    status = state.engine_status
-    if status is None or not status.workers:
-        return ""
-    used_mb = sum(worker.memory_mb for worker in status.workers)
-    return f"{used_mb / 1024:.1f} GB used" if used_mb else ""
+    """What the engine's device has left, from the last status; an old engine tells what it uses."""
+    workers = state.engine_status.workers if state.engine_status else []
+    free_mb = max((worker.memory_free_mb for worker in workers), default=0.0)
+    if free_mb:
+        return f"{free_mb / 1024:.1f}{NARROW}GB free"
+    used_mb = sum(worker.memory_mb for worker in workers)
+    return f"{used_mb / 1024:.1f}{NARROW}GB used" if used_mb else ""
 
 
 def draw_messages(layout, context, state: session.Session) -> None:
@@ -192,8 +197,10 @@ def draw_estimate(layout, context, state: session.Session) -> None:
         }
         seconds = timing.estimate_s(state.records.values(), asked)
         if seconds is not None:
-            parts.append(f"about {timing.duration_text(seconds * own.variations)}")
-        parts.append(f"{envelope.memory_gb:g} GB")
+            parts.append(
+                f"about {timing.duration_text(seconds * own.variations)}".replace(" ", NARROW)
+            )
+        parts.append(f"{envelope.memory_gb:g}{NARROW}GB needed")
     column = layout.column()
     column.active = False
     write(column, context, ", ".join(parts))
@@ -202,8 +209,8 @@ def draw_estimate(layout, context, state: session.Session) -> None:
 def _camera_in(context, sentence: str) -> str:
     """The camera that a sentence names."""
     for item in context.scene.syncam.rig:
-        if item.camera and repr(item.camera.name) in sentence:
-            return item.camera.name
+        if item.camera and repr(cameras.rig_name(item.camera)) in sentence:
+            return cameras.rig_name(item.camera)
     return ""
 
 

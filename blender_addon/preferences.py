@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
-from syncam_engine.link.endpoint import user_config_dir
+from syncam_engine.link.endpoint import stored_client_id, user_config_dir
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import new_id
 
 
 class SynCamPreferences(bpy.types.AddonPreferences):
@@ -79,21 +80,11 @@ def jobs_folder() -> Path:
 
 def client_id() -> str:
     """Return the owner of this user's jobs in the engine, kept over restarts."""
-    path = jobs_folder().parent / "client_id"
     try:
-        known = path.read_text(encoding="ascii").strip()
-        if len(known) == 32:
-            return known
-    except (OSError, UnicodeDecodeError):
-        pass
-    made = uuid.uuid4().hex
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.write_text(made, encoding="ascii")
-    except OSError:
+        return stored_client_id("blender")
+    except (OSError, SynCamError):
         # A configuration folder that cannot be written: jobs are found again by their own ids.
-        return made
-    return made
+        return new_id()
 
 
 def remote_endpoint() -> str | None:

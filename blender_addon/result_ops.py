@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import bpy
 import msgspec
@@ -19,17 +20,22 @@ from . import generate_ops, heartbeat, plates, results, session, settings
 from .jobs import JobRecord
 
 
-def _record_or_none(operator: bpy.types.Operator) -> JobRecord | None:
-    """Return the job of `operator.job_id` (empty: the newest that has clips), or report."""
-    state = session.get()
-    state.connect()
-    if operator.job_id:
-        record = state.records.get(operator.job_id)
-    else:
-        record = next((r for r in state.ended() if r.clips), None)
-    if record is None:
-        operator.report({"ERROR"}, f"There is no job {operator.job_id!r} in the history.")
-    return record
+class _OnEndedJob:
+    """Operators on one job of the history; without an id the newest that has clips."""
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def record_or_report(self) -> JobRecord | None:
+        state = session.get()
+        state.connect()
+        if self.job_id:
+            record = state.records.get(self.job_id)
+        else:
+            record = next((r for r in state.ended() if r.clips), None)
+        if record is None:
+            said = f"There is no job {self.job_id!r} in the history."
+            self.report({"ERROR"}, said if self.job_id else "The history has no job with clips.")
+        return record
 
 
 def _finish(operator: bpy.types.Operator, record: JobRecord) -> set[str]:
@@ -45,20 +51,19 @@ def _finish(operator: bpy.types.Operator, record: JobRecord) -> set[str]:
     return {"FINISHED"}
 
 
-class SYNCAM_OT_apply(bpy.types.Operator):
+class SYNCAM_OT_apply(_OnEndedJob, bpy.types.Operator):
     """Bring this job's clips into the scene, each to its own camera"""
 
     bl_idname = "syncam.apply"
     bl_label = "Apply"
     bl_options = {"REGISTER", "UNDO"}
 
-    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
     targets: EnumProperty(
         name="Put Results On", items=settings.TARGETS, options={"ENUM_FLAG", "SKIP_SAVE"}
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        record = _record_or_none(self)
+        record = self.record_or_report()
         if record is None:
             return {"CANCELLED"}
         if not record.clips:
@@ -79,25 +84,23 @@ class SYNCAM_OT_apply(bpy.types.Operator):
                 self.report({"WARNING"}, note)
             return {"FINISHED"}
         # Files that are gone come from the engine first.
-        record.targets, record.scene = targets, context.scene.name
-        record.scene_uid = context.scene.session_uid
-        state.made_here.add(record.job_id)
+        record.targets = targets
+        adopt(state, record, context.scene)
         state.start_engine()
-        state.land_again(record)
+        state.land(record)
         return _finish(self, record)
 
 
-class SYNCAM_OT_again(bpy.types.Operator):
+class SYNCAM_OT_again(_OnEndedJob, bpy.types.Operator):
     """Run this job again, with its own cameras, prompt and settings"""
 
     bl_idname = "syncam.again"
     bl_label = "Run Again"
 
-    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
     new_seed: BoolProperty(name="New Seed", default=False, options={"SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        record = _record_or_none(self)
+        record = self.record_or_report()
         if record is None:
             return {"CANCELLED"}
         state = session.get()
@@ -113,7 +116,7 @@ class SYNCAM_OT_again(bpy.types.Operator):
             blend=bpy.data.filepath,
             scene=context.scene.name,
             scene_uid=context.scene.session_uid,
-            cameras=[dict(reference) for reference in record.cameras],
+            cameras=references_here(state, record, context.scene),
             request=msgspec.to_builtins(request),
             frame_start=record.frame_start,
             frame_step=record.frame_step,
@@ -123,7 +126,7 @@ class SYNCAM_OT_again(bpy.types.Operator):
         )
         try:
             task = generate_ops.prepare(state, context.scene.name, {}, rig, request, again)
-            state.run(again, task)
+            state.run(again, task, reads_scene=request.mode != "text")
         except (SynCamError, OSError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -133,16 +136,14 @@ class SYNCAM_OT_again(bpy.types.Operator):
         return finished if again.state == "done" else {"CANCELLED"}
 
 
-class SYNCAM_OT_reveal(bpy.types.Operator):
+class SYNCAM_OT_reveal(_OnEndedJob, bpy.types.Operator):
     """Show this job's files in the system's file browser"""
 
     bl_idname = "syncam.reveal"
     bl_label = "Reveal Files"
 
-    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
-
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        record = _record_or_none(self)
+        record = self.record_or_report()
         if record is None:
             return {"CANCELLED"}
         folder = next(
@@ -158,16 +159,14 @@ class SYNCAM_OT_reveal(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SYNCAM_OT_forget(bpy.types.Operator):
+class SYNCAM_OT_forget(_OnEndedJob, bpy.types.Operator):
     """Take this job out of the history; clips beside the .blend stay"""
 
     bl_idname = "syncam.forget"
     bl_label = "Forget"
 
-    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
-
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        record = _record_or_none(self)
+        record = self.record_or_report()
         if record is None:
             return {"CANCELLED"}
         if record.is_running:
@@ -184,7 +183,7 @@ class SYNCAM_OT_refetch(bpy.types.Operator):
     bl_idname = "syncam.refetch"
     bl_label = "Fetch Missing Clips"
 
-    def execute(self, _context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> set[str]:
         state = session.get()
         jobs = {image.get("syncam_job", "") for image in missing_images()}
         if not jobs:
@@ -196,8 +195,8 @@ class SYNCAM_OT_refetch(bpy.types.Operator):
             self.report({"ERROR"}, "The missing clips' jobs are not in the history any more.")
             return {"CANCELLED"}
         for record in records:
-            state.made_here.add(record.job_id)
-            state.land_again(record)
+            adopt(state, record, bpy.data.scenes.get(record.scene) or context.scene)
+            state.land(record)
         outcomes = [_finish(self, record) for record in records]
         return {"CANCELLED"} if {"CANCELLED"} in outcomes else {"FINISHED"}
 
@@ -213,6 +212,28 @@ class SYNCAM_OT_show_clips(bpy.types.Operator):
             if area.type == "VIEW_3D":
                 area.spaces.active.shading.type = "MATERIAL"
         return {"FINISHED"}
+
+
+def references_here(
+    state: session.Session, record: JobRecord, scene: bpy.types.Scene
+) -> list[dict[str, Any]]:
+    """Return a job's camera references with the ids that the cameras have in this session.
+
+    Ids of another session name other objects here: such a job's cameras are found by their names.
+    """
+    is_ours = record.job_id in state.made_here
+    found = [results.find_camera(scene, r, same_session=is_ours) for r in record.cameras]
+    return [
+        {**reference, "uid": thing.session_uid if thing is not None else 0}
+        for reference, thing in zip(record.cameras, found, strict=True)
+    ]
+
+
+def adopt(state: session.Session, record: JobRecord, scene: bpy.types.Scene) -> None:
+    """Make a job of the history one of the open file, to land in `scene`."""
+    record.cameras = references_here(state, record, scene)
+    record.scene, record.scene_uid = scene.name, scene.session_uid
+    state.made_here.add(record.job_id)
 
 
 def missing_images() -> list[bpy.types.Image]:

@@ -89,6 +89,11 @@ def apply(
             screen = scene.objects.get(reference["screen"])
             if screen is None:
                 notes.append(f"The object {reference['screen']!r} is not in the scene any more.")
+            elif not _can_show(screen):
+                notes.append(
+                    f"The material of {screen.name!r} is linked from another file, so it cannot "
+                    f"show the clip of camera {clip.camera!r}; give it a material of its own."
+                )
             else:
                 _set_material(screen, plates.movie_image(clip, scene), clip)
     if "SEQUENCER" in wanted and found:
@@ -108,6 +113,13 @@ def _set_background(data: bpy.types.Camera, image: bpy.types.Image, clip: Clip) 
     background.display_depth = "FRONT"
     background.frame_method = "CROP" if clip.fit_rule == "letterbox" else "FIT"
     plates.play(data, f"background_images[{index}].image_user", clip)
+
+
+def _can_show(thing: bpy.types.Object) -> bool:
+    """Whether an object's material, or its lack of one, can be changed in this file."""
+    if thing.active_material is not None:
+        return thing.active_material.library is None
+    return thing.library is None and thing.data.library is None
 
 
 def _set_material(thing: bpy.types.Object, image: bpy.types.Image, clip: Clip) -> None:

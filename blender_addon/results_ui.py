@@ -11,6 +11,9 @@ from . import checks, jobs, session, thumbs
 from .jobs import JobRecord
 from .ui_parts import Panel, write
 
+SHOWN = 6
+"""Jobs of the history in the panel."""
+
 
 class SYNCAM_PT_request(Panel, bpy.types.Panel):
     bl_label = "Settings"
@@ -68,16 +71,20 @@ class SYNCAM_PT_results(Panel, bpy.types.Panel):
         history = [record for record in state.ended() if record.clips or record.sentence]
         if not history:
             layout.label(text="No clips yet", icon="INFO")
-        for record in history[:6]:
+        for record in history[:SHOWN]:
             draw_record(layout, context, record)
+        if len(history) > SHOWN:
+            layout.label(text=f"and {len(history) - SHOWN} older")
 
 
 def draw_record(layout, context, record: JobRecord) -> None:
     box = layout.box()
-    row = box.row(align=True)
+    row = box.split(factor=0.72)
     icon = {"done": "CHECKMARK", "cancelled": "CANCEL"}.get(record.state, "ERROR")
     row.label(text=record.prompt or "(no prompt)", icon=icon)
-    row.label(text=jobs.age_text(record))
+    age = row.row()
+    age.alignment, age.active = "RIGHT", False
+    age.label(text=jobs.age_text(record))
     shown = [c for c in record.clips if c.get("local") and Path(c["local"]).is_file()]
     if shown:
         pictures = box.row(align=True)

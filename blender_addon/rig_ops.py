@@ -14,7 +14,7 @@ from mathutils import Matrix, Vector
 from syncam_engine.link import poses, rig_json
 from syncam_engine.link.errors import SynCamError
 
-from . import cameras, checks, job_request, lens, rig_math, session, settings, thumbs, viewport
+from . import cameras, checks, job_request, lens, rig_math, session, settings, viewport
 from .cameras import CV_FROM_BLENDER
 
 
@@ -80,7 +80,19 @@ class SYNCAM_OT_rig_move(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SYNCAM_OT_rig_anchor(bpy.types.Operator):
+class _OnCamera:
+    """Operators on one camera of the scene, by its name."""
+
+    camera: StringProperty(name="Camera")
+
+    def camera_or_report(self, scene: bpy.types.Scene) -> bpy.types.Object | None:
+        thing = cameras.find_camera(scene, self.camera)
+        if thing is None:
+            self.report({"ERROR"}, f"The scene has no camera {self.camera!r}.")
+        return thing
+
+
+class SYNCAM_OT_rig_anchor(_OnCamera, bpy.types.Operator):
     """Make this camera the anchor: its view is the others' reference"""
 
     bl_idname = "syncam.rig_anchor"
@@ -90,15 +102,14 @@ class SYNCAM_OT_rig_anchor(bpy.types.Operator):
     camera: StringProperty(name="Camera")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        thing = context.scene.objects.get(self.camera)
-        if thing is None or thing.type != "CAMERA":
-            self.report({"ERROR"}, f"The scene has no camera {self.camera!r}.")
+        thing = self.camera_or_report(context.scene)
+        if thing is None:
             return {"CANCELLED"}
         context.scene.syncam.anchor = thing
         return {"FINISHED"}
 
 
-class SYNCAM_OT_rig_look(bpy.types.Operator):
+class SYNCAM_OT_rig_look(_OnCamera, bpy.types.Operator):
     """Look through this camera"""
 
     bl_idname = "syncam.rig_look"
@@ -108,9 +119,8 @@ class SYNCAM_OT_rig_look(bpy.types.Operator):
     camera: StringProperty(name="Camera")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        thing = context.scene.objects.get(self.camera)
-        if thing is None or thing.type != "CAMERA":
-            self.report({"ERROR"}, f"The scene has no camera {self.camera!r}.")
+        thing = self.camera_or_report(context.scene)
+        if thing is None:
             return {"CANCELLED"}
         context.scene.camera = thing
         for area in context.screen.areas if context.screen else ():
@@ -294,9 +304,7 @@ class SYNCAM_OT_rig_thumbnails(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene = context.scene
         settings.sync_rig(scene)
-        session.get().chore = viewport.thumbnails(
-            scene.name, scene.syncam.plate_distance, thumbs.set_icon
-        )
+        session.get().chore = viewport.thumbnails(scene, viewport.listed_cameras(scene))
         if bpy.app.background:
             for _ in session.get().chore:
                 pass

@@ -17,21 +17,22 @@ class SYNCAM_UL_rig(bpy.types.UIList):
         if thing is None:
             layout.label(text="(removed)", icon="ERROR")
             return
+        name = cameras.rig_name(thing)
         row = layout.row(align=True)
         row.prop(item, "use", text="")
-        icon = thumbs.icon_id(f"camera:{thing.name}")
+        icon = thumbs.icon_id(f"camera:{name}")
         if icon:
             row.label(text="", icon_value=icon)
-        row.label(text=thing.name, icon="NONE" if icon else "CAMERA_DATA")
+        row.label(text=name, icon="NONE" if icon else "CAMERA_DATA")
         found = checks.findings(context.scene)
         own = context.scene.syncam
         anchor = own.anchor or cameras.camera_at_frame(
             context.scene, settings.first_frame(context.scene)
         )
-        if item.use and found.of_camera(thing.name):
+        if item.use and found.of_camera(name):
             row.label(text="", icon="ERROR")
         icon = "PINNED" if thing == anchor else "UNPINNED"
-        row.operator("syncam.rig_anchor", text="", icon=icon, emboss=False).camera = thing.name
+        row.operator("syncam.rig_anchor", text="", icon=icon, emboss=False).camera = name
 
 
 class SYNCAM_PT_rig(Panel, bpy.types.Panel):
@@ -40,6 +41,7 @@ class SYNCAM_PT_rig(Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, own = self.layout, context.scene.syncam
+        thumbs.look()
         row = layout.row()
         row.template_list("SYNCAM_UL_rig", "", own, "rig", own, "rig_index", rows=4)
         side = row.column(align=True)
@@ -63,22 +65,22 @@ def draw_camera(layout, context, own) -> None:
     if not 0 <= own.rig_index < len(own.rig) or own.rig[own.rig_index].camera is None:
         return
     item = own.rig[own.rig_index]
-    thing = item.camera
+    name = cameras.rig_name(item.camera)
     box = layout.box()
     row = box.row(align=True)
-    row.label(text=thing.name, icon="CAMERA_DATA")
-    row.operator("syncam.rig_look", text="", icon="HIDE_OFF").camera = thing.name
-    icon = thumbs.icon_id(f"camera:{thing.name}")
+    row.label(text=name, icon="CAMERA_DATA")
+    row.operator("syncam.rig_look", text="", icon="HIDE_OFF").camera = name
+    icon = thumbs.icon_id(f"camera:{name}")
     if icon:
         box.template_icon(icon_value=icon, scale=7.0)
-    for issue in checks.findings(context.scene).of_camera(thing.name):
+    for issue in checks.findings(context.scene).of_camera(name):
         column = box.column()
         write(column, context, issue.sentence, "ERROR")
         row = column.row(align=True)
         draw_fix(row, issue.code, issue.camera, issue.nearest)
         if FIX_LABELS.get(issue.code) != "Exclude":
             button = row.operator("syncam.fix", text="Exclude")
-            button.code, button.camera = "camera.exclude", thing.name
+            button.code, button.camera = "camera.exclude", name
     if "MATERIAL" in own.targets:
         box.prop(item, "screen")
 

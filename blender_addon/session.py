@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -22,7 +21,6 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply, WorkerChanged
 from syncam_engine.link.launch import EngineLauncher, EngineState
 from syncam_engine.link.messages import (
-    ClipResult,
     Done,
     EngineStatus,
     ErrorInfo,
@@ -32,8 +30,10 @@ from syncam_engine.link.messages import (
     Preview,
 )
 
-from . import landing, preferences, thumbs
+from . import landing, preferences
+from .fetches import Fetches
 from .jobs import JobRecord, JobStore
+from .live import LivePictures
 from .remote import remote_state
 
 FAULTS = (ReferenceError, RuntimeError, AttributeError, KeyError, TypeError, ValueError)
@@ -58,13 +58,13 @@ class Session:
         self.redraws_left = 0
         self.made_here: set[str] = set()
         """Jobs that were started in the file that is open, since it was opened."""
+        self.reads_scene: set[str] = set()
+        """Jobs in preparation that have still to read the file that is open."""
         self.install: Any = None
         """A running installation of the engine (`engine_ops`)."""
         self._tasks: dict[str, Iterator[None]] = {}
-        self._previews: dict[tuple[str, str], Preview] = {}
-        self._stack_due: list[str] = []
-        self._landing: list[str] = []
-        self._fetches: dict[str, tuple[str, int]] = {}
+        self.fetches = Fetches()
+        self._live = LivePictures()
         self._next_status_s = self._next_facts_s = 0.0
         self._on_status: list[Callable[[EngineStatus], None]] = []
         self._restarts = 0
@@ -99,17 +99,18 @@ class Session:
             if record.state == "preparing":
                 record.state = "failed"
                 record.sentence = "Blender ended before the job was sent."
-                self.store.save(record)
+                self._save(record)
             elif record.is_running:
                 self.client.watch(record.job_id)
             elif record.state == "done" and not record.applied:
-                self._begin_landing(record)
+                self.land(record)
 
     def disconnect(self) -> None:
         """Leave the engine; jobs go on there."""
         for task in self._tasks.values():
             task.close()
         self._tasks.clear()
+        self.fetches.clear()
         if self.client is not None:
             self.client.close()
         self.client = self.launcher = None
@@ -143,28 +144,6 @@ class Session:
                 return Envelope.from_dict(info.envelope)
         return None
 
-    def checked_envelope_or_none(self, preset: str) -> Envelope | None:
-        """Like `envelope_or_none`; raises SynCamError for a preset that the engine lacks."""
-        envelope = self.envelope_or_none(preset)
-        if envelope is None and self.presets():
-            names = ", ".join(info.name for info in self.presets())
-            raise SynCamError(
-                "preset.unknown",
-                f"The engine has no preset {preset!r}; it has {names}.",
-                value=preset,
-                nearest=self.presets()[0].name,
-            )
-        return envelope
-
-    def fit_to_preset(self, settings: Any) -> None:
-        """Set what a newly chosen preset is made for: its size, length, steps and guidance."""
-        own = next((info.defaults for info in self.presets() if info.name == settings.preset), {})
-        if "width" in own and "height" in own:
-            settings.size = f"{own['width']}x{own['height']}"
-        for name, key in (("frames", "frames"), ("steps", "steps"), ("guidance", "guidance_scale")):
-            if key in own:
-                setattr(settings, name, own[key])
-
     # ---- jobs ----
 
     def running(self) -> list[JobRecord]:
@@ -175,23 +154,41 @@ class Session:
         done = [record for record in self.records.values() if not record.is_running]
         return sorted(done, key=lambda record: -record.created_unix_s)
 
-    def run(self, record: JobRecord, task: Iterator[GenerateRequest | None]) -> None:
+    def run(self, record: JobRecord, task: Iterator[None], *, reads_scene: bool) -> None:
         """Remember a job and let its preparation advance, a step a tick, until it is sent.
 
-        `task` yields None while it works and raises SynCamError when it cannot go on.
+        `task` raises SynCamError when it cannot go on; `reads_scene`: it has still to read what
+        the open file holds.
         """
         self.error, self.notice, self._restarts = None, "", 0
         self.store.save(record)
         self.records[record.job_id] = record
         self.made_here.add(record.job_id)
         self._tasks[record.job_id] = task
+        if reads_scene:
+            self.reads_scene.add(record.job_id)
         self.connect()
 
     def send(self, record: JobRecord, request: GenerateRequest, clips: list) -> None:
         """Send a prepared job."""
         record.state, record.phase = "queued", ""
-        self.store.save(record)
+        self._save(record)
+        self.reads_scene.discard(record.job_id)
         self.client.submit(request, clips)
+
+    def leave_file(self) -> None:
+        """Another file was opened: what has still to read the old one ends; sent jobs go on."""
+        self.made_here.clear()
+        for job_id in sorted(self.reads_scene):
+            task = self._tasks.pop(job_id, None)
+            if task is not None:
+                task.close()
+                sentence = "Another file was opened before the job was sent; run it again there."
+                self._end(self.records[job_id], "failed", sentence)
+        self.reads_scene.clear()
+        for record in self.records.values():
+            if record.state == "done" and not record.applied and record.job_id not in self._tasks:
+                self.land(record)
 
     def cancel(self, job_id: str) -> None:
         record = self.records.get(job_id)
@@ -211,9 +208,9 @@ class Session:
             del self.records[job_id]
             self.store.forget(record)
 
-    def land_again(self, record: JobRecord) -> None:
-        """Bring a finished job's clips into the scene (again)."""
-        self._begin_landing(record)
+    def land(self, record: JobRecord) -> None:
+        """Bring a finished job's clips into the scene (again), a step a tick."""
+        self._tasks[record.job_id] = landing.land(self, record)
 
     # ---- the tick ----
 
@@ -229,18 +226,14 @@ class Session:
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + STATUS_EVERY_S
             changed = self._follow_engine() or changed
-        changed = self._show_one_preview() or changed
+        changed = self._live.show_one() or changed
         changed = self._advance_chore() or changed
         return self._advance_one_task() or changed
 
     @property
     def is_busy(self) -> bool:
-        return bool(
-            self._tasks or self._previews or self._stack_due or self.chore or self.running()
-        ) or self.engine.state in (
-            "starting",
-            "loading",
-        )
+        waits = self._tasks or self._live or self.chore or self.running()
+        return bool(waits) or self.engine.state in ("starting", "loading")
 
     def is_settled(self, job_ids: list[str]) -> bool:
         """Whether these jobs ended and their clips, where they have any, are in the scene."""
@@ -253,7 +246,7 @@ class Session:
         if isinstance(event, Preview):
             record = self.records.get(event.job_id)
             if record is not None and record.state == "running":
-                self._previews[(event.job_id, event.camera)] = event
+                self._live.take(event, [reference["name"] for reference in record.cameras])
             return False
         if isinstance(event, Hello):
             self.error = (
@@ -272,19 +265,19 @@ class Session:
             self._next_status_s = 0.0
             return True
         if isinstance(event, Fetched):
-            return self._fetched(event)
+            return self.fetches.arrived(event)
         if isinstance(event, Reply):
             return self._replied(event)
         record = self.records.get(getattr(event, "job_id", ""))
         if record is None or not record.take(event):
             return False
         if isinstance(event, Done):
-            self._begin_landing(record)
+            self.land(record)
         if record.state == "failed":
             self.error = event.error.to_error()
         if not record.is_running:
-            self._drop_previews(record.job_id)
-        self.store.save(record)
+            self._live.drop(record.job_id)
+        self._save(record)
         return True
 
     def _replied(self, reply: Reply) -> bool:
@@ -296,8 +289,7 @@ class Session:
             return True
         if isinstance(reply.body, ErrorInfo):
             self.error = reply.body.to_error()
-            if reply.message_id in self._fetches:
-                self._fetches.pop(reply.message_id)
+            self.fetches.failed(reply.message_id)
             return True
         return False
 
@@ -328,22 +320,6 @@ class Session:
             self.notice = "The engine stopped and was started again; the job goes on."
         return changed
 
-    def _show_one_preview(self) -> bool:
-        """Put one waiting picture into its camera's datablock: more would make the tick long."""
-        if self._stack_due:
-            # The panel's icon in a tick of its own.
-            thumbs.stack(self._stack_due)
-            self._stack_due = []
-            return True
-        if not self._previews:
-            return False
-        (_, camera), preview = next(iter(self._previews.items()))
-        del self._previews[next(iter(self._previews))]
-        thumbs.show_live(camera, preview.width, preview.height, preview.rgb8)
-        names = [reference["name"] for reference in self.records[preview.job_id].cameras]
-        self._stack_due = next(c for c in thumbs.columns_of(names) if camera in c)
-        return True
-
     def _advance_chore(self) -> bool:
         if self.chore is None:
             return False
@@ -354,10 +330,6 @@ class Session:
         except SynCamError as error:
             self.chore, self.error = None, error
         return True
-
-    def _drop_previews(self, job_id: str) -> None:
-        for key in [key for key in self._previews if key[0] == job_id]:
-            del self._previews[key]
 
     def _advance_one_task(self) -> bool:
         for job_id, task in list(self._tasks.items()):
@@ -397,33 +369,19 @@ class Session:
 
     def _end(self, record: JobRecord, state: str, sentence: str, fix: str = "") -> None:
         record.state, record.sentence, record.fix = state, sentence, fix
-        self.store.save(record)
+        self._save(record)
 
-    # ---- results ----
-
-    def _begin_landing(self, record: JobRecord) -> None:
-        self._tasks[record.job_id] = landing.land(self, record)
-
-    def fetch(self, record: JobRecord, index: int, target: Path) -> None:
-        """Ask for one clip's file; `record.clips[index]["local"]` is set when it is there."""
-        clip = record.clips[index]
-        wanted = ClipResult(
-            camera=clip["camera"], index=clip["index"], digest=clip["digest"], bytes=clip["bytes"]
-        )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        message_id = self.client.fetch(record.job_id, wanted, target)
-        self._fetches[message_id] = (record.job_id, index)
-
-    def is_fetching(self, record: JobRecord) -> bool:
-        return any(job_id == record.job_id for job_id, _ in self._fetches.values())
-
-    def _fetched(self, event: Fetched) -> bool:
-        job_id, index = self._fetches.pop(event.message_id, ("", 0))
-        record = self.records.get(job_id)
-        if record is None:
-            return False
-        record.clips[index]["local"] = event.path
-        return True
+    def _save(self, record: JobRecord) -> None:
+        """Write a job down; where that fails (a full disk) say so, and go on with it in memory."""
+        try:
+            self.store.save(record)
+        except OSError as error:
+            self.error = SynCamError(
+                "jobs.folder",
+                f"The job cannot be written down: {error.strerror} ({self.store.folder}). It goes "
+                "on, but a Blender that is started anew would not find it.",
+                fix="Free disk space",
+            )
 
 
 _session: Session | None = None

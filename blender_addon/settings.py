@@ -53,9 +53,16 @@ def _preset_sizes(self, _context, _text) -> list[str]:
 
 
 def _preset_changed(self, _context) -> None:
+    """Set what a newly chosen preset is made for: its size, length, steps and guidance."""
     from . import session
 
-    session.get().fit_to_preset(self)
+    told = session.get().presets()
+    own = next((info.defaults for info in told if info.name == self.preset), {})
+    if "width" in own and "height" in own:
+        self.size = f"{own['width']}x{own['height']}"
+    for name, key in (("frames", "frames"), ("steps", "steps"), ("guidance", "guidance_scale")):
+        if key in own:
+            setattr(self, name, own[key])
 
 
 def _is_mesh(_self, thing: bpy.types.Object) -> bool:

@@ -7,6 +7,8 @@ the same pixels for the panel. Pixels go in whole, by `foreach_set`.
 
 from __future__ import annotations
 
+import time
+
 import bpy
 import bpy.utils.previews
 import numpy as np
@@ -15,9 +17,15 @@ from .jobs import JobRecord
 from .plates import KEY
 
 SMALL_PX = 32
+LOOK_S = 3.0
 
 _live: dict[str, np.ndarray] = {}
 """The last live picture of each camera: 8-bit RGBA, rows from the bottom."""
+
+_tried: set[str] = set()
+"""Cameras whose thumbnail was begun since the file was opened."""
+
+_looked_s = 0.0
 
 _icons: bpy.utils.previews.ImagePreviewCollection | None = None
 
@@ -109,6 +117,25 @@ def icon_id(key: str) -> int:
     return icon.icon_id if icon is not None else 0
 
 
+def look() -> None:
+    """The list of cameras is being drawn."""
+    global _looked_s
+    _looked_s = time.monotonic()
+
+
+def is_looked_at() -> bool:
+    """Whether the list of cameras was drawn a moment ago."""
+    return time.monotonic() - _looked_s < LOOK_S
+
+
+def first_try(camera: str) -> bool:
+    """Whether a camera of this name has no picture and none was tried; from now on one was."""
+    if camera in _tried:
+        return False
+    _tried.add(camera)
+    return True
+
+
 def movie_icon_id(path: str) -> int:
     """Return an icon of a movie file's first picture, loaded by Blender when first drawn."""
     if _icons is None:
@@ -123,6 +150,7 @@ def movie_icon_id(path: str) -> int:
 def clear() -> None:
     """Forget all icons: another file was opened."""
     _live.clear()
+    _tried.clear()
     if _icons is not None:
         _icons.clear()
 

@@ -9,8 +9,9 @@ window they are drawn as the 3-D viewport shades them; without one, by Workbench
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bpy
 import gpu
@@ -22,9 +23,12 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
 
-from . import cameras, compat
+from . import cameras, compat, thumbs
 from .cameras import CV_FROM_BLENDER
 from .lens import Frame, lens_of
+
+if TYPE_CHECKING:
+    from .session import Session
 
 STAGE = "SynCam viewport renders"
 
@@ -57,21 +61,38 @@ def render_views(
     yield pictures
 
 
-def thumbnails(
-    scene_name: str, clear_before: float, show: Callable[[str, np.ndarray], None]
-) -> Iterator[None]:
-    """Draw what each camera of the rig's list sees now, a camera a step: show("camera:NAME", ...).
+def listed_cameras(scene: bpy.types.Scene) -> list[str]:
+    return [cameras.rig_name(item.camera) for item in scene.syncam.rig if item.camera]
 
-    `clear_before` is the plates' distance in scene units: a camera sees past its own plate.
+
+def begin_missing_thumbnails(state: Session, scene: bpy.types.Scene) -> None:
+    """Begin to draw the cameras of the list that have no picture yet, while the list is looked at.
+
+    Each is tried once: the refresh button tries again.
     """
-    scene = bpy.data.scenes.get(scene_name)
-    listed = [item.camera.name for item in scene.syncam.rig if item.camera] if scene else []
+    view = _viewport_or_none()
+    if view is None or not thumbs.is_looked_at() or scene.get("syncam_stage"):
+        return
+    # A rendered viewport would render each camera, which takes seconds and the artist's device.
+    if view[0].shading.type == "RENDERED":
+        return
+    missing = [name for name in listed_cameras(scene) if thumbs.first_try(name)]
+    if missing:
+        state.chore = thumbnails(scene, missing)
+
+
+def thumbnails(scene: bpy.types.Scene, listed: list[str]) -> Iterator[None]:
+    """Draw what each of the listed cameras sees now, a camera a step.
+
+    A camera sees past its own plate.
+    """
+    scene_name, clear_before = scene.name, scene.syncam.plate_distance
     frame = cameras.picture_frame(scene)
     width = 192
     height = max(32, min(256, round(width * frame.height_px / frame.width_px)))
     for name in listed:
         scene = bpy.data.scenes.get(scene_name)
-        thing = scene.objects.get(name) if scene else None
+        thing = cameras.find_camera(scene, name) if scene else None
         if thing is None or thing.data.type != "PERSP":
             continue
         try:
@@ -91,7 +112,7 @@ def thumbnails(
         rgb = _draw_offscreen(scene, camera, camera.K_at(0), c2w, near, far, view)
         rgba8 = np.full((height, width, 4), 255, np.uint8)
         rgba8[..., :3] = np.frombuffer(rgb, np.uint8).reshape(height, width, 3)[::-1]
-        show(f"camera:{name}", rgba8)
+        thumbs.set_icon(f"camera:{name}", rgba8)
         yield
 
 
