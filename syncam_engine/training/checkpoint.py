@@ -52,9 +52,9 @@ def write_checkpoint(
     """Write a checkpoint and delete all but the `keep` newest. Returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state.step:08d}"
+    for unfinished in folder.glob(".partial-*"):  # Left by a process that was killed.
+        shutil.rmtree(unfinished)
     partial = folder / f".partial-{os.getpid()}"
-    if partial.exists():
-        shutil.rmtree(partial)
     partial.mkdir()
     save_file(_plain(model), partial / "model.safetensors")
     if ema is not None:

@@ -31,6 +31,7 @@ from syncam_engine.training.averaging import AveragedWeights
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.estimate import check_memory, duration, estimate
 
+LOG_FILE = "log.jsonl"
 LR_FLOOR = 0.1
 MEAN_KEEP = 0.98
 """Share of the old value in the running means that are printed."""
@@ -90,6 +91,22 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         cpu=run.device == "cpu",
         mixed_precision="bf16" if run.precision == "bf16" else "no",
     )
+
+
+def forget_after(log: Path, step: int) -> None:
+    """Drop a log's lines after `step`, and a last line that a kill cut short."""
+    if not log.is_file():
+        return
+    kept = []
+    for line in log.read_text("utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            continue
+    partial = log.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text("".join(kept), "utf-8")
+    partial.replace(log)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -345,7 +362,7 @@ class Trainer:
             f"{k} {v:.4g}" for k, v in recent.items() if k not in ("seconds", "learning_rate")
         )
         self._tell(f"step {step + 1}/{last}  {shown}  {recent['seconds']:.2f} s  {left} to go")
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
             line = {"step": step + 1, "hours": self.state.hours, **recent}
             file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")
         if writer:
@@ -358,7 +375,9 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        return SummaryWriter(str(self.folder / "curves"))
+        forget_after(self.folder / LOG_FILE, self.state.step)
+        # Steps after the last checkpoint are done again: their points must not stand twice.
+        return SummaryWriter(str(self.folder / "curves"), purge_step=self.state.step + 1)
 
     def _due(self, step: int, minutes: float) -> bool:
         # Only the main process looks at the clock; the others follow its decision.
