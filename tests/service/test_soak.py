@@ -24,9 +24,12 @@ def held(finding):
 
 def test_faults():
     figures = held(soak_faults(3, 3, STUB)).figures
-    assert figures["kills of server"] == 3
-    # Accepted is told after it is written; a kill between the two loses the line, not the job.
-    assert figures["jobs"] - 3 <= figures["accepted"] <= figures["jobs"]
+    kinds = ("worker", "server", "client")
+    assert [figures[f"kills of {kind}"] for kind in kinds] == [3, 3, 3]
+    assert figures["truncated databases"] == figures["clock jumps"] == 1
+    # Accepted is logged after it is written; a kill between the two loses the line, not the job.
+    deaths = 3 + figures["kills of all at once"] + 2
+    assert figures["jobs"] - deaths <= figures["accepted"] <= figures["jobs"]
 
 
 def test_disk_full():

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client in a process of its own, so that it can be killed: `python -m ...actor FOLDER`.
 
-FOLDER holds `plan.json` (client id, state folder, jobs). It submits every job, follows them all and
-appends each end to `ends.jsonl`. Started again it does the same again: what it had submitted is
-submitted twice, which is one job.
+FOLDER holds `plan.json` (client id, state folder, jobs). It submits job after job, follows them all
+and appends each end to `ends.jsonl`, until there are no more or the file `enough` is there. What it
+is about to submit is written to `sent.jsonl` first. Started again it does the same again: what it
+had submitted is submitted twice, which is one job.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import deque
 from pathlib import Path
 
 import msgspec
@@ -22,34 +24,52 @@ from syncam_engine.link.messages import Done, Failed, GenerateRequest
 def main(folder: Path) -> None:
     plan = json.loads((folder / "plan.json").read_text())
     requests = msgspec.convert(plan["requests"], list[GenerateRequest])
-    told = folder / "ends.jsonl"
-    known = set()
-    if told.exists():
-        for line in told.read_text().splitlines():
-            try:
-                known.add(json.loads(line)["job"])
-            except ValueError:
-                continue  # the line that was being written when this client was killed
+    told, sent = folder / "ends.jsonl", folder / "sent.jsonl"
+    known = {line["job"] for line in read_lines(told)}
+    before = {line["job"] for line in read_lines(sent)}
     client = EngineClient(
         state_dir=Path(plan["state_dir"]), client_id=plan["client_id"], client_name=folder.name
     )
-    waiting = [request for request in requests if request.job_id not in known]
-    left = {request.job_id for request in waiting}
-    inside = 0
-    with open(told, "a") as log:
-        while left:
-            # A few at a time, in order, as an artist would.
-            while waiting and inside < plan["at_once"]:
-                client.submit(waiting.pop(0))
-                inside += 1
-            for event in client.wait(0.5):
-                if isinstance(event, (Done, Failed)) and event.job_id in left:
-                    left.discard(event.job_id)
-                    inside -= 1
-                    log.write(json.dumps(_end(event)) + "\n")
-                    log.flush()
-                    os.fsync(log.fileno())
+    waiting = deque(request for request in requests if request.job_id not in known)
+    inside: set[str] = set()
+    while True:
+        enough = (folder / "enough").exists()
+        # A few at a time, in order, as an artist would.
+        while waiting and len(inside) < plan["at_once"]:
+            request = waiting[0]
+            if request.job_id not in before:
+                if enough:
+                    waiting.clear()
+                    break
+                _append(sent, {"job": request.job_id})
+            client.submit(waiting.popleft())
+            inside.add(request.job_id)
+        if not inside:
+            break
+        for event in client.wait(0.5):
+            if isinstance(event, (Done, Failed)) and event.job_id in inside:
+                inside.discard(event.job_id)
+                _append(told, _end(event))
     client.close()
+
+
+def read_lines(path: Path) -> list[dict]:
+    """What was appended; the line that was being written when the client was killed is none."""
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else ():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+def _append(path: Path, line: dict) -> None:
+    # On a line of its own, also after one that was cut short.
+    with open(path, "a") as file:
+        file.write("\n" + json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _end(event: Done | Failed) -> dict:

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -20,6 +17,8 @@ from syncam_engine.link.messages import Done, GenerateRequest
 from syncam_engine.service.files import digest_of
 from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
 
+from .actor import read_lines
+from .blows import Blows, give_jumping_clock
 from .findings import Finding
 
 CLIENTS = 3
@@ -29,35 +28,43 @@ HANG_S = 4.0
 
 
 def soak_faults(kills: int, seed: int, pipeline: str) -> Finding:
-    """Kill each of worker, server and client `kills` times, and stop the worker a few times."""
+    """Kill each of worker, server and client `kills` times, with a twentieth as many of each other
+    kind of blow (`soak.blows`) between them."""
+    others = max(1, kills // 20)
     finding = Finding(
-        "faults", "200 kills each of worker, server and client", f"{kills} kills of each"
+        "faults",
+        "200 kills each of worker, server and client; stopped processes, all killed at once, "
+        "truncated database and journal, clock jumps",
+        f"{kills} kills of each, {others} of each other kind",
     )
     # The day is full of kills, so a job may meet several that are not its own fault.
     arguments = ("--max-deaths", "1000", "--hang-s", str(HANG_S), "--max-jobs", "1000")
     engine = LocalEngine(*arguments, pipeline=pipeline)
+    give_jumping_clock(engine)
     actors: list[_Actor] = []
     start_s = time.monotonic()
     try:
         engine.start()
         expected = _references(engine)
-        # Enough work that there is always some left to be killed.
-        plans = [_plan(k, max(12, kills * 3)) for k in range(CLIENTS)]
+        # More work than the day has time for, so that there is always some left to be hit.
+        plans = [_plan(k, 100 + kills * 40) for k in range(CLIENTS)]
         actors = [_Actor(engine, k, plan) for k, plan in enumerate(plans)]
-        counts = _kill(engine, actors, kills, random.Random(seed))
-        left = [actor for actor in actors if not actor.ended()]
+        blows = Blows(engine, actors, random.Random(seed))
+        blows.deal(kills, others)
+        busy = [actor for actor in actors if not actor.ended()]
+        if len(busy) < CLIENTS:
+            finding.fault("a client had nothing left to do before the last blow")
+        for actor in actors:
+            (actor.folder / "enough").touch()
         limit_s = 120 + 10 * kills
-        wait_until(lambda: all(actor.ended() for actor in left), limit_s, engine.said)
-        jobs = [request for plan in plans for request in plan]
+        wait_until(lambda: all(actor.ended() for actor in actors), limit_s, engine.said)
+        sent = {line["job"] for actor in actors for line in read_lines(actor.folder / "sent.jsonl")}
+        jobs = [request for plan in plans for request in plan if request.job_id in sent]
         # Stopped cleanly: the database is settled.
         engine.stop()
         _judge(finding, engine, actors, jobs, expected)
         finding.figures.update(
-            {
-                "jobs": len(jobs),
-                **{f"kills of {name}": count for name, count in counts.items()},
-                "seconds": time.monotonic() - start_s,
-            }
+            {"jobs": len(jobs), **blows.counts, "seconds": time.monotonic() - start_s}
         )
     except TimeoutError as error:
         finding.fault(str(error)[:2000])
@@ -94,17 +101,11 @@ class _Actor:
             self.process.kill()
         self.process.wait()
 
+    def pid(self) -> int:
+        return self.process.pid
+
     def ended(self) -> bool:
         return self.process.poll() == 0
-
-    def told(self) -> list[dict[str, Any]]:
-        ends = []
-        for line in (self.folder / "ends.jsonl").read_text().splitlines():
-            try:
-                ends.append(json.loads(line))
-            except ValueError:
-                continue
-        return ends
 
 
 def _request(seed: int) -> GenerateRequest:
@@ -134,38 +135,6 @@ def _references(engine: LocalEngine) -> dict[int, list[str]]:
     return references
 
 
-def _kill(
-    engine: LocalEngine, actors: list[_Actor], kills: int, rng: random.Random
-) -> dict[str, int]:
-    """Kill at random moments until each had its number or the work is done."""
-    targets = ["worker", "server", "client"] * kills + ["stopped worker"] * max(1, kills // 20)
-    rng.shuffle(targets)
-    counts = dict.fromkeys(("worker", "server", "client", "stopped worker"), 0)
-    for target in targets:
-        time.sleep(rng.uniform(0.05, 0.8))
-        if target == "server":
-            engine.kill()
-            engine.start()
-        elif target == "client":
-            running = [actor for actor in actors if not actor.ended()]
-            if not running:
-                break
-            actor = rng.choice(running)
-            actor.kill()
-            actor.start()
-        else:
-            pid = engine.worker_pid()
-            if not pid:
-                continue
-            sign = signal.SIGKILL if target == "worker" else signal.SIGSTOP
-            try:
-                os.kill(pid, sign)
-            except ProcessLookupError:
-                continue
-        counts[target] += 1
-    return counts
-
-
 def _judge(
     finding: Finding,
     engine: LocalEngine,
@@ -178,12 +147,10 @@ def _judge(
         if db.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
             finding.fault("the database is damaged")
         states = dict(db.execute("SELECT id, state FROM jobs"))
-        attempts = db.execute("SELECT sum(attempts) FROM jobs").fetchone()[0]
     db.close()
-    finding.figures["attempts"] = attempts
     told: dict[str, list[str]] = {}
     for actor in actors:
-        for end in actor.told():
+        for end in read_lines(actor.folder / "ends.jsonl"):
             if end["job"] in told:
                 finding.fault(f"{end['job']} was told to have ended twice")
             told[end["job"]] = end.get("digests", [end.get("error")])
@@ -224,7 +191,8 @@ def _judge_order(finding: Finding, logs: Path, sent: set[str]) -> None:
             elif said["text"] == "job started" and said["attempt"] == 1:
                 started.setdefault(job[:2], []).append(job)
     for owner, order in accepted.items():
-        firsts = [job for job in started.get(owner, []) if job in set(order)]
+        # An index that was lost counts attempts anew.
+        firsts = [job for job in dict.fromkeys(started.get(owner, [])) if job in set(order)]
         if firsts != [job for job in order if job in set(firsts)]:
             finding.fault(f"the jobs of client {owner} began out of order")
     finding.figures["accepted"] = sum(map(len, accepted.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +46,7 @@ def as_markdown(findings: list[Finding], seconds: float, pipeline: str) -> str:
         "around the model. Latencies are reported, not promised: they depend on what else the "
         "machine does.",
         "",
-        f"- date: {time.strftime('%Y-%m-%d')}, {seconds:.0f} s in all",
+        f"- date: {time.strftime('%Y-%m-%d')}, {seconds:.0f} s in all, commit {_commit()}",
         f"- machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python "
         f"{platform.python_version()}, load average at the end {load[0]:.1f}",
         "",
@@ -61,6 +62,20 @@ def as_markdown(findings: list[Finding], seconds: float, pipeline: str) -> str:
         lines += [f"- {name}: {_text(value)}" for name, value in item.figures.items()]
         lines += [f"- **problem**: {problem}" for problem in item.problems]
     return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    """Which code this is, where it lies in a git checkout."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+            cwd=os.path.dirname(__file__),
+            capture_output=True,
+            text=True,
+        )
+    except OSError:
+        return "unknown"
+    return said.stdout.strip() or "unknown"
 
 
 def _text(value: Any) -> str:
