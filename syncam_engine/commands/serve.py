@@ -39,6 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--max-jobs", type=int, default=64, help="jobs of one client that wait or run")
     add("--max-disk-gb", type=float, default=20.0, help="disk that one client's jobs may hold")
     add("--reserve-mb", type=int, default=256, help="disk that is kept free")
+    add(
+        "--max-memory-mb", type=int, default=2048, help="memory that clients may fill at the server"
+    )
     add("--hang-s", type=float, default=30.0, help="a worker silent for so long is replaced")
     add("--stall-s", type=float, default=900.0, help="so is one without a step for so long")
     add("--max-deaths", type=int, default=2, help="give a job up when the worker died so often")
@@ -108,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         bind=args.bind,
         metrics_port=args.metrics_port,
+        max_memory_bytes=args.max_memory_mb * MIB,
         exit_when_idle_s=args.exit_when_idle,
     )
     try:

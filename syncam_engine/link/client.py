@@ -367,6 +367,12 @@ class EngineClient:
             self._state = "version mismatch"
             self._events.append(Lost(error=error))
             return
+        if parent == self._hello_id and error.code == "keys.refused":
+            # The key was revoked while the connection was open.
+            if self._state != "refused":
+                self._events.append(Lost(error=error))
+            self._state = "refused"
+            return
         if error.code == "hello.first":
             # The engine forgot this client, which was silent for long (a render blocked its host).
             # After the next hello all that is pending is sent again.

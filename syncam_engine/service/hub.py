@@ -3,6 +3,10 @@
 
 Nothing here blocks and nothing here trusts: a message is decoded within its limits, a peer without
 a `hello` is told so, a peer that does not read loses events rather than holding memory.
+
+libzmq has no limit on the parts of one message, and none on what the parts of an unfinished one
+hold. Both are met in one way: the socket is opened anew, which drops everybody. Honest clients
+connect again and lose nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ from syncam_engine.link.messages import (
 
 LOG = logging.getLogger("syncam.hub")
 MAX_SESSIONS = 1024
+MAX_PARTS = 64
+"""A message of more parts than a message has is answered with an error; one of so many is an
+attack, and reading it to its end would keep the others waiting."""
 SESSION_SILENCE_S = 60.0
 
 
@@ -58,14 +65,25 @@ class Hub:
     """`handle(session, body, buffers)` answers a message with a struct, or with several of them and
     their buffers, or raises `SynCamError`."""
 
-    def __init__(self, context: zmq.Context, address: str, handle: Handler) -> None:
-        self._handle = handle
+    def __init__(
+        self,
+        context: zmq.Context,
+        address: str,
+        handle: Handler,
+        trusted_keys: Callable[[], set[str]] = set,
+    ) -> None:
+        """`trusted_keys` says which CURVE keys may be here now; the handshake asked it before."""
+        self._context, self._handle = context, handle
+        self._trusted_keys = trusted_keys
         self.counts: Counter[str] = Counter()
         self.sessions: dict[bytes, Session] = {}
         self.server_key = ""
         self.local = Endpoint(address=address).is_local
-        self.socket = context.socket(zmq.ROUTER)
-        socket = self.socket
+        self._too_much = ""
+        self._open(address)
+
+    def _open(self, address: str) -> None:
+        socket = self.socket = self._context.socket(zmq.ROUTER)
         socket.linger = 0
         socket.router_mandatory = 1
         socket.sndhwm, socket.rcvhwm = limits.HIGH_WATER_SEND, limits.HIGH_WATER_RECEIVE
@@ -85,15 +103,49 @@ class Hub:
     def close(self) -> None:
         self.socket.close(linger=0)
 
+    def drop_all(self, why: str) -> None:
+        """Open the socket anew before the next message is read."""
+        self._too_much = why
+
+    def reopen_if_flooded(self) -> bool:
+        """Do what `drop_all` asked for; True when `socket` is another one now."""
+        if not self._too_much:
+            return False
+        LOG.warning("every client is cut off: %s", self._too_much)
+        self._too_much = ""
+        self.sessions.clear()
+        # An ipc listener deletes its file when it closes; the next one must not come before.
+        monitor = self.socket.get_monitor_socket(zmq.EVENT_CLOSED)
+        self.socket.unbind(self.address)
+        monitor.poll(1000)
+        self.socket.disable_monitor()
+        self.socket.close(linger=0)
+        self._open(self.address)
+        return True
+
     def hear(self, most: int = 64) -> None:
         """Answer what has come, a bounded number at a time so that workers are heard as well."""
         for _ in range(most):
-            try:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            frames = self._receive()
+            if not frames:
                 return
             routing_id = frames[0].bytes
             self._answer(routing_id, _user_id(frames[-1]), [f.buffer for f in frames[1:]])
+
+    def _receive(self) -> list[zmq.Frame]:
+        """One message's parts, the routing id first; nothing where none has come."""
+        if self._too_much:
+            return []
+        try:
+            frames = [self.socket.recv(zmq.NOBLOCK, copy=False)]
+        except zmq.Again:
+            return []
+        while frames[-1].more:
+            if len(frames) > MAX_PARTS:
+                self.drop_all(f"a message has more than {MAX_PARTS} parts")
+                return []
+            frames.append(self.socket.recv(copy=False))
+        return frames
 
     def publish(self, owner: str, body: Struct, job_id: str) -> None:
         """Send an event to every client of its owner; one that does not read misses it."""
@@ -101,6 +153,16 @@ class Hub:
         for session in [s for s in self.sessions.values() if s.owner == owner]:
             if not self._send(session.routing_id, codec.encode(body, job=job_id)):
                 session.dropped += 1
+
+    def forget_revoked(self) -> None:
+        """A key that is revoked while its connection is open gets no further."""
+        if not any(session.user_id for session in self.sessions.values()):
+            return
+        trusted = self._trusted_keys()
+        for routing_id, session in list(self.sessions.items()):
+            if session.user_id and session.user_id not in trusted:
+                LOG.warning("%s is not trusted any more", session.name)
+                del self.sessions[routing_id]
 
     def forget_silent(self) -> None:
         """Sessions are cheap, and gone clients say nothing: a client that lives says `sync`."""
@@ -140,6 +202,12 @@ class Hub:
     def _session(self, routing_id: bytes, user_id: str, body: Any) -> Session:
         session = self.sessions.get(routing_id)
         if isinstance(body, SayHello):
+            if user_id and user_id not in self._trusted_keys():
+                raise SynCamError(
+                    "keys.refused",
+                    "The key of this client is not trusted here any more.",
+                    fix="On the engine's machine: syncam keys trust NAME PUBLIC-KEY",
+                )
             if session is None and len(self.sessions) >= MAX_SESSIONS:
                 self.forget_silent()
                 if len(self.sessions) >= MAX_SESSIONS:

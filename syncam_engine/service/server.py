@@ -34,6 +34,7 @@ from .lock import lock_state
 from .logs import start_logging
 from .store import Store
 from .supervisor import Supervisor, WorkerPlan
+from .watch import MemoryWatch
 
 LOG = logging.getLogger("syncam.server")
 INPUTS_KEPT_S = 7 * 86400.0
@@ -52,6 +53,8 @@ class ServeConfig:
     bind: str = ""
     """A remote address to listen on as well, `tcp://HOST:PORT`; always with CURVE."""
     metrics_port: int = 0
+    max_memory_bytes: int = 2048 * limits.MIB
+    """When the server itself holds more, it drops its connections and what they hold."""
     exit_when_idle_s: float | None = None
     """End by itself after so long without a client and without a job; None never."""
 
@@ -79,9 +82,11 @@ class Server:
             self._context, {b"clients": self._client_keys, b"worker": self._worker_keys}
         )
         local, inside = _local_addresses(config.state_dir)
-        self.hubs = [Hub(self._context, local, self.engine.handle)]
-        if config.bind:
-            self.hubs.append(Hub(self._context, config.bind, self.engine.handle))
+        self.hubs = [
+            Hub(self._context, address, self.engine.handle, self._client_keys)
+            for address in (local, config.bind)
+            if address
+        ]
         self.workers = Supervisor(
             self._context,
             inside,
@@ -97,12 +102,11 @@ class Server:
         self._stopping = False
         self._used_s = time.monotonic()
         self._metrics: Any = None
+        self._memory = MemoryWatch(config.max_memory_bytes)
 
     def run(self) -> None:
         """Answer until told to stop."""
-        poller = zmq.Poller()
-        for socket in (self._door.socket, self.workers.socket, *(h.socket for h in self.hubs)):
-            poller.register(socket, zmq.POLLIN)
+        poller = self._poller()
         self._announce()
         if self._config.metrics_port:
             from .metrics import start_metrics
@@ -115,6 +119,9 @@ class Server:
             self._safely(self._door.hear)
             for hub in self.hubs:
                 self._safely(hub.hear)
+            self._safely(self._watch_memory)
+            if any([hub.reopen_if_flooded() for hub in self.hubs]):
+                poller = self._poller()
             self._safely(self.workers.hear)
             self._safely(self.workers.tick)
             self._safely(self.engine.tick)
@@ -127,6 +134,18 @@ class Server:
     def stop(self, *_: Any) -> None:
         self._stopping = True
 
+    def _poller(self) -> zmq.Poller:
+        poller = zmq.Poller()
+        for socket in (self._door.socket, self.workers.socket, *(h.socket for h in self.hubs)):
+            poller.register(socket, zmq.POLLIN)
+        return poller
+
+    def _watch_memory(self) -> None:
+        """Messages that are never finished fill libzmq's memory, where nothing else sees them."""
+        if held := self._memory.too_much():
+            for hub in self.hubs:
+                hub.drop_all(f"the server holds {held // limits.MIB} MiB")
+
     def _publish(self, owner: str, event: Any, job_id: str) -> None:
         for hub in self.hubs:
             hub.publish(owner, event, job_id)
@@ -134,6 +153,7 @@ class Server:
     def _sweep(self) -> None:
         for hub in self.hubs:
             hub.forget_silent()
+            hub.forget_revoked()
         self._inputs.forget_stale()
         used = {
             (job.owner, digest)

@@ -84,6 +84,29 @@ def test_unknown_and_revoked_keys_stay_out(remote, monkeypatch, tmp_path):
     assert "refused a handshake" in (remote.state_dir / "logs" / "engine.log").read_text()
 
 
+def test_key_that_is_revoked_is_cut_off_where_it_is(remote, monkeypatch, tmp_path):
+    engine_config = os.environ["SYNCAM_CONFIG_DIR"]
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "anna"))
+    public = keys.own_pair("client").public
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", engine_config)
+    keys.trust("client", "anna", public)
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "anna"))
+    anna = EngineClient(remote.remote)
+    assert isinstance(run(anna, sample_request(2))[0], Done)
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", engine_config)
+    keys.revoke("client", "anna")
+    lost = []
+    wait_until(
+        lambda: lost.extend(e for e in anna.wait(0.1) if isinstance(e, Lost)) or lost, 60, "no Lost"
+    )
+    assert lost[0].error.code == "keys.refused"
+    assert anna.state == "refused"
+    keys.trust("client", "anna", public)
+    wait_until(lambda: anna.wait(0.1) is not None and anna.state == "ready", 60, "not back")
+    assert isinstance(run(anna, sample_request(2))[0], Done)
+    anna.close()
+
+
 def test_another_engine_key_is_said(remote):
     wrong = Endpoint(
         address=remote.remote.address, server_key=keys.new_pair("engine", replace=True).public
@@ -174,6 +197,60 @@ def test_client_that_never_reads(engine):
     assert answer(owner, owner.ask_status()).done >= 1
     assert isinstance(run(owner, sample_request(2))[0], Done)
     assert server.memory_info().rss - before < 96 * 2**20
+    context.destroy(linger=0)
+
+
+class Zmtp:
+    """ZeroMQ's own protocol by hand: libzmq never sends a message that is not finished."""
+
+    def __init__(self, path):
+        self.raw = socket.socket(socket.AF_UNIX)
+        self.raw.settimeout(30)
+        self.raw.connect(str(path))
+        greeting = b"\xff" + b"\0" * 8 + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
+        self.raw.sendall(greeting)
+        ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
+        self.raw.sendall(b"\x04" + bytes([len(ready)]) + ready)
+
+        self.sent = 0
+
+    def send_parts(self, size, count):
+        """Parts of a message, each of which says that more follow."""
+        for _ in range(count):
+            self.raw.sendall(b"\x03" + size.to_bytes(8, "big") + bytes(size))
+            self.sent += 1
+
+
+def test_message_that_never_ends_holds_little(make_engine):
+    engine = make_engine("--max-memory-mb", "200")
+    client = engine.client()
+    done, _ = run(client, sample_request(2))
+    attacker = Zmtp(socket_path(engine.state_dir))
+    with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+        attacker.send_parts(2**20, 3000)
+    attacker.raw.close()
+    assert attacker.sent > 100
+    # The others were cut off with it, and are back: nothing is lost.
+    assert isinstance(run(client, sample_request(2))[0], Done)
+    client.watch(done.job_id)
+    assert follow(client, [done.job_id])[0][done.job_id].clips == done.clips
+    log = (engine.state_dir / "logs" / "engine.log").read_text()
+    assert "every client is cut off: the server holds" in log
+    server = psutil.Process(engine.process.pid)
+    wait_until(lambda: server.memory_info().rss < 200 * 2**20, 30)
+
+
+def test_message_of_many_parts_is_not_read_to_its_end(engine):
+    client = engine.client()
+    assert isinstance(run(client, sample_request(2))[0], Done)
+    context = zmq.Context()
+    attacker = context.socket(zmq.DEALER)
+    attacker.linger = 0
+    attacker.connect(f"ipc://{socket_path(engine.state_dir)}")
+    attacker.send_multipart([b""] * 100_000)
+    log = engine.state_dir / "logs" / "engine.log"
+    wait_until(lambda: "more than 64 parts" in log.read_text(), 30)
+    assert isinstance(run(client, sample_request(2))[0], Done)
     context.destroy(linger=0)
 
 
