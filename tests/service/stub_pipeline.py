@@ -68,6 +68,8 @@ def misbehave(words, request):
         os.kill(os.getpid(), signal.SIGKILL)
     if "hang" in words or ("hang-once" in words and first_time(request)):
         os.kill(os.getpid(), signal.SIGSTOP)
+    while "hold" in words and not os.path.exists(os.path.join(os.environ["SYNCAM_STUB_DIR"], "go")):
+        time.sleep(0.01)
     if "stall" in words:
         time.sleep(3600)
     if "oom" in words:
