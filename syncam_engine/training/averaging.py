@@ -9,14 +9,19 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from syncam_engine.training.processes import own_part, part_of, whole_of
+
 
 class AveragedWeights:
-    """Exponential moving average by name; its decay rises as (1+n)/(10+n) up to `decay`."""
+    """Exponential moving average by name; its decay rises as (1+n)/(10+n) up to `decay`.
+
+    Of a sharded model each process averages its own part.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.tensors: dict[str, Tensor] = {
-            name: p.detach().clone().float() for name, p in model.named_parameters()
+            name: own_part(p.detach()).clone().float() for name, p in model.named_parameters()
         }
 
     @torch.no_grad()
@@ -27,12 +32,20 @@ class AveragedWeights:
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 mine.append(self.tensors[name])
-                theirs.append(parameter.detach().float())
+                theirs.append(own_part(parameter.detach()).float())
         torch._foreach_lerp_(mine, theirs, share)
 
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        for name, tensor in tensors.items():
-            self.tensors[name].copy_(tensor)
+    def load(self, tensors: dict[str, Tensor], model: nn.Module) -> None:
+        """Take whole tensors, as `whole` gave them."""
+        for name, parameter in model.named_parameters():
+            self.tensors[name].copy_(part_of(tensors[name], parameter))
+
+    def whole(self, model: nn.Module) -> dict[str, Tensor]:
+        """The whole averaged tensors; every process must ask."""
+        return {
+            name: whole_of(self.tensors[name], parameter)
+            for name, parameter in model.named_parameters()
+        }
 
     @contextmanager
     def used_by(self, model: nn.Module) -> Iterator[nn.Module]:

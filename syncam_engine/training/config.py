@@ -225,8 +225,8 @@ class RunConfig:
     """Where and how the run goes."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    strategy: Literal["single", "ddp"] = "single"
-    """`ddp` needs processes started by `accelerate launch` or `torchrun`."""
+    strategy: Literal["single", "ddp", "fsdp"] = "single"
+    """`ddp` and `fsdp` (FSDP2, on GPUs) need processes of `accelerate launch` or `torchrun`."""
     precision: Literal["fp32", "bf16"] = "fp32"
     gradient_checkpointing: bool = False
     checkpoint_minutes: float = 10.0
@@ -265,6 +265,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.name or any(c in self.name for c in "/\\"):
             raise _fault("name", self.name, "a plain name")
+        if self.run.strategy == "fsdp" and self.kind != "multiview":
+            raise _fault("run.strategy", "fsdp", f"single or ddp for kind {self.kind}", "ddp")
+        if self.run.strategy == "fsdp" and self.run.sheet_steps:
+            # A sheet is drawn by one process, which has no whole model then.
+            raise _fault("run.sheet_steps", self.run.sheet_steps, "0 with strategy fsdp", 0)
         steps = [phase.until_step for phase in self.phases]
         if not steps or sorted(set(steps)) != steps:
             raise _fault("phases", steps, "at least one phase, with rising until_step")

@@ -45,9 +45,12 @@ def state_bytes(model: nn.Module, averaged: bool) -> int:
     return FLOAT_BYTES * (every * (2 if averaged else 1) + 3 * trained)
 
 
-def check_memory(model: nn.Module, averaged: bool, device: torch.device) -> None:
-    """Refuse a run whose mere state does not fit. Raises `SynCamError` ("memory.small")."""
-    needed = state_bytes(model, averaged)
+def check_memory(model: nn.Module, averaged: bool, device: torch.device, shares: int = 1) -> None:
+    """Refuse a run whose mere state does not fit. Raises `SynCamError` ("memory.small").
+
+    `shares`: the processes that a sharded model is spread over.
+    """
+    needed = state_bytes(model, averaged) // shares
     free = (
         torch.cuda.mem_get_info(device)[0]
         if device.type == "cuda"

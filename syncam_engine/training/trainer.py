@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset
 
 from syncam_engine.data.mixture import Mixture
@@ -30,6 +29,13 @@ from syncam_engine.training import checkpoint as files
 from syncam_engine.training.averaging import AveragedWeights
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.estimate import check_memory, duration, estimate
+from syncam_engine.training.processes import (
+    load_optimizer_state,
+    make_accelerator,
+    prepare,
+    whole,
+    whole_optimizer_state,
+)
 
 LOG_FILE = "log.jsonl"
 LR_FLOOR = 0.1
@@ -65,32 +71,6 @@ def run_folder(config: TrainConfig) -> Path:
     root = os.environ.get("SYNCAM_TRAINING")
     base = Path(root) if root else Path.home() / ".cache" / "syncam" / "training"
     return base / config.name
-
-
-def make_accelerator(config: TrainConfig) -> Accelerator:
-    """The processes and device that the config asks for; refuses what the machine has not."""
-    run = config.run
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if run.device == "cuda" and not torch.cuda.is_available():
-        raise SynCamError(
-            "strategy.device", "The training config asks for cuda; this machine has no usable GPU."
-        )
-    if run.strategy == "ddp" and world < 2:
-        raise SynCamError(
-            "strategy.processes",
-            "The training config asks for ddp; this run has one process.",
-            fix="Start it with `accelerate launch --num_processes N -m syncam_engine.cli train`",
-        )
-    if run.strategy == "single" and world > 1:
-        raise SynCamError(
-            "strategy.processes",
-            f"The training config asks for a single process; {world} were started.",
-            fix="Set run.strategy to ddp",
-        )
-    return Accelerator(
-        cpu=run.device == "cpu",
-        mixed_precision="bf16" if run.precision == "bf16" else "no",
-    )
 
 
 def forget_after(log: Path, step: int) -> None:
@@ -142,17 +122,28 @@ class Trainer:
         if files.latest_or_none(self.folder / "checkpoints") is None and hasattr(task, "start"):
             task.start(self.net)
         averaged = config.optim.ema_decay > 0
-        check_memory(self.net, averaged, self.device)
-        self.net.to(self.device)
-        self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None
+        sharded = self.accelerator.is_fsdp2
+        shares = self.accelerator.num_processes if sharded else 1
+        check_memory(self.net, averaged, self.device, shares)
+        found = files.latest_or_none(self.folder / "checkpoints")
+        if found:
+            self.state = files.read_state(found, config.digest())
+            self.net.load_state_dict(files.read_tensors(found))
+        if not sharded:  # Sharding moves each process's part alone.
+            self.net.to(self.device)
         self.optimizer = torch.optim.AdamW(
             self._parameter_groups(),
             lr=config.optim.learning_rate,
             betas=tuple(config.optim.betas),
             weight_decay=config.optim.weight_decay,
         )
-        self._resume()
-        self.model = self.accelerator.prepare_model(self.net)
+        self.model = prepare(self.accelerator, self.net, self.optimizer)
+        self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None
+        if found:
+            load_optimizer_state(self.optimizer, files.read_optimizer(found))
+            if self.averaged:
+                self.averaged.load(files.read_tensors(found, "ema"), self.net)
+            self._tell(f"resumed at step {self.state.step} from {found}")
         self._stopping = False
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
@@ -164,17 +155,6 @@ class Trainer:
                 share = next((s for part, s in shares.items() if part in name), 1.0)
                 groups.setdefault(share, []).append(parameter)
         return [{"params": found, "rate_share": share} for share, found in groups.items()]
-
-    def _resume(self) -> None:
-        found = files.latest_or_none(self.folder / "checkpoints")
-        if found is None:
-            return
-        self.state = files.read_state(found, self.config.digest())
-        self.net.load_state_dict(files.read_tensors(found))
-        self.optimizer.load_state_dict(files.read_optimizer(found))
-        if self.averaged:
-            self.averaged.load(files.read_tensors(found, "ema"))
-        self._tell(f"resumed at step {self.state.step} from {found}")
 
     def train(self, until: int | None = None, minutes: float | None = None) -> TrainResult:
         """Train to step `until` (default: the config's last), at most for `minutes`.
@@ -222,14 +202,17 @@ class Trainer:
         return TrainResult(step=self.state.step, losses=losses, checkpoint=found)
 
     def save(self) -> None:
-        """Write a checkpoint (the main process alone)."""
+        """Write a checkpoint: all processes give their parts, the main one writes."""
+        weights = {name: whole(tensor) for name, tensor in self.net.state_dict().items()}
+        averages = self.averaged.whole(self.net) if self.averaged else None
+        moments = whole_optimizer_state(self.optimizer)
         if self.main:
             files.write_checkpoint(
                 self.folder / "checkpoints",
                 self.state,
-                self.net.state_dict(),
-                self.averaged.tensors if self.averaged else None,
-                self.optimizer.state_dict(),
+                weights,
+                averages,
+                moments,
                 self.config.run.keep_checkpoints,
             )
         self.accelerator.wait_for_everyone()
@@ -275,8 +258,8 @@ class Trainer:
             logged.update(part)
             keys.extend(names)
             self.state.samples += len(samples) * self.accelerator.num_processes
-        norm = self.accelerator.clip_grad_norm_(
-            self.model.parameters(), self.config.optim.clip_norm
+        norm = whole(
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
         )
         if not (math.isfinite(total) and math.isfinite(float(norm))):
             # The weights are still those of the step before: they are the last good state.

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of `test_ddp.py`: trains three steps whole, and again in two parts."""
+"""One process of `test_ddp.py`: trains three steps whole, and again in two parts.
+
+`ddp_worker.py FOLDER fsdp` shards the model as on GPUs. The trainer refuses that without any; here
+accelerate is told that these CPU processes are such devices.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,19 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch.distributed.tensor import DTensor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from synthetic import BoxSource
 
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder, PatchAutoencoderConfig
+from syncam_engine.training import trainer as trainer_module
 from syncam_engine.training.config import TrainConfig, config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.processes import fsdp2_plugin, whole
 from syncam_engine.training.trainer import Trainer
 
 CONFIG = {
@@ -47,7 +56,7 @@ CONFIG = {
 
 
 def digest(trainer: Trainer) -> str:
-    tensors = trainer.net.state_dict()
+    tensors = {k: whole(v) for k, v in trainer.net.state_dict().items()}
     joined = b"".join(tensors[k].detach().numpy().tobytes() for k in sorted(tensors))
     return hashlib.sha256(joined).hexdigest()
 
@@ -61,21 +70,36 @@ def make(folder: Path) -> Trainer:
     return Trainer(config, task, mixture, folder)
 
 
+def sharded_on_cpu() -> Accelerator:
+    accelerator = Accelerator(cpu=True)
+    accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = fsdp2_plugin()
+    return accelerator
+
+
 def main() -> None:
     torch.set_num_threads(1)
     out = Path(sys.argv[1])
+    sharded = "fsdp" in sys.argv[2:]
+    if sharded:
+        trainer_module.make_accelerator = lambda config: sharded_on_cpu()
     rank = int(os.environ["RANK"])
-    whole = make(out / "whole")
-    result = whole.train()
+    unbroken = make(out / "whole")
+    result = unbroken.train()
     make(out / "parts").train(until=2)
     resumed = make(out / "parts")
     assert resumed.state.step == 2
     resumed.train()
     report = {
-        "digest": digest(whole),
+        "digest": digest(unbroken),
         "resumed_digest": digest(resumed),
         "losses": result.losses,
-        "samples": whole.state.samples,
+        "samples": unbroken.state.samples,
+        "sharded": [name for name, p in unbroken.net.named_parameters() if isinstance(p, DTensor)],
+        "held": sum(
+            p.to_local().numel() if sharded else p.numel() for p in unbroken.net.parameters()
+        ),
+        "parameters": sum(p.numel() for p in unbroken.net.parameters()),
     }
     (out / f"rank{rank}.json").write_text(json.dumps(report))
 

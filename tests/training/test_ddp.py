@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes over gloo: same weights in both, the same step as one process with both batches."""
+"""Two processes over gloo: copies of the model (DDP), and shards of it (FSDP2)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from syncam_engine.training.checkpoint import latest_or_none, read_optimizer, read_tensors
+
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
 
-def test_two_processes_agree_and_see_other_samples(tmp_path):
+def run_both(out: Path, *options: str) -> list[dict]:
+    """What the two processes reported."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -29,7 +35,7 @@ def test_two_processes_agree_and_see_other_samples(tmp_path):
             "OMP_NUM_THREADS": "1",
             "ACCELERATE_USE_CPU": "true",
         }
-        command = [sys.executable, str(WORKER), str(tmp_path)]
+        command = [sys.executable, str(WORKER), str(out), *options]
         processes.append(
             subprocess.Popen(
                 command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -41,9 +47,45 @@ def test_two_processes_agree_and_see_other_samples(tmp_path):
         for process in processes:
             process.kill()
     assert [p.returncode for p in processes] == [0, 0], "\n".join(outputs)
-    reports = [json.loads((tmp_path / f"rank{r}.json").read_text()) for r in range(2)]
+    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    out = tmp_path_factory.mktemp("ddp")
+    return out, run_both(out)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    out = tmp_path_factory.mktemp("fsdp")
+    return out, run_both(out, "fsdp")
+
+
+def test_two_processes_agree_and_see_other_samples(copies):
+    _, reports = copies
     assert reports[0]["digest"] == reports[1]["digest"]
     assert reports[0]["losses"] != reports[1]["losses"]
     assert reports[0]["samples"] == 2 * 3 * 2
-    # Killed after two steps and started again, both end where the unbroken run ended.
+    # Stopped after two steps and started again, both end where the unbroken run ended.
     assert reports[0]["resumed_digest"] == reports[0]["digest"]
+
+
+def test_shards_of_a_model_train_and_resume_as_copies_do(copies, shards):
+    out, reports = shards
+    for report, of_copy in zip(reports, copies[1], strict=True):
+        assert len(report["sharded"]) > 40
+        assert report["held"] < 0.7 * report["parameters"]
+        assert report["losses"] == pytest.approx(of_copy["losses"], rel=1e-4)
+        assert report["resumed_digest"] == report["digest"] == reports[0]["digest"]
+    # What they write is whole, and any strategy can go on with it.
+    of_shards, of_copies = (
+        latest_or_none(folder / "whole" / "checkpoints") for folder in (out, copies[0])
+    )
+    for name in ("model", "ema"):
+        a, b = read_tensors(of_shards, name), read_tensors(of_copies, name)
+        assert {k: v.shape for k, v in a.items()} == {k: v.shape for k, v in b.items()}
+        assert all(torch.allclose(a[k], b[k], atol=1e-4) for k in a), name
+    a, b = read_optimizer(of_shards), read_optimizer(of_copies)
+    assert a["state"].keys() == b["state"].keys()
+    assert all(a["state"][k]["exp_avg"].shape == b["state"][k]["exp_avg"].shape for k in b["state"])

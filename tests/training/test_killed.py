@@ -81,8 +81,10 @@ def train_and_kill(config: Path, run: Path, more_steps: int, wait_s: float) -> N
     goal = (int(found.name.removeprefix("step-")) if found else 0) + more_steps
     with (run.parent / "said.txt").open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "syncam_engine.cli", "train", str(config), "--out", str(run)]
-            + ["--threads", "1"],
+            [
+                *(sys.executable, "-m", "syncam_engine.cli", "train", str(config)),
+                *("--out", str(run), "--threads", "1"),
+            ],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=said,
             stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -175,9 +176,30 @@ def test_checkpoint_of_another_config_is_refused(tmp_path, autoencoder_folder):
         make_trainer(tmp_path, autoencoder_folder, seed=4)
 
 
-def test_a_strategy_that_the_machine_has_not_is_refused(tmp_path, autoencoder_folder):
-    with pytest.raises(SynCamError, match="ddp; this run has one process"):
-        make_trainer(tmp_path, autoencoder_folder, run={"device": "cpu", "strategy": "ddp"})
+@pytest.mark.parametrize(
+    ("run", "processes", "words"),
+    [
+        ({"strategy": "ddp", "device": "cpu"}, 1, "ddp; this run has one process"),
+        ({"strategy": "single", "device": "cpu"}, 2, "a single process; 2 were started"),
+        ({"strategy": "fsdp", "device": "cpu"}, 2, "over GPUs; it also asks for the cpu"),
+        ({"strategy": "fsdp"}, 2, "over GPUs; this machine has none"),
+        ({"device": "cuda"}, 1, "asks for cuda; this machine has no usable GPU"),
+    ],
+)
+def test_a_strategy_that_the_machine_has_not_is_refused(
+    tmp_path, autoencoder_folder, monkeypatch, run, processes, words
+):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SynCamError, match=words):
+        make_trainer(tmp_path, autoencoder_folder, run=run)
+
+
+def test_what_shards_cannot_do_is_refused(autoencoder_folder):
+    with pytest.raises(SynCamError, match="sheet_steps is 5; it must be 0 with strategy fsdp"):
+        multiview_config(autoencoder_folder, run={"strategy": "fsdp", "sheet_steps": 5})
+    with pytest.raises(SynCamError, match="single or ddp for kind autoencoder"):
+        autoencoder_config(run={"strategy": "fsdp"})
 
 
 def test_memory_and_time_are_said_first(tmp_path, autoencoder_folder):
@@ -186,6 +208,15 @@ def test_memory_and_time_are_said_first(tmp_path, autoencoder_folder):
     assert "M parameters" in said[0]
     assert "GiB" in said[0]
     assert said[1].startswith("step 2/2")
+
+
+def test_too_little_memory_is_one_sentence(tmp_path, autoencoder_folder, monkeypatch):
+    monkeypatch.setattr(
+        "syncam_engine.training.estimate.psutil.virtual_memory",
+        lambda: SimpleNamespace(available=10_000),
+    )
+    with pytest.raises(SynCamError, match=r"needs .* GiB for weights and optimiser alone, 0.0 GiB"):
+        make_trainer(tmp_path, autoencoder_folder)
 
 
 def test_learning_rate_warms_up_and_falls():
