@@ -15,6 +15,8 @@ from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from einops import repeat
 from torch import Tensor
 
+from syncam_engine.model.arithmetic import rms_normalised, turned
+
 
 @dataclass(frozen=True)
 class TextKeys:
@@ -66,11 +68,15 @@ def keys_and_values(attn, text_BLD: Tensor) -> tuple[Tensor, Tensor]:
         key, value = attn.to_kv(text_BLD).chunk(2, dim=-1)
     else:
         key, value = attn.to_k(text_BLD), attn.to_v(text_BLD)
-    return attn.norm_k(key).unflatten(2, (attn.heads, -1)), value.unflatten(2, (attn.heads, -1))
+    key = rms_normalised(attn.norm_k, key, fused=attn.processor.fused)
+    return key.unflatten(2, (attn.heads, -1)), value.unflatten(2, (attn.heads, -1))
 
 
 class MultiViewAttnProcessor(WanAttnProcessor):
     """Self-, view and cross-attention. A subclass, so that diffusers treats it as Wan's own."""
+
+    fused = True
+    """See `arithmetic.py`."""
 
     def __call__(
         self,
@@ -90,14 +96,14 @@ class MultiViewAttnProcessor(WanAttnProcessor):
             key, value = keys_and_values(attn, encoder_hidden_states)
         elif attn.fused_projections:
             query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
-            key, value = attn.norm_k(key).unflatten(2, (attn.heads, -1)), value
+            key = rms_normalised(attn.norm_k, key, fused=self.fused).unflatten(2, (attn.heads, -1))
             value = value.unflatten(2, (attn.heads, -1))
         else:
             query = attn.to_q(hidden_states)
             key, value = keys_and_values(attn, hidden_states)
-        query = attn.norm_q(query).unflatten(2, (attn.heads, -1))
+        query = rms_normalised(attn.norm_q, query, fused=self.fused).unflatten(2, (attn.heads, -1))
         if rotary_emb is not None:
-            query, key = turned(query, rotary_emb), turned(key, rotary_emb)
+            query, key = (turned(x, rotary_emb, fused=self.fused) for x in (query, key))
         copies = query.shape[0] // key.shape[0]
         if copies > 1:  # one text a scene, several views: every view reads the same keys
             key, value = (repeat(x, "b l h d -> (b v) l h d", v=copies) for x in (key, value))
@@ -107,14 +113,3 @@ class MultiViewAttnProcessor(WanAttnProcessor):
             query, key, value, attn_mask=attention_mask, backend=self._attention_backend
         )
         return attn.to_out[1](attn.to_out[0](out.flatten(2, 3).type_as(query)))
-
-
-def turned(x_RNhd: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Return x with each pair of channels turned by its token's angle (rotary embedding)."""
-    cos, sin = rotary[0][..., 0::2], rotary[1][..., 1::2]
-    if x_RNhd.device.type == "cpu" and x_RNhd.dtype == torch.float32:
-        # One pass as complex numbers; compilers and GPUs prefer the real form below.
-        pairs = torch.view_as_complex(x_RNhd.unflatten(-1, (-1, 2)))
-        return torch.view_as_real(pairs * torch.complex(cos, sin)).flatten(3)
-    a, b = x_RNhd.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(3).type_as(x_RNhd)

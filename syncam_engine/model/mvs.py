@@ -33,6 +33,7 @@ from diffusers.models.transformers.transformer_wan import WanAttention
 from einops import rearrange
 from torch import Tensor, nn
 
+from syncam_engine.model.arithmetic import gated, shifted
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
 
 
@@ -74,6 +75,9 @@ class ViewExchange:
 
 class MultiViewSync(nn.Module):
     """The module of one block. See the top of this file."""
+
+    fused = True
+    """See `arithmetic.py`."""
 
     def __init__(
         self, width: int, heads: int, camera_numbers: int, *, form: str = "paper", eps: float = 1e-6
@@ -118,25 +122,28 @@ class MultiViewSync(nn.Module):
             x_BVFSD = x_BVFSD + camera_BVFSD
             h_BVFSD = self.norm(x_BVFSD.float()).type_as(x_RND)
             return rearrange(
-                x_BVFSD + self.projector(self._view_attention(h_BVFSD, views)),
+                x_BVFSD + self._view_attention(h_BVFSD, views),
                 "b v f s d -> (b v) (f s) d",
             )
         shift, scale, gate = (
             rearrange(m, "(b v) 1 d -> b v 1 1 d", v=views.views)
             for m in (self.modulation + timestep_R6D[:, :3].float()).chunk(3, dim=1)
         )
-        h_BVFSD = torch.addcmul(shift, self.norm(x_BVFSD.float()), 1 + scale).type_as(x_RND)
-        synced = self.projector(self._view_attention(h_BVFSD + camera_BVFSD, views))
-        x_BVFSD = torch.addcmul(x_BVFSD.float(), synced, gate).type_as(x_RND)
+        h_BVFSD = shifted(self.norm(x_BVFSD.float()), shift, scale, fused=self.fused).type_as(x_RND)
+        synced = self._view_attention(h_BVFSD + camera_BVFSD, views)
+        x_BVFSD = gated(x_BVFSD, synced, gate, fused=self.fused).type_as(x_RND)
         return rearrange(x_BVFSD, "b v f s d -> (b v) (f s) d")
 
     def _view_attention(self, h_BVFSD: Tensor, views: Views) -> Tensor:
-        """Return attention over all views' tokens of the same latent frame (attn_view of Eq. 6)."""
+        """Return projector(attn_view(h)): each token reads all views' tokens of its latent frame."""
         if views.exchange is not None:
             h_BVFSD = views.exchange.to_frames(h_BVFSD)
         batch, all_views, frames = h_BVFSD.shape[:3]
         y = rearrange(h_BVFSD, "b v f s d -> (b f) (v s) d")
-        y = self.attn(y, None, views.mask, views.rotary)
+        mask = views.mask
+        if mask is not None and len(mask) > 1:
+            mask = mask[: len(y)]  # fewer rows in the first block of scenes that share their start
+        y = self.projector(self.attn(y, None, mask, views.rotary))
         y = rearrange(y, "(b f) (v s) d -> b v f s d", b=batch, v=all_views, f=frames)
         return y if views.exchange is None else views.exchange.to_views(y)
 

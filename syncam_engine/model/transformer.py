@@ -23,6 +23,7 @@ from diffusers.models.transformers.transformer_wan import (
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from syncam_engine.model.arithmetic import gated, shifted, use_fast_layers
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
 from syncam_engine.model.mvs import MultiViewSync, ViewExchange, Views
 from syncam_engine.model.presets import TransformerConfig
@@ -30,6 +31,9 @@ from syncam_engine.model.presets import TransformerConfig
 
 class MultiViewWanBlock(WanTransformerBlock):
     """Self-attention in each view, MVS across views, cross-attention to the text, feed-forward."""
+
+    fused = True
+    """See `arithmetic.py`."""
 
     def __init__(
         self,
@@ -58,15 +62,20 @@ class MultiViewWanBlock(WanTransformerBlock):
         rotary_emb: tuple[Tensor, Tensor],
         views: Views,
     ) -> Tensor:
-        """Return the next hidden states [R, N, D]; text [B, L, D], temb [R, 6, D]."""
-        x = hidden_states
-        shift, scale, gate, c_shift, c_scale, c_gate = (
-            self.scale_shift_table + temb.float()
-        ).chunk(6, dim=1)
-        h = torch.addcmul(shift, self.norm1(x.float()), 1 + scale).type_as(x)
-        x = torch.addcmul(x.float(), self.attn1(h, None, None, rotary_emb), gate).type_as(x)
+        """Return the next hidden states [R, N, D]; text [B, L, D], temb [R, 6, D].
 
-        x = self.mvs(x, temb, views, self.index)
+        The hidden states may come as those of one scene for all (`forward` of the network).
+        """
+        x, rows, fused = hidden_states, len(hidden_states), self.fused
+        table_R6D = self.scale_shift_table + temb.float()
+        shift, scale, gate = table_R6D[:rows, :3].chunk(3, dim=1)
+        h = shifted(self.norm1(x.float()), shift, scale, fused=fused).type_as(x)
+        x = gated(x, self.attn1(h, None, None, rotary_emb), gate, fused=fused).type_as(x)
+
+        x = self.mvs(x, temb[:rows], views, self.index)
+
+        if rows < len(temb):  # the first block of scenes that differ by their text alone
+            x = x.repeat(len(temb) // rows, 1, 1)
 
         h = self.norm2(x.float()).type_as(x)
         x = x + self.attn2(
@@ -76,8 +85,9 @@ class MultiViewWanBlock(WanTransformerBlock):
             None,
             text_keys=self._text_keys(encoder_hidden_states, views),
         )
-        h = torch.addcmul(c_shift, self.norm3(x.float()), 1 + c_scale).type_as(x)
-        return torch.addcmul(x.float(), self.ffn(h).float(), c_gate).type_as(x)
+        shift, scale, gate = table_R6D[:, 3:].chunk(3, dim=1)
+        h = shifted(self.norm3(x.float()), shift, scale, fused=fused).type_as(x)
+        return gated(x, self.ffn(h).float(), gate, fused=fused).type_as(x)
 
     def _text_keys(self, text_BLD: Tensor, views: Views) -> TextKeys | None:
         if not views.keep:
@@ -158,6 +168,14 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             )
             for index in range(num_layers)
         )
+        use_fast_layers(self)
+
+    def set_fused(self, fused: bool) -> None:
+        """Choose between fused arithmetic and diffusers' own order of operations, bit by bit."""
+        for module in self.modules():
+            for owner in (module, getattr(module, "processor", None)):
+                if hasattr(owner, "fused"):
+                    owner.fused = fused
 
     def forward(
         self,
@@ -172,7 +190,9 @@ class MultiViewWanTransformer(WanTransformer3DModel):
     ) -> Tensor:
         """Return the prediction [B, V, C, F, H, W] (velocity or clean latents, as it was trained).
 
-        z_BVCFHW: noisy latents; a clean reference view is given clean.
+        z_BVCFHW: noisy latents; a clean reference view is given clean. With t_BV they may have one
+        scene for several texts (guidance branches): what comes before the first cross-attention is
+        then computed once.
         t_BV: times in [0, 1000], one a view, or t_B, one a scene.
         text_tokens_BLD, text_mask_BL: of a text encoder; the mask is used if `mask_text`.
         cameras_BVFSR: `EncodedCameras.numbers_VFSR` with a batch axis of B or 1.
@@ -181,11 +201,11 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         Raises ValueError naming the argument whose shape is wrong.
         """
         check_inputs(self.config, z_BVCFHW, t_BV, text_tokens_BLD, text_mask_BL, cameras_BVFSR)
-        batch, view_count, _, frames, rows, columns = z_BVCFHW.shape
+        _, view_count, _, frames, rows, columns = z_BVCFHW.shape
+        batch = len(text_tokens_BLD)
         if views is None:
-            views = self.prepare_views(
-                z_BVCFHW.shape, cameras_BVFSR, text_mask_BL, allowed_FKK=allowed_FKK
-            )
+            shape = (batch, *z_BVCFHW.shape[1:])
+            views = self.prepare_views(shape, cameras_BVFSR, text_mask_BL, allowed_FKK=allowed_FKK)
         x = rearrange(z_BVCFHW, "b v c f h w -> (b v) c f h w")
         rotary = self.rope(x)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()
@@ -195,6 +215,9 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             t_BV.flatten().to(x.device), text_tokens_BLD.to(x.dtype)
         )
         timestep_R6D = timestep_R6D.unflatten(1, (6, -1))
+        if len(t_BV) < batch:
+            temb_RD = temb_RD.repeat(batch, 1)
+            timestep_R6D = timestep_R6D.repeat(batch, 1, 1)
 
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
@@ -322,21 +345,22 @@ def check_inputs(config, z, t, text, text_mask, cameras) -> None:
             f"z_BVCFHW has shape {tuple(z.shape)}; it must be [scenes, views, "
             f"{config.in_channels}, frames, rows, columns]"
         )
-    batch, views, _, frames, rows, columns = z.shape
+    scenes, views, _, frames, rows, columns = z.shape
     p_t, p_h, p_w = config.patch_size
     if frames % p_t or rows % p_h or columns % p_w or 0 in z.shape:
         raise ValueError(
             f"z_BVCFHW has {frames} frames of {rows}x{columns}; they must be multiples of "
             f"{p_t}, {p_h}x{p_w}, and not 0"
         )
-    if tuple(t.shape) not in ((batch,), (batch, views)):
+    if tuple(t.shape) not in ((scenes,), (scenes, views)):
         raise ValueError(
-            f"t_BV has shape {tuple(t.shape)}; it must be {(batch,)} or {(batch, views)}"
+            f"t_BV has shape {tuple(t.shape)}; it must be {(scenes,)} or {(scenes, views)}"
         )
-    if text.ndim != 3 or text.shape[0] != batch or text.shape[2] != config.text_dim:
+    batch = len(text) if scenes == 1 else scenes
+    if text.ndim != 3 or text.shape[0] != batch or text.shape[2] != config.text_dim or not batch:
         raise ValueError(
             f"text_tokens_BLD has shape {tuple(text.shape)}; it must be "
-            f"[{batch}, tokens, {config.text_dim}]"
+            f"[{scenes}, tokens, {config.text_dim}]"
         )
     if text_mask is not None and tuple(text_mask.shape) != tuple(text.shape[:2]):
         raise ValueError(

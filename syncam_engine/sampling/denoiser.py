@@ -141,6 +141,8 @@ class Denoiser:
             if self.model.is_cache_enabled
             else nullcontext()
         )
+        if self._branches_start_alike:
+            z_EMCFHW, t_EM = z_EMCFHW[:1], t_EM[:1]
         with context:
             prediction = self.model(
                 z_EMCFHW.to(dtype), t_EM, text, mask, cameras, views=self.views[index]
@@ -148,6 +150,13 @@ class Denoiser:
         if self.method.prediction == "x0":
             return (z_EMCFHW - prediction) / sigma
         return prediction
+
+    @property
+    def _branches_start_alike(self) -> bool:
+        """Whether a batch's evaluations differ by their text alone: their common start (the first
+        block up to its cross-attention) is computed once. Block caches want whole batches."""
+        same = len(self.groups) == 1 and not any(b.video for b in self.method.guidance.branches)
+        return same and not self.model.is_cache_enabled
 
     @property
     def _has_reference(self) -> bool:
