@@ -30,7 +30,7 @@ def gated(x: Tensor, change: Tensor, gate: Tensor, *, fused: bool) -> Tensor:
 
 
 def rms_normalised(norm: nn.RMSNorm, x: Tensor, *, fused: bool) -> Tensor:
-    """Return norm(x); fused, x itself is overwritten on a CPU (it is a fresh projection)."""
+    """Return norm(x). Fused, x may be overwritten: callers give a fresh projection."""
     if not (fused and on_plain_cpu(x)):
         return norm(x)
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -38,12 +38,17 @@ def rms_normalised(norm: nn.RMSNorm, x: Tensor, *, fused: bool) -> Tensor:
 
 
 def turned(x_RNhd: Tensor, rotary: tuple[Tensor, Tensor], *, fused: bool) -> Tensor:
-    """Return x with each pair of channels turned by its token's angle (rotary embedding)."""
+    """Return x with each pair of channels turned by its token's angle (rotary embedding).
+
+    Fused, x may be overwritten.
+    """
     cos, sin = rotary[0][..., 0::2], rotary[1][..., 1::2]
     if fused and x_RNhd.device.type == "cpu" and x_RNhd.dtype == torch.float32:
         # One pass as complex numbers; compilers and GPUs prefer the real form below.
         pairs = torch.view_as_complex(x_RNhd.unflatten(-1, (-1, 2)))
-        return torch.view_as_real(pairs * torch.complex(cos, sin)).flatten(3)
+        turn = torch.complex(cos, sin)
+        pairs = pairs.mul_(turn) if on_plain_cpu(x_RNhd) else pairs * turn
+        return torch.view_as_real(pairs).flatten(3)
     a, b = x_RNhd.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(3).type_as(x_RNhd)
 

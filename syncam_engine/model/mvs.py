@@ -135,7 +135,7 @@ class MultiViewSync(nn.Module):
         return rearrange(x_BVFSD, "b v f s d -> (b v) (f s) d")
 
     def _view_attention(self, h_BVFSD: Tensor, views: Views) -> Tensor:
-        """Return projector(attn_view(h)): each token reads all views' tokens of its latent frame."""
+        """Return projector(attn_view(h)); a token reads all views' tokens of its latent frame."""
         if views.exchange is not None:
             h_BVFSD = views.exchange.to_frames(h_BVFSD)
         batch, all_views, frames = h_BVFSD.shape[:3]
