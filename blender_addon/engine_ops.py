@@ -14,10 +14,11 @@ import bpy
 from bpy.props import StringProperty
 
 from syncam_engine.link import keys
-from syncam_engine.link.endpoint import user_state_dir
+from syncam_engine.link.endpoint import read_engine_info, user_state_dir
 from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import remember_engine_python
+from syncam_engine.link.messages import EngineStatus
 
 from . import heartbeat, install_engine, preferences, session
 
@@ -83,6 +84,10 @@ def follow_install() -> float | None:
         except OSError as error:
             state.error = SynCamError("engine.install", f"{error.filename}: {error.strerror}.")
             return None
+        own = preferences.get()
+        if own is not None:
+            # One that was chosen before would be taken first.
+            own.engine_python, own.use_remote = "", False
         state.reconnect()
         state.start_engine()
     else:
@@ -184,13 +189,18 @@ class SYNCAM_OT_engine_start(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _terminate(status) -> None:
+def _terminate(status: EngineStatus) -> None:
+    _end_process(status.pid)
+
+
+def _end_process(pid: int | None) -> None:
     """End a local engine by its process; its jobs are kept and go on at the next start."""
     try:
-        os.kill(status.pid, signal.SIGTERM)
-    except (ProcessLookupError, PermissionError) as error:
+        if isinstance(pid, int) and pid > 1:
+            os.kill(pid, signal.SIGTERM)
+    except OSError as error:
         session.get().error = SynCamError(
-            "engine.stop", f"The engine (process {status.pid}) cannot be stopped: {error.strerror}."
+            "engine.stop", f"The engine (process {pid}) cannot be stopped: {error.strerror}."
         )
 
 
@@ -224,9 +234,14 @@ class SYNCAM_OT_engine_restart(bpy.types.Operator):
         if state.client is not None and state.client.state in ("ready", "loading"):
             state.is_restart_wanted = True
             state.ask_status(_terminate)
-        else:
-            state.error = None
-            state.start_engine()
+            return {"FINISHED"}
+        state.error = None
+        if state.client is not None and state.client.state == "version mismatch":
+            # It answers, so its own file tells its process; it would not understand a question.
+            info = read_engine_info(user_state_dir()) or {}
+            _end_process(info.get("pid"))
+            state.reconnect()
+        state.start_engine()
         return {"FINISHED"}
 
 

@@ -238,7 +238,10 @@ class SYNCAM_OT_generate(bpy.types.Operator):
             return {"CANCELLED"}
         except OSError as error:
             # The record is written before the job is sent; without a place for it nothing is.
-            self.report({"ERROR"}, f"{error.filename} cannot be written: {error.strerror}.")
+            folder = state.store.folder
+            said = f"The job cannot be written down: {error.strerror} ({folder})."
+            state.error = SynCamError("jobs.folder", said, fix="Free disk space")
+            self.report({"ERROR"}, said)
             return {"CANCELLED"}
         if started and own.new_seed and "seed" not in overrides:
             own.seed = started[-1].seed

@@ -62,7 +62,7 @@ def land(session: Session, record: JobRecord) -> Iterator[None]:
     fallback = session.store.clips_folder(record.job_id)
     folder = home_folder(record, fallback) if here else fallback
     yield from bring_files(session, record, folder, fallback)
-    session.store.save(record)
+    session.save(record)
     if not here:
         return
     beside = Path(bpy.data.filepath).parent
@@ -83,7 +83,7 @@ def land(session: Session, record: JobRecord) -> Iterator[None]:
     notes = results.apply(record, scene, same_session=record.job_id in session.made_here)
     record.applied = True
     record.notices += [note for note in notes if note not in record.notices]
-    session.store.save(record)
+    session.save(record)
     if notes:
         session.notice = notes[0]
     thumbs.settle(record)
@@ -170,7 +170,7 @@ def bring_along(session: Session, blend: str) -> None:
     for record in session.records.values():
         if record.job_id in session.made_here:
             record.blend = blend
-            session.store.save(record)
+            session.save(record)
 
 
 def _brought(path: Path, store: Path, blend: str) -> str | None:

@@ -79,7 +79,7 @@ class SYNCAM_OT_apply(_OnEndedJob, bpy.types.Operator):
                 self.report({"ERROR"}, error.sentence)
                 return {"CANCELLED"}
             record.applied = True
-            state.store.save(record)
+            state.save(record)
             for note in notes:
                 self.report({"WARNING"}, note)
             return {"FINISHED"}

@@ -99,7 +99,7 @@ class Session:
             if record.state == "preparing":
                 record.state = "failed"
                 record.sentence = "Blender ended before the job was sent."
-                self._save(record)
+                self.save(record)
             elif record.is_running:
                 self.client.watch(record.job_id)
             elif record.state == "done" and not record.applied:
@@ -172,7 +172,7 @@ class Session:
     def send(self, record: JobRecord, request: GenerateRequest, clips: list) -> None:
         """Send a prepared job."""
         record.state, record.phase = "queued", ""
-        self._save(record)
+        self.save(record)
         self.reads_scene.discard(record.job_id)
         self.client.submit(request, clips)
 
@@ -277,7 +277,7 @@ class Session:
             self.error = event.error.to_error()
         if not record.is_running:
             self._live.drop(record.job_id)
-        self._save(record)
+        self.save(record)
         return True
 
     def _replied(self, reply: Reply) -> bool:
@@ -369,9 +369,9 @@ class Session:
 
     def _end(self, record: JobRecord, state: str, sentence: str, fix: str = "") -> None:
         record.state, record.sentence, record.fix = state, sentence, fix
-        self._save(record)
+        self.save(record)
 
-    def _save(self, record: JobRecord) -> None:
+    def save(self, record: JobRecord) -> None:
         """Write a job down; where that fails (a full disk) say so, and go on with it in memory."""
         try:
             self.store.save(record)

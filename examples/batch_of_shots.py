@@ -21,8 +21,8 @@ def main() -> int:
     shots = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     failed = 0
     for path, prompt in shots.items():
-        bpy.ops.wm.open_mainfile(filepath=str(Path(path).resolve()))
         try:
+            bpy.ops.wm.open_mainfile(filepath=str(Path(path).resolve()))
             bpy.ops.syncam.generate(prompt=prompt, seed=7, targets={"PLATES", "SEQUENCER"})
         except RuntimeError as error:
             print(f"{path}: {str(error).removeprefix('Error: ').strip()}", file=sys.stderr)

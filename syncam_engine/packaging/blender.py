@@ -25,6 +25,8 @@ from .wheels import WheelLock, collect_wheels
 ROOT = Path(__file__).resolve().parents[2]
 ADDON = ROOT / "blender_addon"
 LOCKS = ADDON / "host_wheels.json"
+BENCH = "tick_times.py"
+"""Stands beside the extension since it needs bpy, and is no part of it."""
 STAMP = (2026, 1, 1, 0, 0, 0)
 
 
@@ -85,7 +87,7 @@ def build_zips(
     made = []
     for name in chosen:
         carried = {**fetched[name], link[0]: link[1]}
-        files = {path.name: path.read_bytes() for path in sorted(ADDON.glob("*.py"))}
+        files = {p.name: p.read_bytes() for p in sorted(ADDON.glob("*.py")) if p.name != BENCH}
         files.update({f"wheels/{wheel}": data for wheel, data in carried.items()})
         files[f"engine/{engine[0]}"] = engine[1]
         files["LICENSE.txt"] = (ROOT / "LICENSES" / "GPL-3.0-or-later.txt").read_bytes()
@@ -151,10 +153,11 @@ def pure_wheel(
     requires: Iterable[str] = (),
     extras: Iterable[str] = (),
     entry_points: str = "",
+    version: str = __version__,
 ) -> tuple[str, bytes]:
     """Return the file name and bytes of a pure Python wheel (PEP 427) of `files`."""
-    info = f"{name}-{__version__}.dist-info"
-    lines = ["Metadata-Version: 2.1", f"Name: {name.replace('_', '-')}", f"Version: {__version__}"]
+    info = f"{name}-{version}.dist-info"
+    lines = ["Metadata-Version: 2.1", f"Name: {name.replace('_', '-')}", f"Version: {version}"]
     lines += [f"Summary: {summary}", "License: Apache-2.0", "Requires-Python: >=3.11"]
     lines += [f"Provides-Extra: {extra}" for extra in extras]
     lines += [f"Requires-Dist: {text}" for text in requires]
@@ -169,7 +172,7 @@ def pure_wheel(
         f"{path},sha256={_record_digest(data)},{len(data)}\n" for path, data in contents.items()
     )
     contents[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    return f"{name}-{__version__}-py3-none-any.whl", zip_bytes(contents)
+    return f"{name}-{version}-py3-none-any.whl", zip_bytes(contents)
 
 
 def _record_digest(data: bytes) -> str:

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from syncam_engine.link.environments import find_bpy_python
 
-from .engine_wrapper import ROOT, write_engine_python
+from .engine_wrapper import ROOT, blender_folder
 
 INSIDE = Path(__file__).with_name("inside")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the engine's stand-in is a shell script")
@@ -27,21 +24,7 @@ def run_inside(version: str, *arguments: str) -> subprocess.CompletedProcess[str
             f"BLENDER {version} IS NOT TESTED: no environment with its bpy; "
             "`python3 bootstrap.py test` makes .venv-bpy-" + version
         )
-    # Sockets need a short path.
-    folder = Path(tempfile.mkdtemp(prefix="syncam-bl-", dir="/tmp"))
-    try:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",
-            "TMPDIR": str(folder),
-            "SYNCAM_ENGINE_PYTHON": str(write_engine_python(folder, Path(sys.executable))),
-            "SYNCAM_STATE_DIR": str(folder / "state"),
-            "SYNCAM_CONFIG_DIR": str(folder / "config"),
-            "BLENDER_USER_RESOURCES": str(folder / "blender"),
-            "XDG_RUNTIME_DIR": str(folder),
-        }
+    with blender_folder() as (folder, environment):
         return subprocess.run(
             [
                 *(str(python), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
@@ -54,8 +37,6 @@ def run_inside(version: str, *arguments: str) -> subprocess.CompletedProcess[str
             text=True,
             timeout=500,
         )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def assert_passed(done: subprocess.CompletedProcess[str]) -> None:
