@@ -87,7 +87,7 @@ def _compare(
     asker = _Asker(endpoint)
     for _ in range(rounds):
         # With ZeroMQ's own limit of queued messages, and with the engine's: the better one counts.
-        for most in (1000, limits.CREDIT_CHUNKS):
+        for most in (1000, limits.CREDIT_BYTES // limits.CHUNK_BYTES):
             bare.append(_bare_s(size, most, curve=bool(endpoint.server_key)))
         wire.append(_fetch_s(endpoint, owner, done, to_file=False))
         whole.append(_fetch_s(endpoint, owner, done, to_file=True))
@@ -139,12 +139,16 @@ class _Sink(Incoming):
     """Takes chunks in order and drops them."""
 
     def take(self, offset: int, data: bytes | memoryview) -> None:
-        if offset == self.written:
-            self.written += len(data)
+        if offset == self.arrived:
+            self.arrived += len(data)
             self._moved()
 
-    def finish(self) -> Path:
-        return self.target
+    @property
+    def written(self) -> int:
+        return self.arrived
+
+    def finish(self) -> Path | None:
+        return self.target if self.complete else None
 
 
 def _fetch_s(endpoint: Endpoint, owner: str, done: Done, *, to_file: bool) -> float:

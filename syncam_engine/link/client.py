@@ -212,7 +212,8 @@ class EngineClient:
             if events or left_s <= 0 or self._state == "closed":
                 return events
             busy = any(not job.acknowledged and job.inputs for job in self._jobs.values())
-            self._connection.sleep(min(left_s, 0.005 if busy else 0.25))
+            busy = busy or any(incoming.is_busy for incoming in self._fetches.values())
+            self._connection.sleep(min(left_s, 0.002 if busy else 0.25))
 
     # ---- the connection ----
 
@@ -299,15 +300,33 @@ class EngineClient:
                 self._pending[job_id] = (job.submission, job_id, None)
 
     def _advance_fetches(self) -> None:
-        for incoming in self._fetches.values():
+        for incoming in list(self._fetches.values()):
+            try:
+                path = incoming.finish()
+            except OSError as error:
+                self._end_fetch(incoming, _cannot_write(incoming, error))
+                continue
+            except SynCamError as error:
+                self._end_fetch(incoming, codec.error_info(error))
+                continue
+            if path is not None:
+                self._forget_chunks(incoming)
+                del self._fetches[incoming.message_id]
+                self._events.append(
+                    Fetched(
+                        message_id=incoming.message_id,
+                        job_id=incoming.job_id,
+                        clip=incoming.clip,
+                        path=str(path),
+                    )
+                )
+                continue
             self._retry_when_stalled(incoming)
-            self._ask_for_more(incoming)
-
-    def _ask_for_more(self, incoming: Incoming) -> None:
-        while (call := incoming.next_call()) is not None:
-            message_id = new_id()
-            self._chunk_calls[message_id] = incoming
-            self._connection.send(codec.encode(call, message_id=message_id, job=incoming.job_id))
+            while (call := incoming.next_call()) is not None:
+                message_id = new_id()
+                self._chunk_calls[message_id] = incoming
+                frames = codec.encode(call, message_id=message_id, job=incoming.job_id)
+                self._connection.send(frames)
 
     def _retry_when_stalled(self, transfer: Incoming | Outgoing) -> None:
         """An answer may be dropped at a high-water mark: ask again for what has not come."""
@@ -401,26 +420,8 @@ class EngineClient:
         elif isinstance(transfer, Incoming) and isinstance(body, Chunk) and buffers:
             try:
                 transfer.take(body.offset, buffers[0])
-                if not transfer.complete:
-                    self._ask_for_more(transfer)
-                    return
-                path = transfer.finish()
             except OSError as error:
-                sentence = f"{transfer.target} cannot be written: {error.strerror}."
-                self._end_fetch(transfer, ErrorInfo(code="fetch.write", sentence=sentence))
-            except SynCamError as error:
-                self._end_fetch(transfer, codec.error_info(error))
-            else:
-                self._forget_chunks(transfer)
-                self._fetches.pop(transfer.message_id, None)
-                self._events.append(
-                    Fetched(
-                        message_id=transfer.message_id,
-                        job_id=transfer.job_id,
-                        clip=transfer.clip,
-                        path=str(path),
-                    )
-                )
+                self._end_fetch(transfer, _cannot_write(transfer, error))
 
     def _end_fetch(self, incoming: Incoming, error: ErrorInfo) -> None:
         self._forget_chunks(incoming)
@@ -458,3 +459,8 @@ class EngineClient:
         elif not job.is_news(event):
             return
         self._events.append(event)
+
+
+def _cannot_write(incoming: Incoming, error: OSError) -> ErrorInfo:
+    sentence = f"{incoming.target} cannot be written: {error.strerror}."
+    return ErrorInfo(code="fetch.write", sentence=sentence)

@@ -83,11 +83,12 @@ def decode(frames: Sequence[bytes], table: dict[str, type[Struct]]) -> Message:
     if len(frames) < 2:
         raise SynCamError("message.invalid", f'The "{header.type}" message has no body.')
     buffers = list(frames[2:])
+    most_in_buffer = limits.CHUNK_BYTES if table is TO_ENGINE else limits.FETCH_CHUNK_BYTES
     largest = max((len(buffer) for buffer in buffers), default=0)
     for what, got, most in (
         ("bytes in the body", len(frames[1]), limits.MAX_BODY_BYTES),
         ("buffers", len(buffers), limits.MAX_BUFFERS),
-        ("bytes in a buffer", largest, limits.CHUNK_BYTES),
+        ("bytes in a buffer", largest, most_in_buffer),
     ):
         if got > most:
             raise SynCamError(

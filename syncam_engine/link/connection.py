@@ -44,7 +44,7 @@ class Connection:
         """What became of the connection since the last call: one change at a time, or None."""
         if not self.up and self._wanted is None:
             self._look_for_engine()
-        while self._monitor is not None and self._monitor.poll(0):
+        while self._monitor is not None and self._monitor.events & zmq.POLLIN:
             event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.up, self._failures = True, 0
@@ -84,11 +84,10 @@ class Connection:
 
     def sleep(self, seconds: float) -> None:
         """Wait for anything to happen on the socket."""
-        poller = zmq.Poller()
-        for socket in (self._socket, self._monitor):
-            if socket is not None:
-                poller.register(socket, zmq.POLLIN)
-        poller.poll(seconds * 1000) if poller.sockets else time.sleep(seconds)
+        if self._socket is None:
+            time.sleep(seconds)
+        else:
+            self._poller.poll(seconds * 1000)
 
     def close(self) -> None:
         self._drop_socket()
@@ -125,6 +124,9 @@ class Connection:
         self._monitor.linger = 0
         socket.connect(endpoint.address)
         self._socket, self._endpoint = socket, endpoint
+        self._poller = zmq.Poller()
+        for one in (socket, self._monitor):
+            self._poller.register(one, zmq.POLLIN)
 
     def _drop_socket(self) -> None:
         if self._socket is not None:

@@ -16,7 +16,9 @@ MAX_HEADER_BYTES = 1024
 MAX_BODY_BYTES = 2 * MIB
 MAX_BUFFERS = 4
 CHUNK_BYTES = MIB
-"""Bytes in one chunk of an upload or a fetch; also the largest buffer."""
+"""Bytes in one chunk of an upload; also the largest buffer that the engine takes."""
+FETCH_CHUNK_BYTES = 2 * MIB
+"""Bytes in one chunk of a fetch at most; also the largest buffer that a client takes."""
 MAX_DEPTH = 12
 """Nesting of maps and lists in a body."""
 MAX_FRAME_BYTES = 2 * MIB + 1024
@@ -36,10 +38,10 @@ MAX_SYNC_JOBS = 256
 HIGH_WATER_SEND = 64
 """Messages that wait for one slow reader; more are dropped, and `sync` makes up for them."""
 HIGH_WATER_RECEIVE = 16
-FETCH_BYTES = 8 * CHUNK_BYTES
+FETCH_BYTES = 8 * MIB
 """What one `fetch` may ask for; it is answered in chunks."""
-CREDIT_CHUNKS = 32
-"""Chunks a client may have asked for and not yet received."""
+CREDIT_BYTES = 16 * MIB
+"""What a client may have asked for and not yet received and dealt with."""
 UPLOAD_CREDIT_CHUNKS = 4
 """Chunks of an input that may be under way without an answer."""
 

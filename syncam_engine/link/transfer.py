@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import queue
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,7 +95,11 @@ class Outgoing(_Stalls):
 
 
 class Incoming(_Stalls):
-    """One artefact on its way to a file of the client's own choice."""
+    """One artefact on its way to a file of the client's own choice.
+
+    What arrives is digested and written by two threads side by side, so that neither holds up the
+    host's tick or the next chunk.
+    """
 
     def __init__(self, job_id: str, clip: ClipResult, target: Path) -> None:
         super().__init__()
@@ -101,8 +108,19 @@ class Incoming(_Stalls):
         self._part = self.target.with_name(f"{self.target.name}.{self.message_id[:8]}.part")
         self._file: BinaryIO | None = None
         self._sha = hashlib.sha256()
-        self._ahead: dict[int, bytes] = {}
-        self.asked = self.written = 0
+        self._lanes: list[_Lane] = []
+        self._ahead: dict[int, bytes | memoryview] = {}
+        self.asked = self.arrived = 0
+
+    @property
+    def written(self) -> int:
+        """Bytes that are digested and written."""
+        return min((lane.done_bytes for lane in self._lanes), default=0)
+
+    @property
+    def is_busy(self) -> bool:
+        """There is something to be dealt with that has arrived."""
+        return self.written < self.arrived
 
     @property
     def complete(self) -> bool:
@@ -111,8 +129,7 @@ class Incoming(_Stalls):
     def next_call(self) -> Fetch | None:
         """The next part to ask for, or None while the credit is used up or all is asked for."""
         ahead = self.asked - self.written
-        credit = limits.CREDIT_CHUNKS * limits.CHUNK_BYTES
-        if self.asked >= self.clip.bytes or ahead + limits.FETCH_BYTES > credit:
+        if self.asked >= self.clip.bytes or ahead + limits.FETCH_BYTES > limits.CREDIT_BYTES:
             return None
         call = Fetch(
             job_id=self.job_id,
@@ -125,22 +142,33 @@ class Incoming(_Stalls):
         return call
 
     def take(self, offset: int, data: bytes | memoryview) -> None:
-        """Write a chunk; one that is early waits for its turn. Raises `OSError` on a full disk."""
-        if offset != self.written:
-            if self.written < offset < self.asked:
-                self._ahead[offset] = bytes(data)
+        """Take a chunk; one that is early waits for its turn. Raises `OSError` when no file can be
+        made."""
+        if offset != self.arrived:
+            if self.arrived < offset < self.asked:
+                self._ahead[offset] = data
             return
         if self._file is None:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._part, "wb")  # noqa: SIM115
-        self._write(data)
-        while self.written in self._ahead:
-            self._write(self._ahead.pop(self.written))
+            self._file = open(self._part, "wb", buffering=0)  # noqa: SIM115
+            self._lanes = [_Lane(self._sha.update), _Lane(self._write)]
+        self._pass_on(data)
+        while self.arrived in self._ahead:
+            self._pass_on(self._ahead.pop(self.arrived))
 
-    def finish(self) -> Path:
-        """Close, check the digest and give the file its name."""
+    def finish(self) -> Path | None:
+        """Once all is written, check the digest and give the file its name; None before that.
+
+        Raises `OSError` for a disk that does not take it, `SynCamError` "fetch.*".
+        """
+        for lane in self._lanes:
+            if lane.error is not None:
+                raise lane.error
+        if not self.complete:
+            return None
         if self._file is None:
             raise SynCamError("fetch.empty", f"The clip of {self.clip.camera} has no bytes.")
+        self._end_lanes()
         self._file.close()
         if self._sha.hexdigest() != self.clip.digest:
             self._part.unlink(missing_ok=True)
@@ -155,20 +183,60 @@ class Incoming(_Stalls):
         return self.target
 
     def abandon(self) -> None:
+        self._end_lanes()
         if self._file is not None:
             self._file.close()
         self._part.unlink(missing_ok=True)
 
     def restart(self) -> None:
-        self.asked = self.written
+        self.asked = self.arrived
         self._moved()
         self._ahead.clear()
 
-    def _write(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        self._sha.update(data)
-        self.written += len(data)
+    def _pass_on(self, data: bytes | memoryview) -> None:
+        self.arrived += len(data)
+        for lane in self._lanes:
+            lane.give(data)
         self._moved()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        while data:
+            data = memoryview(data)[self._file.write(data) :]
+
+    def _end_lanes(self) -> None:
+        for lane in self._lanes:
+            lane.end()
+
+
+class _Lane:
+    """A thread that does one thing to each piece, in order, until it is ended or fails."""
+
+    def __init__(self, work: Callable[[bytes | memoryview], object]) -> None:
+        self.done_bytes = 0
+        self.error: OSError | None = None
+        self._work = work
+        self._pieces: queue.SimpleQueue[bytes | memoryview | None] = queue.SimpleQueue()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="syncam-fetch", daemon=True)
+        self._thread.start()
+
+    def give(self, piece: bytes | memoryview) -> None:
+        self._pieces.put(piece)
+
+    def end(self) -> None:
+        """Leave what is left; waits for the piece that is under way."""
+        self._ended = True
+        self._pieces.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (piece := self._pieces.get()) is not None and not self._ended:
+            try:
+                self._work(piece)
+            except OSError as error:
+                self.error = error
+                return
+            self.done_bytes += len(piece)
 
 
 def _open(path: Path | str) -> BinaryIO:

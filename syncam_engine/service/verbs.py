@@ -200,12 +200,14 @@ class Verbs:
                 raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
             artefact = self.artefacts.add(job.id, body.digest, job.owner, Path(clip.path))
         end = min(artefact.size, body.offset + body.length)
+        # A chunk is encrypted in one go, and another client's answer may be next.
+        chunk = limits.CHUNK_BYTES if session.user_id else limits.FETCH_CHUNK_BYTES
         return [
             (
                 wire.Chunk(digest=body.digest, offset=offset, size=artefact.size),
-                [artefact.read(offset, min(limits.CHUNK_BYTES, end - offset))],
+                [artefact.read(offset, min(chunk, end - offset))],
             )
-            for offset in range(body.offset, max(end, body.offset + 1), limits.CHUNK_BYTES)
+            for offset in range(body.offset, max(end, body.offset + 1), chunk)
         ]
 
     # ---- inside ----

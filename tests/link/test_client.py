@@ -290,6 +290,54 @@ def incoming(tmp_path, data, digest):
     return Incoming("j" * 8, clip, tmp_path / "out.mp4")
 
 
+def finished(into):
+    """The file once it is digested and written, in threads of its own."""
+    end_s = time.monotonic() + 60
+    while (path := into.finish()) is None:
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+    return path
+
+
+def test_incoming_asks_for_no_more_than_was_dealt_with(tmp_path):
+    import hashlib
+    import threading
+
+    data = bytes(range(256)) * (limits.CREDIT_BYTES // 128)  # twice the credit
+    into = incoming(tmp_path, data, hashlib.sha256(data).hexdigest())
+    slow = threading.Event()
+    write, into._write = into._write, lambda piece: (slow.wait(60), write(piece))
+    calls = []
+    while (call := into.next_call()) is not None:
+        calls.append(call)
+        into.take(call.offset, data[call.offset : call.offset + call.length])
+    assert sum(call.length for call in calls) == limits.CREDIT_BYTES
+    assert into.is_busy
+    assert into.finish() is None
+    slow.set()
+    end_s = time.monotonic() + 60
+    while not into.complete and time.monotonic() < end_s:
+        while (call := into.next_call()) is not None:
+            into.take(call.offset, data[call.offset : call.offset + call.length])
+        time.sleep(0.001)
+    assert finished(into).read_bytes() == data
+
+
+def test_incoming_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path):
+    into = incoming(tmp_path, b"12345678", "0" * 64)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    into._write = full
+    into.next_call()
+    into.take(0, b"12345678")
+    with pytest.raises(OSError, match="No space"):
+        finished(into)
+    into.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_incoming_waits_for_its_turn_and_checks(tmp_path):
     import hashlib
 
@@ -302,13 +350,12 @@ def test_incoming_waits_for_its_turn_and_checks(tmp_path):
     for offset in reversed(range(0, len(data), limits.CHUNK_BYTES)):
         into.take(offset, data[offset : offset + limits.CHUNK_BYTES])
         assert not (tmp_path / "out.mp4").exists()
-    assert into.complete
-    assert into.finish().read_bytes() == data
+    assert finished(into).read_bytes() == data
     damaged = incoming(tmp_path, data, "0" * 64)
     while (call := damaged.next_call()) is not None:
         damaged.take(call.offset, data[call.offset : call.offset + call.length])
     with pytest.raises(SynCamError, match="damaged"):
-        damaged.finish()
+        finished(damaged)
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
 
 
