@@ -18,7 +18,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("--truth", type=Path, help="folder of true clips of the same names")
     clips.add_argument("--method", choices=("essential", "homography"), default="essential")
     clips.add_argument("--every", type=int, default=4, metavar="N", help="score every N-th frame")
+    clips.add_argument("--prompt", help="what was asked for (CLIP-T)")
+    _add_weights(clips)
     clips.add_argument("--out", type=Path, help="folder of scores.json and index.html")
+
+    sets = verbs.add_parser("sets", help="FID, FVD and FVD-V of many jobs against a reference set")
+    sets.add_argument("folder", type=Path, help="folder with a folder of clips for each job")
+    sets.add_argument("--truth", type=Path, required=True, help="the reference set, laid out alike")
+    sets.add_argument("--every", type=int, default=4, metavar="N", help="score every N-th frame")
+    _add_weights(sets)
+    sets.add_argument("--out", type=Path, help="folder of scores.json and index.html")
 
     rigs = verbs.add_parser("rigs", help="write the paper's five camera set-ups as rig files")
     rigs.add_argument("--out", type=Path, required=True)
@@ -44,15 +53,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sheet.add_argument("--out", type=Path, required=True, help="the PNG to write")
 
 
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NAME=PLACE",
+        help="a network's weights: hub id, folder or file (repeatable; see docs/evaluation.md)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
+    if args.evaluate_command == "sets":
+        return _sets(args)
     if args.evaluate_command == "clips":
         from syncam_engine.evaluation.clips import score_folder
+        from syncam_engine.evaluation.networks import OF_CLIPS, named_weights
         from syncam_engine.evaluation.report import print_table, write_report
 
         scores = score_folder(
-            args.folder, args.rig, truth=args.truth, method=args.method, every=args.every
+            args.folder,
+            args.rig,
+            truth=args.truth,
+            method=args.method,
+            every=args.every,
+            prompt=args.prompt,
+            weights=named_weights(args.weights, OF_CLIPS),
         )
         print_table(scores.rows())
+        for what, how in scores.not_measured.items():
+            print(f"not measured: {what} ({how})")
         if args.out:
             page = write_report(scores.to_dict(), scores.rows(), args.out, scores.files)
             print(f"written to {page}")
@@ -66,6 +96,25 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(write_setups(args.out, width, height))} rigs written to {args.out}")
         return 0
     return _preview(args)
+
+
+def _sets(args: argparse.Namespace) -> int:
+    from syncam_engine.evaluation.networks import OF_SETS, named_weights
+    from syncam_engine.evaluation.report import print_table, write_report
+    from syncam_engine.evaluation.sets import score_sets
+
+    weights = named_weights(args.weights, OF_SETS)
+    scores = score_sets(args.folder, args.truth, weights, every=args.every)
+    rows = [score.row() for score in scores]
+    print_table(rows)
+    if args.out:
+        document = {
+            "scores": {score.name: score.to_dict() for score in scores},
+            "provenance": {score.name: score.provenance for score in scores},
+        }
+        clips = sorted(args.folder.rglob("*.mp4"))
+        print(f"written to {write_report(document, rows, args.out, clips)}")
+    return 0
 
 
 def _preview(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ kept for comparison only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import poselib
 
-from syncam_engine.evaluation.matches import Matches, match_sift
+from syncam_engine.evaluation.matches import Matcher, Matches, Sift
 
 Method = Literal["essential", "homography"]
 FEWEST_MATCHES = 8
@@ -44,7 +44,8 @@ class CameraScore:
     rot_err_rad: float | None
     trans_err: float | None
     found: float
-    sift_matches: float
+    matcher: str
+    matches: float
     """Mean matches of a pair at a frame: not the paper's Mat. Pix., whose matcher is GIM."""
     pairs: tuple[PairScore, ...]
     provenance: dict[str, Any]
@@ -115,11 +116,11 @@ def score_cameras(
     pairs: Sequence[tuple[int, int]] | None = None,
     frames: Sequence[int] | None = None,
     method: Method = "essential",
-    matcher: Callable[[np.ndarray, np.ndarray], Matches] = match_sift,
-    provenance: dict[str, Any] | None = None,
+    matcher: Matcher | None = None,
 ) -> CameraScore:
     """Score clips against their cameras; default pairs: view 0 with every other view."""
     views, count = clips_VTHW3.shape[:2]
+    matcher = matcher or Sift()
     pairs = list(pairs) if pairs is not None else [(0, v) for v in range(1, views)]
     frames = list(frames) if frames is not None else list(range(count))
     scores = [
@@ -133,7 +134,8 @@ def score_cameras(
         rot_err_rad=float(np.mean([s.rot_err_rad for s in found])) if found else None,
         trans_err=float(np.mean(placed)) if placed else None,
         found=len(found) / len(scores),
-        sift_matches=float(np.mean([s.matches for s in scores])),
+        matcher=matcher.name,
+        matches=float(np.mean([s.matches for s in scores])),
         pairs=tuple(scores),
         provenance={
             "method": method,
@@ -141,7 +143,7 @@ def score_cameras(
             "frames": frames,
             "reprojection_px": REPROJECTION_PX if method == "essential" else 8.0,
             "fewest_matches": FEWEST_MATCHES,
-            **(provenance or {"matcher": "sift"}),
+            **matcher.provenance(),
         },
     )
 

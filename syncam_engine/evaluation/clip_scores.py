@@ -2,8 +2,7 @@
 """CLIP-T, CLIP-F and CLIP-V (paper, Tab. 1), with any CLIP of the hub or of a folder.
 
 Cosines x 100: of frame and prompt (T), of neighbouring frames (F), of two views at a moment (V).
-The paper does not say which CLIP; its name belongs to the score. Not run here
-with real weights: tested with small random ones for shape and formula.
+The paper does not say which CLIP; its name and digest belong to the score.
 """
 
 from __future__ import annotations
@@ -17,15 +16,17 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from syncam_engine.evaluation import networks
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipScore:
-    clip_t: float
+    clip_t: float | None
+    """None without a prompt."""
     clip_f: float | None
     """None for single pictures."""
     clip_v: float | None
     """None for a single view."""
-    provenance: dict[str, Any]
 
 
 class ClipEmbedder:
@@ -40,10 +41,14 @@ class ClipEmbedder:
         from transformers import CLIPModel, CLIPProcessor
 
         return cls(
-            CLIPModel.from_pretrained(folder_or_id),
-            CLIPProcessor.from_pretrained(folder_or_id),
+            networks.from_hub(CLIPModel, "clip", folder_or_id),
+            networks.from_hub(CLIPProcessor, "clip", folder_or_id),
             folder_or_id,
         )
+
+    def provenance(self) -> dict[str, Any]:
+        """Which network this is."""
+        return networks.provenance("clip", self.name, self.model)
 
     @torch.no_grad()
     def pictures(self, pictures_NHW3: np.ndarray) -> Tensor:
@@ -62,17 +67,16 @@ def _unit(features: Any) -> Tensor:
     return functional.normalize(features.float(), dim=-1)
 
 
-def clip_scores(clips_VTHW3: np.ndarray, prompt: str, embedder: ClipEmbedder) -> ClipScore:
-    """Scores of one job's clips."""
+def clip_scores(clips_VTHW3: np.ndarray, prompt: str | None, embedder: ClipEmbedder) -> ClipScore:
+    """Scores of one job's clips; without a prompt, no CLIP-T."""
     views, frames = clips_VTHW3.shape[:2]
     e_VTD = torch.stack([embedder.pictures(clip) for clip in clips_VTHW3])
-    text = float((e_VTD @ embedder.prompt(prompt)).mean())
+    text = float((e_VTD @ embedder.prompt(prompt)).mean()) if prompt else None
     neighbours = float((e_VTD[:, 1:] * e_VTD[:, :-1]).sum(-1).mean()) if frames > 1 else None
     pairs = [(e_VTD[a] * e_VTD[b]).sum(-1).mean() for a, b in combinations(range(views), 2)]
     across = float(torch.stack(pairs).mean()) if pairs else None
     return ClipScore(
-        clip_t=100.0 * text,
+        clip_t=None if text is None else 100.0 * text,
         clip_f=None if neighbours is None else 100.0 * neighbours,
         clip_v=None if across is None else 100.0 * across,
-        provenance={"clip": embedder.name, "pairs": "all views", "frames": "all"},
     )

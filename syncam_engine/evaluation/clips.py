@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 from syncam_engine.data.pictures import clip_facts, read_clip_frames
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.evaluation.cameras import CameraScore, Method, score_cameras
-from syncam_engine.evaluation.matches import SiftSettings
+from syncam_engine.evaluation.learned import LearnedScore, learned_scores, not_measured
+from syncam_engine.evaluation.matches import Matcher, Sift
 from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
@@ -29,6 +31,9 @@ class ClipScores:
     temporal_flickering: float
     psnr_db: float | None = None
     ssim: float | None = None
+    learned: list[LearnedScore] = field(default_factory=list)
+    not_measured: dict[str, str] = field(default_factory=dict)
+    """What was left out, and which weights would give it."""
     files: list[Path] = field(default_factory=list)
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -39,13 +44,13 @@ class ClipScores:
                 ("RotErr", _number(c.rot_err_rad), "radians"),
                 ("TransErr", _number(c.trans_err), "unit translations, 0 to 2"),
                 ("pairs with a pose", f"{c.found:.2f}", f"of {len(c.pairs)} pairs and frames"),
-                ("SIFT matches", f"{c.sift_matches:.1f}", "a pair; not the paper's Mat. Pix."),
+                (f"{c.matcher} matches", f"{c.matches:.1f}", "a pair; not the paper's Mat. Pix."),
                 *rows,
             ]
         if self.psnr_db is not None:
             rows.append(("PSNR", f"{self.psnr_db:.2f} dB", "against the true clips"))
             rows.append(("SSIM", f"{self.ssim:.4f}", "against the true clips"))
-        return rows
+        return [*rows, *(score.row() for score in self.learned)]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -53,7 +58,12 @@ class ClipScores:
             "temporal_flickering": self.temporal_flickering,
             "psnr_db": self.psnr_db,
             "ssim": self.ssim,
-            "provenance": self.cameras.provenance if self.cameras else {},
+            "learned": {score.name: score.to_dict() for score in self.learned},
+            "not_measured": self.not_measured,
+            "provenance": {
+                **(self.cameras.provenance if self.cameras else {}),
+                "learned": {score.name: score.provenance for score in self.learned},
+            },
         }
 
 
@@ -64,23 +74,46 @@ def score_folder(
     truth: Path | None = None,
     method: Method = "essential",
     every: int = 4,
+    prompt: str | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> ClipScores:
-    """Score FOLDER/CAMERA.mp4 of every camera of the rig."""
+    """Score FOLDER/CAMERA.mp4 of every camera of the rig; `weights` names networks and files."""
+    weights = weights or {}
     rig = read_rig(rig_file).with_anchor_first()
     files = [clip_file(folder, camera.name) for camera in rig.cameras]
     clips = _read(files)
-    scores = score_clips(clips, rig, method=method, every=every)
+    matcher = None
+    if "efficientloftr" in weights:
+        from syncam_engine.evaluation.learned_matches import EfficientLoftr
+
+        matcher = EfficientLoftr.load(weights["efficientloftr"])
+    scores = score_clips(clips, rig, method=method, every=every, matcher=matcher)
     scores.files = files
+    true = None
     if truth is not None:
         true = _read([clip_file(truth, camera.name) for camera in rig.cameras])
+        if true.shape != clips.shape:
+            raise SynCamError(
+                "clip.size",
+                f"The true clips are of shape {true.shape}, the clips of {clips.shape}; views, "
+                "frames, height and width must be alike.",
+            )
         pairs = list(zip(clips, true, strict=True))
         scores.psnr_db = float(np.mean([psnr_db(a, b) for a, b in pairs]))
         scores.ssim = float(np.mean([ssim(a, b) for a, b in pairs]))
+    if weights:
+        scores.learned = learned_scores(clips, weights, prompt=prompt, truth_VTHW3=true)
+    scores.not_measured = not_measured(weights)
     return scores
 
 
 def score_clips(
-    clips_VTHW3: np.ndarray, rig: Rig, *, method: Method = "essential", every: int = 4
+    clips_VTHW3: np.ndarray,
+    rig: Rig,
+    *,
+    method: Method = "essential",
+    every: int = 4,
+    matcher: Matcher | None = None,
 ) -> ClipScores:
     """Score clips of a rig, anchor first; cameras of another size are fitted by cropping."""
     _, count, height, width, _ = clips_VTHW3.shape
@@ -95,7 +128,7 @@ def score_clips(
             c2w,
             frames=list(range(0, count, every)),
             method=method,
-            provenance=SiftSettings().provenance(),
+            matcher=matcher or Sift(),
         )
     flickering = float(np.mean([temporal_flickering(clip) for clip in clips_VTHW3]))
     return ClipScores(cameras=cameras, temporal_flickering=flickering)

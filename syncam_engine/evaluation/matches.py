@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -33,6 +33,32 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.a_N2)
+
+
+class Matcher(Protocol):
+    """Finds points of one picture in another."""
+
+    name: str
+
+    def __call__(self, a_HW3: np.ndarray, b_HW3: np.ndarray) -> Matches: ...
+
+    def provenance(self) -> dict[str, Any]:
+        """What decides which matches count."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sift:
+    """The built-in matcher."""
+
+    settings: SiftSettings = SiftSettings()
+    name: str = "SIFT"
+
+    def __call__(self, a_HW3: np.ndarray, b_HW3: np.ndarray) -> Matches:
+        return match_sift(a_HW3, b_HW3, self.settings)
+
+    def provenance(self) -> dict[str, Any]:
+        return self.settings.provenance()
 
 
 def match_sift(

@@ -66,7 +66,7 @@ def test_true_pictures_have_errors_near_zero(views):
     assert score.found == 1.0
     assert score.rot_err_rad < 0.01
     assert score.trans_err < 0.03
-    assert score.sift_matches > 50
+    assert score.matches > 50
     assert score.provenance["method"] == "essential"
 
 
@@ -81,7 +81,7 @@ def test_flat_pictures_have_no_pose(views):
     _, poses = views
     flat = np.full((3, 1, HEIGHT, WIDTH, 3), 77, np.uint8)
     score = score_cameras(flat, np.tile(K, (3, 1, 1, 1)), poses)
-    assert (score.found, score.rot_err_rad, score.sift_matches) == (0.0, None, 0.0)
+    assert (score.found, score.rot_err_rad, score.matches) == (0.0, None, 0.0)
 
 
 def test_homography_way_runs_and_says_so(views):
