@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -205,7 +206,18 @@ _looked_at: tuple = ()
 
 
 def _watch() -> float:
-    """A timer: look again at the scene that is shown when it, the engine or settings changed."""
+    """A timer: look again at the scene that is shown when it, the engine or settings changed.
+
+    Blender drops a timer that raises: what a look stumbles over is printed, and it looks again.
+    """
+    try:
+        return _look()
+    except session.FAULTS:
+        traceback.print_exc()
+        return 10 * LOOK_EVERY_S
+
+
+def _look() -> float:
     global _is_stale, _looked_at
     scene = bpy.context.scene
     if scene is None or scene.get("syncam_stage"):

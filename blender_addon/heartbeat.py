@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import traceback
+
 import bpy
 from bpy.app.handlers import persistent
+
+from syncam_engine.link.errors import SynCamError
 
 from . import landing, session, thumbs, viewport
 
@@ -14,7 +18,20 @@ REDRAWS = 4
 
 
 def tick() -> float:
-    """The timer: move on, redraw what changed, say when to come again."""
+    """The timer: move on, redraw what changed, say when to come again.
+
+    Blender drops a timer that raises, and the panel would stand still without a word.
+    """
+    try:
+        return _tick()
+    except (*session.FAULTS, OSError) as error:
+        traceback.print_exc()
+        said = f"The add-on stumbled ({error}) and goes on; the system console has the details."
+        session.get().error = SynCamError("addon.fault", said)
+        return IDLE_S
+
+
+def _tick() -> float:
     state = session.get()
     if state.client is None:
         state.connect()

@@ -22,7 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FREE_GB = 6.0
-OFFLINE = ("name resolution", "getaddrinfo failed", "Network is unreachable", "Max retries")
+OFFLINE = (
+    *("name resolution", "getaddrinfo failed", "Network is unreachable", "Max retries"),
+    "connection broken by",
+)
+"""What pip and uv print where there is no network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,11 @@ class LivePictures:
     def take(self, preview: Preview, cameras: list[str]) -> None:
         self._waiting[(preview.job_id, preview.camera)] = (preview, cameras)
 
+    def clear(self) -> None:
+        """Another file was opened: its pictures are other datablocks."""
+        self._waiting.clear()
+        self._column_due = []
+
     def drop(self, job_id: str) -> None:
         """Forget what waits of a job that ended."""
         for key in [key for key in self._waiting if key[0] == job_id]:

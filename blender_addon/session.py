@@ -36,7 +36,8 @@ from .jobs import JobRecord, JobStore
 from .live import LivePictures
 from .remote import remote_state
 
-FAULTS = (ReferenceError, RuntimeError, AttributeError, KeyError, TypeError, ValueError)
+FAULTS = (ReferenceError, RuntimeError, AttributeError, LookupError, TypeError, ValueError)
+"""What Python raises when Blender takes away what is worked on (an undo, another add-on)."""
 STATUS_EVERY_S = 0.2
 FACTS_EVERY_S = 5.0
 
@@ -113,7 +114,7 @@ class Session:
         self.fetches.clear()
         if self.client is not None:
             self.client.close()
-        self.client = self.launcher = None
+        self.client = self.launcher = self.engine_status = None
         self.engine = EngineState(state="stopped", sentence="Not connected.")
 
     def reconnect(self) -> None:
@@ -179,6 +180,8 @@ class Session:
     def leave_file(self) -> None:
         """Another file was opened: what has still to read the old one ends; sent jobs go on."""
         self.made_here.clear()
+        self._live.clear()
+        self.chore = None
         for job_id in sorted(self.reads_scene):
             task = self._tasks.pop(job_id, None)
             if task is not None:
@@ -258,7 +261,7 @@ class Session:
             self._next_status_s = 0.0
             return True
         if isinstance(event, Lost):
-            self.error = event.error.to_error()
+            self.error, self.engine_status = event.error.to_error(), None
             self._next_status_s = 0.0
             return True
         if isinstance(event, WorkerChanged):

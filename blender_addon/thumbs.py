@@ -71,6 +71,8 @@ def column_key(cameras: list[str]) -> str:
 def stack(cameras: list[str]) -> None:
     """Put a column's live pictures above each other into its icon; those that lack are dark."""
     known = [_live[camera] for camera in cameras if camera in _live]
+    if not known:
+        return
     height, width = known[0].shape[:2]
     stacked = np.full((len(cameras) * height, width, 4), (26, 26, 26, 255), np.uint8)
     for row, camera in enumerate(reversed(cameras)):

@@ -295,6 +295,8 @@ def test_from_the_zip_alone_to_a_first_clip(blender):
     told = answer_of(output)
     assert told["before"] == "not found"
     assert str(ROOT) not in told["link"]
+    assert "there is no network; connect and try again" in told["offline"]
+    assert told["offline_state"] == "engine.install"
     assert told["installed"] == ["FINISHED"], told["log"]
     assert "STEP 4/4" in told["log"]
     for step in ("Making the engine's own Python", "Fetching PyTorch", "Installing the engine"):

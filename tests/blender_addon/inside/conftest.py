@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -84,3 +85,29 @@ def tick_until(state, condition, limit_s=150.0):
 def sentence_of(excinfo) -> str:
     """The sentence that an operator reported; Blender raises it in scripts."""
     return str(excinfo.value).removeprefix("Error: ").strip()
+
+
+class other_engine:
+    """Another state folder for a while, so that the shared engine is not seen."""
+
+    def __init__(self, state, monkeypatch, tmp_path):
+        self.state, self.monkeypatch, self.folder = state, monkeypatch, tmp_path / "other"
+
+    def __enter__(self):
+        self.kept = os.environ["SYNCAM_STATE_DIR"]
+        self.launcher = self.state.launcher
+        self.state.disconnect()
+        self.monkeypatch.setenv("SYNCAM_STATE_DIR", str(self.folder))
+
+    def __exit__(self, *_):
+        if self.state.launcher is not None:
+            self.state.launcher.stop()
+        self.state.disconnect()
+        self.monkeypatch.setenv("SYNCAM_STATE_DIR", self.kept)
+        self.monkeypatch.undo()
+        self.state.error = None
+        self.state.connect()
+        if self.launcher is not None:
+            # It started the shared engine, and ends it after the last test.
+            self.launcher.client = self.state.client
+            self.state.launcher = self.launcher

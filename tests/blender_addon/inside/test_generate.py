@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 import zmq
 
 from syncam_engine.link.endpoint import private_dir, socket_path
 
-from .conftest import add_camera, sentence_of, tick_until
+from .conftest import add_camera, other_engine, sentence_of, tick_until
 
 RUN = {"prompt": "a test pattern", "steps": 2, "frames": 5, "frame_step": 3}
 
@@ -55,15 +56,26 @@ def test_text_mode_end_to_end(plaza, state):
     assert state.tick_count > before
 
 
-def test_seed_decides(plaza, state):
+def test_same_seed_gives_the_same_bytes(plaza, state):
+    """From the button to the pixels that Blender reads back from the files that landed."""
+
     def clips(seed):
         bpy.ops.syncam.generate(seed=seed, cameras="Wide\nDolly", **RUN)
-        return [clip["digest"] for clip in state.ended()[0].clips]
+        return [pixels_of(clip["local"]) for clip in state.ended()[0].clips]
 
     first, again, other = clips(5), clips(5), clips(6)
-    assert len(set(first)) == 2
+    assert first == again
     assert len(set(first + other)) == 4
-    assert len(again) == 2
+
+
+def pixels_of(path: str) -> bytes:
+    """The first picture of a movie, as Blender decodes it."""
+    image = bpy.data.images.load(path, check_existing=False)
+    image.source = "MOVIE"
+    pixels = np.empty(image.size[0] * image.size[1] * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    bpy.data.images.remove(image)
+    return pixels.tobytes()
 
 
 def test_new_seed_each_time_and_variations(plaza, state):
@@ -262,27 +274,3 @@ def speak_wrongly(state, router) -> str:
             answer = {"v": 99, "id": "x" * 8, "type": "hello", "parent": parent}
             router.send_multipart([sender, msgpack.packb(answer), msgpack.packb({})])
     return record.sentence
-
-
-class other_engine:
-    """Another state folder for a while, so that the shared engine is not seen."""
-
-    def __init__(self, state, monkeypatch, tmp_path):
-        self.state, self.monkeypatch, self.folder = state, monkeypatch, tmp_path / "other"
-
-    def __enter__(self):
-        self.kept = os.environ["SYNCAM_STATE_DIR"]
-        self.launcher = self.state.launcher
-        self.state.disconnect()
-        self.monkeypatch.setenv("SYNCAM_STATE_DIR", str(self.folder))
-
-    def __exit__(self, *_):
-        self.state.disconnect()
-        self.monkeypatch.setenv("SYNCAM_STATE_DIR", self.kept)
-        self.monkeypatch.undo()
-        self.state.error = None
-        self.state.connect()
-        if self.launcher is not None:
-            # It started the shared engine, and ends it after the last test.
-            self.launcher.client = self.state.client
-            self.state.launcher = self.launcher

@@ -332,3 +332,62 @@ def test_job_is_found_again_after_blender_ended(plaza, state):
     finally:
         fresh.disconnect()
         state.reconnect()
+
+
+def test_clips_of_another_sessions_job_find_their_cameras_by_name(plaza, state, tmp_path):
+    """The ids of that session may be those of other objects in this one."""
+    bpy.ops.syncam.generate(cameras="Wide\nDolly", **RUN)
+    record = state.ended()[0]
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
+    scene = bpy.context.scene
+    uids = {thing.name: thing.session_uid for thing in scene.objects}
+    for reference in record.cameras:
+        reference["uid"] = uids["Dolly" if reference["name"] == "Wide" else "Wide"]
+    record.scene_uid = -1
+    for clip in record.clips:
+        Path(clip["local"]).unlink()
+    assert bpy.ops.syncam.refetch() == {"FINISHED"}
+    again = state.records[record.job_id]
+    assert {r["name"]: r["uid"] for r in again.cameras} == {n: uids[n] for n in ("Wide", "Dolly")}
+    for name, plate in plates_of(scene).items():
+        assert plate.constraints[0].target.name == name
+    for reference in again.cameras:
+        reference["uid"] = uids["Rolled"]
+    state.made_here.clear()
+    assert bpy.ops.syncam.again(job_id=record.job_id) == {"FINISHED"}
+    for name, plate in plates_of(scene).items():
+        assert plate.constraints[0].target.name == name
+
+
+def test_another_file_opened_before_the_job_is_sent(plaza, state, addon):
+    """What has still to read the old file ends; it must not read a scene of the new one."""
+    bpy.ops.syncam.generate(wait="NO", mode="PREVIZ", cameras="Wide", **RUN)
+    record = state.running()[0]
+    tick_until(state, lambda: record.phase == "views" and record.step >= 1)
+    bpy.ops.wm.open_mainfile(filepath=str(addon))
+    bpy.context.scene.name = record.scene
+    for _ in range(20):
+        state.tick()
+    assert record.state == "failed"
+    assert "Another file was opened" in record.sentence
+    assert not [s for s in bpy.data.scenes if s.get("syncam_stage")]
+
+
+def test_job_that_was_not_sent_when_blender_ended_is_said_to_have_failed(plaza, state):
+    from blender_addon import session
+
+    bpy.ops.syncam.generate(wait="NO", mode="PREVIZ", cameras="Wide", **RUN)
+    record = state.running()[0]
+    state.cancel(record.job_id)
+    record.state = "preparing"
+    state.store.save(record)
+    fresh = session.Session()
+    try:
+        fresh.connect()
+        assert fresh.records[record.job_id].state == "failed"
+        assert "before the job was sent" in fresh.records[record.job_id].sentence
+    finally:
+        fresh.disconnect()
+        record.state = "cancelled"
+        state.store.save(record)

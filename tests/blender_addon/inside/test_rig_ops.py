@@ -210,3 +210,50 @@ def test_a_tick_without_news_is_short(scene, state):
     for _ in range(200):
         session.get().tick()
     assert state.tick_count >= 200
+
+
+CHANGED = {
+    "preset": "preview",
+    "prompt": 'a "red" fox\\walks, ж',
+    "negative_prompt": "fog",
+    "seed": 77,
+    "new_seed": True,
+    "variations": 3,
+    "steps": 7,
+    "guidance": 3.5,
+    "size": "160x96",
+    "frames": 5,
+    "start_at": "FRAME",
+    "frame_start": 12,
+    "frame_step": 4,
+    "fit_rule": "letterbox",
+    "mode": "REFERENCE",
+    "previz_strength": 0.25,
+    "reference_source": "FILE",
+    "reference_file": "//clips/anchor 1.mp4",
+    "targets": {"SEQUENCER", "MATERIAL"},
+    "plate_distance": 2.25,
+}
+
+
+def test_request_presets_are_saved_and_loaded_field_by_field(scene):
+    own = scene.syncam
+    defaults = {name: getattr(own, name) for name in presets.SAVED}
+    assert set(CHANGED) == set(presets.SAVED)
+    for name, value in CHANGED.items():
+        setattr(own, name, value)
+    assert bpy.ops.syncam.preset_add(name="Night shots") == {"FINISHED"}
+    folder = bpy.utils.user_resource("SCRIPTS", path=f"presets/{presets.SUBFOLDER}")
+    saved = bpy.utils.preset_find("Night shots", presets.SUBFOLDER, display_name=True)
+    assert saved is not None
+    assert saved.startswith(folder)
+    for name, value in defaults.items():
+        setattr(own, name, value)
+    bpy.ops.script.execute_preset(filepath=saved, menu_idname="SYNCAM_MT_presets")
+    for name, value in CHANGED.items():
+        kept = getattr(own, name)
+        assert kept == (pytest.approx(value) if isinstance(value, float) else value), name
+        if name != "preset" and name != "size" and name != "reference_source":
+            assert value != defaults[name], f"{name} must change for this test to see it"
+    assert bpy.ops.syncam.preset_add(name="Night shots", remove_active=True) == {"FINISHED"}
+    assert bpy.utils.preset_find("Night shots", presets.SUBFOLDER, display_name=True) is None

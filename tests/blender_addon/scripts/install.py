@@ -18,6 +18,18 @@ MODULE = "bl_ext.user_default.syncam"
 sys.path[:] = [folder for folder in sys.path if not Path(folder, "syncam_engine").is_dir()]
 
 
+def refused_offline() -> str:
+    """Press the button without a network; what it has made by then stays for the next time."""
+    links = os.environ.pop("PIP_NO_INDEX"), os.environ.pop("PIP_FIND_LINKS")
+    os.environ.update(PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="1")
+    try:
+        return f"not refused: {bpy.ops.syncam.engine_install()}"
+    except RuntimeError as error:
+        return str(error).removeprefix("Error: ").strip()
+    finally:
+        os.environ["PIP_NO_INDEX"], os.environ["PIP_FIND_LINKS"] = links
+
+
 def main() -> None:
     archive, shot = sys.argv[1:]
     bpy.context.preferences.system.use_online_access = True
@@ -30,6 +42,8 @@ def main() -> None:
     state.connect()
     state.tick()
     answer = {"before": state.engine.state, "link": sys.modules["syncam_engine.link"].__file__}
+    answer["offline"] = refused_offline()
+    answer["offline_state"] = state.error.code
     answer["installed"] = sorted(bpy.ops.syncam.engine_install())
     answer["log"] = (Path(os.environ["SYNCAM_STATE_DIR"]) / "install.log").read_text()[-1500:]
     answer["generated"] = sorted(
