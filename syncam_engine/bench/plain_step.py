@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guided step the straightforward way, as published multi-view code does it: what
-`syncam bench sampler` compares with.
+"""A guided step the straightforward way: what `syncam bench sampler` compares with.
 
-Each guidance branch is a call of its own, each view carries its own copy of the text, and text
-keys/values, camera embeddings and rotary tables are computed anew in every block of every step.
-The same weights and the same attention kernels as ours.
+Operation by operation as the published multi-view code goes about it, on the same weights: each
+guidance branch is a call of its own, each view carries its own copy of the text, and text tokens,
+their keys and values, camera embeddings and rotary tables are computed anew in every call. Queries
+and keys are turned in float64 complex numbers; attention is torch's own.
 
-Shape legend: V views, F latent frames, N tokens of a view, D width, L text tokens.
+Shape legend: V views, F latent frames, S = h x w tokens of a latent frame, N = F x S, D width,
+L text tokens, R camera numbers, n heads, d head size.
 """
 
 from __future__ import annotations
 
 import torch
-from diffusers.models.transformers.transformer_wan import WanAttnProcessor
+import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
 from syncam_engine.model.transformer import MultiViewWanTransformer
-
-PROCESSOR = WanAttnProcessor()
 
 
 @torch.no_grad()
@@ -31,7 +30,10 @@ def plain_guided_velocity(
     cameras_VFSR: Tensor,
     scale: float,
 ) -> Tensor:
-    """Return v(none) + scale [v(text) - v(none)], one branch after the other."""
+    """Return v(none) + scale [v(text) - v(none)], one branch after the other.
+
+    The model must be set to plain arithmetic (`set_fused(False)`).
+    """
     v_none = plain_velocity(model, z_VCFHW, timestep, negative_LD, cameras_VFSR)
     v_text = plain_velocity(model, z_VCFHW, timestep, prompt_LD, cameras_VFSR)
     return v_none + scale * (v_text - v_none)
@@ -47,37 +49,77 @@ def plain_velocity(
     """Return one branch's velocity, [V, C, F, H, W]."""
     views, _, frames, rows, columns = z_VCFHW.shape
     h, w = rows // 2, columns // 2
-    rotary = model.rope(z_VCFHW)
-    x = model.patch_embedding(z_VCFHW).flatten(2).transpose(1, 2)
+    size = model.config.attention_head_dim
+    x = rearrange(model.patch_embedding(z_VCFHW), "v d f h w -> v (f h w) d").contiguous()
     time, six, text, _ = model.condition_embedder(
-        z_VCFHW.new_full((views,), timestep), repeat(text_LD, "l d -> v l d", v=views)
+        z_VCFHW.new_full((1,), timestep), repeat(text_LD, "l d -> v l d", v=views)
     )
     six = six.unflatten(1, (6, -1))
+    turns = rotary_turns(size, frames, h, w).to(x.device)
+    view_turns = rotary_turns(size, views, h, w).to(x.device)
     for block in model.blocks:
-        shift, scale, gate, c_shift, c_scale, c_gate = (
-            block.scale_shift_table + six.float()
-        ).chunk(6, dim=1)
-        normed = (block.norm1(x.float()) * (1 + scale) + shift).type_as(x)
-        x = (x.float() + block.attn1(normed, None, None, rotary) * gate).type_as(x)
+        table = block.scale_shift_table + six
+        shift, scale, gate, c_shift, c_scale, c_gate = table.type_as(x).chunk(6, dim=1)
+        normed = modulated(block.norm1(x), shift, scale)
+        x = x + gate * self_attention(block.attn1, normed, turns)
 
         mvs = block.mvs
-        shift, scale, gate = (mvs.modulation + six[:, :3].float()).chunk(3, dim=1)
-        camera = mvs.camera_encoder(
-            repeat(cameras_VFSR, "v f 1 r -> v (f s) r", s=h * w).to(x.dtype)
-        )
-        normed = (mvs.norm(x.float()) * (1 + scale) + shift).type_as(x) + camera
-        together = rearrange(normed, "v (f s) d -> f (v s) d", f=frames)
-        turned = model.view_rotary(views, h, w, x.device)
-        seen = mvs.attn(together, None, None, turned)
-        seen = mvs.projector(rearrange(seen, "f (v s) d -> v (f s) d", v=views))
-        x = (x.float() + seen * gate).type_as(x)
+        shift, scale, gate = (mvs.modulation + six[:, :3]).type_as(x).chunk(3, dim=1)
+        normed = modulated(mvs.norm(x), shift, scale)
+        camera = mvs.camera_encoder(cameras_VFSR[:, :, 0].to(x.dtype))
+        normed = normed + repeat(camera, "v f d -> v (f s) d", s=h * w)
+        x, normed = (rearrange(y, "v (f s) d -> f (v s) d", f=frames) for y in (x, normed))
+        x = x + gate * mvs.projector(self_attention(mvs.attn, normed, view_turns))
+        x = rearrange(x, "f (v s) d -> v (f s) d", v=views)
 
-        normed = block.norm2(x.float()).type_as(x)
-        x = x + PROCESSOR(block.attn2, normed, text)
-        normed = (block.norm3(x.float()) * (1 + c_scale) + c_shift).type_as(x)
-        x = (x.float() + block.ffn(normed).float() * c_gate).type_as(x)
-    shift, scale = (model.scale_shift_table + time.unsqueeze(1)).chunk(2, dim=1)
-    x = model.proj_out((model.norm_out(x.float()) * (1 + scale) + shift).type_as(x))
+        x = x + cross_attention(block.attn2, block.norm2(x), text)
+        x = x + c_gate * block.ffn(modulated(block.norm3(x), c_shift, c_scale))
+    shift, scale = (model.scale_shift_table + time.unsqueeze(1)).type_as(x).chunk(2, dim=1)
+    x = model.proj_out(modulated(model.norm_out(x), shift, scale))
     return rearrange(
         x, "v (f h w) (ph pw c) -> v c f (h ph) (w pw)", f=frames, h=h, w=w, ph=2, pw=2
     )
+
+
+def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return x * (1 + scale) + shift
+
+
+def self_attention(attn, x: Tensor, turns: Tensor) -> Tensor:
+    query, key = rms_norm(attn.norm_q, attn.to_q(x)), rms_norm(attn.norm_k, attn.to_k(x))
+    query, key = turned(query, turns, attn.heads), turned(key, turns, attn.heads)
+    return attn.to_out[0](attended(query, key, attn.to_v(x), attn.heads))
+
+
+def cross_attention(attn, x: Tensor, text: Tensor) -> Tensor:
+    query, key = rms_norm(attn.norm_q, attn.to_q(x)), rms_norm(attn.norm_k, attn.to_k(text))
+    return attn.to_out[0](attended(query, key, attn.to_v(text), attn.heads))
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    parts = (rearrange(y, "b s (n d) -> b n s d", n=heads) for y in (query, key, value))
+    return rearrange(F.scaled_dot_product_attention(*parts), "b n s d -> b s (n d)")
+
+
+def rms_norm(norm, x: Tensor) -> Tensor:
+    full = x.float()
+    full = full * torch.rsqrt(full.pow(2).mean(dim=-1, keepdim=True) + norm.eps)
+    return full.to(x.dtype) * norm.weight
+
+
+def turned(x: Tensor, turns: Tensor, heads: int) -> Tensor:
+    pairs = rearrange(x, "b s (n d) -> b s n d", n=heads).to(torch.float64).unflatten(-1, (-1, 2))
+    out = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turns)
+    return out.flatten(2).to(x.dtype)
+
+
+def rotary_turns(size: int, frames: int, h: int, w: int) -> Tensor:
+    """Return each token's turns as complex numbers, [F h w, 1, size / 2]."""
+    spatial = 2 * (size // 6)
+    grid = torch.meshgrid(torch.arange(frames), torch.arange(h), torch.arange(w), indexing="ij")
+    angles = [
+        place.flatten()[:, None] / 10000.0 ** (torch.arange(0, dim, 2).double() / dim)
+        for place, dim in zip(grid, (size - 2 * spatial, spatial, spatial), strict=True)
+    ]
+    angle = torch.cat(angles, dim=-1)[:, None]
+    return torch.polar(torch.ones_like(angle), angle)

@@ -2,11 +2,12 @@
 """Finding a diffusers-format base and an MVS file: on this machine first, else from the hub.
 
 Looked for in this order: the path itself, the folder of models (`models_folder`), the hub's cache,
-the hub. Downloads resume where they stopped and report their progress. No torch here.
+the hub (`hub_download.py`). No torch here.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -37,18 +38,27 @@ def find_base(base: str, say: Say, licence: str = "") -> Path:
     except SynCamError:
         if Path(base).is_absolute():
             raise
-    say(0.0, f"downloading {base}" + (f" (licence: {licence})" if licence else ""))
-    from huggingface_hub import snapshot_download
+    from syncam_engine.model.hub_download import download_folder, network_errors
 
+    folder = models_folder() / base.rsplit("/", 1)[-1]
+    say(0.0, f"downloading {base}" + (f" (licence: {licence})" if licence else ""))
     try:
-        bar = _reporting(base, say)
-        return Path(snapshot_download(base, allow_patterns=WANTED, tqdm_class=bar))
-    except OSError as error:
+        return download_folder(base, WANTED, folder, say)
+    except network_errors() as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise SynCamError(
+                "weights.disk",
+                f"The disk of {folder.parent} is full: the base model {base} does not fit. What "
+                "has come so far is kept; make room, or name another folder in SYNCAM_MODELS_DIR.",
+                value=str(folder.parent),
+                fix="Make room on the disk",
+            ) from error
         raise SynCamError(
             "weights.offline",
-            f"The base model {base} is not on this machine and the hub cannot be reached. On a "
-            f"machine with a network run: hf download {base} --local-dir FOLDER; then put that "
-            f"folder at {models_folder() / base.rsplit('/', 1)[-1]}.",
+            f"The base model {base} is not on this machine and the hub cannot be reached, or the "
+            "connection broke: what has come so far is kept, and starting again goes on from "
+            f"there. Or, on a machine with a network, run: hf download {base} --local-dir FOLDER; "
+            f"then put that folder at {folder}.",
             value=f"{type(error).__name__}: {error}"[:300],
             fix="Copy the model's folder",
         ) from error
@@ -76,20 +86,6 @@ def find_local_base(base: str) -> Path:
         f"The base model's folder {base} is not there, or has no transformer/ in it.",
         value=base,
     )
-
-
-def _reporting(base: str, say: Say) -> type:
-    """Return a progress bar class that also tells `say`."""
-    from tqdm.auto import tqdm
-
-    class Bar(tqdm):
-        def update(self, n=1):
-            shown = super().update(n)
-            if self.total:
-                say(min(1.0, self.n / self.total), f"downloading {base}")
-            return shown
-
-    return Bar
 
 
 def find_mvs_file(name: str) -> Path:

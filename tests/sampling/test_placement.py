@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from syncam_engine.bench.sampler_gpu import forward_flops
+from syncam_engine.bench import sampler_gpu
+from syncam_engine.bench.sampler import CPU_CONFIG
+from syncam_engine.bench.sampler_gpu import forward_flops, measure_gpu
 from syncam_engine.cli import main
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.loading import expected_shapes
@@ -174,15 +176,72 @@ def test_a_missing_gpu_is_said(tmp_path):
     assert caught.value.code == "device.missing"
 
 
+def check_options(rows):
+    """The rows say a speed and an error, or why not; exact options are exact."""
+    options = {row["option"]: row for row in rows}
+    errors = {name: row["relative_error"] for name, row in options.items() if "reason" not in row}
+    assert errors["exact"] == errors["decoding, exact"] == 0.0
+    assert errors["one branch at a time"] < 1e-4
+    assert errors["diffusers' own arithmetic"] < 1e-4
+    assert errors["decoding in slices"] < 1e-4
+    assert 0 < errors["fp8 weights"] < 0.2
+    assert 0 < errors["timesteps rounded to bf16"] < 0.2
+    assert errors["decoding in slices and tiles"] > 0
+    assert {f"step cache {name}" for name in ("first_block", "mag", "taylorseer")} <= set(errors)
+    assert all("GPU" in options[f"{kind} offload"]["reason"] for kind in ("model", "group"))
+    assert all(row["speed_up"] > 0 for name, row in options.items() if name in errors)
+    return options
+
+
 def test_the_benchmark_runs_at_toy_size(capsys):
     arguments = ["bench", "sampler", "--json", "--small", "--device", "cpu", "--steps", "6"]
     assert main([*arguments, "--rounds", "2"]) == 0
     result = json.loads(capsys.readouterr().out)
-    step = result["cpu_step"]
+    step = result["cpu_step_small"]
     assert step["ratio"] > 0
     assert step["max_error"] < 2e-5 * max(1.0, step["max_value"])
-    options = {row["option"]: row for row in result["options"]}
-    assert options["exact"]["relative_error"] == 0.0
-    assert options["one branch at a time"]["relative_error"] < 1e-4
-    assert 0 < options["fp8 weights"]["relative_error"] < 0.2
-    assert {f"step cache {name}" for name in ("first_block", "mag", "taylorseer")} <= set(options)
+    assert 0 < step["ours_share_in_shared_kernels"] < 1
+    assert 0 < check_options(result["options"])["bf16"]["relative_error"] < 0.2
+
+
+@pytest.mark.parametrize(("ratio", "code"), [(1.61, 0), (1.59, 1)])
+def test_the_benchmark_fails_below_its_target(monkeypatch, capsys, ratio, code):
+    step = {"ratio": ratio}
+    monkeypatch.setattr("syncam_engine.bench.sampler.compare", lambda case, rounds: step)
+    monkeypatch.setattr("syncam_engine.bench.sampler.make_case", lambda *_: None)
+    arguments = ["bench", "sampler", "--json", "--device", "cpu", "--no-options"]
+    assert main(arguments) == code
+    assert json.loads(capsys.readouterr().out)["target"] == {"ratio": 1.6, "reached": not code}
+
+
+def test_the_gpu_part_of_the_benchmark_at_toy_size_on_a_cpu():
+    """The same functions as on a GPU, given a CPU and a network of the same kind, small."""
+    torch.set_num_threads(1)
+    config = replace(CPU_CONFIG, num_layers=2, ffn_dim=96, text_dim=32)
+    result = measure_gpu(
+        config, torch.device("cpu"), sizes=((64, 48), (48, 32)), frames=5, option_steps=4,
+        matmul_side=64,
+    )  # fmt: skip
+    assert [row["size"] for row in result["steps"]] == ["64x48", "48x32"]
+    for row, tokens in zip(result["steps"], (12, 6), strict=True):
+        assert (row["views"], row["latent_frames"], row["branches_at_once"]) == (4, 2, 2)
+        shape = (4, 16, 2, 6, 8) if tokens == 12 else (4, 16, 2, 4, 6)
+        assert row["tflop"] == pytest.approx(2 * forward_flops(config, shape) / 1e12)
+        assert row["tflops"] == pytest.approx(row["tflop"] / row["seconds"])
+        assert row["share_of_matmul"] == pytest.approx(row["tflops"] / result["matmul_tflops"])
+    assert "bf16 already" in check_options(result["options"])["bf16"]["reason"]
+
+
+def test_the_gpu_part_goes_on_with_single_branches_where_memory_is_short(monkeypatch):
+    measure = sampler_gpu._measure
+
+    def short(case, config, rows_at_once):
+        if rows_at_once > 1:
+            raise torch.OutOfMemoryError
+        return measure(case, config, rows_at_once)
+
+    monkeypatch.setattr("syncam_engine.bench.sampler_gpu._measure", short)
+    config = replace(CPU_CONFIG, num_layers=1, ffn_dim=32, text_dim=16)
+    result = measure_gpu(config, torch.device("cpu"), sizes=((32, 32),), frames=1, matmul_side=16)
+    assert result["steps"][0]["branches_at_once"] == 1
+    assert result["options"] == []
