@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs inside the real Blender of the window test: arranges the screen, tells what happens.
 
-It presses nothing. Twice a second it writes status.json: engine, jobs, redraws, plates.
+It presses nothing. Three times a second it writes status.json (engine, jobs, redraws, plates) and
+does what order.py holds, which is for what has no button.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ import bpy
 
 FOLDER = Path(os.environ["SYNCAM_WINDOW_FOLDER"])
 ADDON = "bl_ext.user_default.syncam"
-counts = {"redraws": 0, "panels": 0}
+counts = {"redraws": 0, "panels": 0, "undos": 0}
 
 
 def count_redraw() -> None:
     counts["redraws"] += 1
+
+
+@bpy.app.handlers.persistent
+def count_undo(_scene) -> None:
+    counts["undos"] += 1
 
 
 def count_panel(_panel, _context) -> None:
@@ -59,8 +65,14 @@ def tell() -> float:
         "time": time.time(),
         "redraws": counts["redraws"],
         "panels": counts["panels"],
+        "undos": counts["undos"],
         "ticks": session.tick_count,
         "engine": session.engine.state,
+        "device": session.client.device if session.client else "",
+        "instance": session.client.hello.instance
+        if session.client and session.client.hello
+        else "",
+        "mode": scene.syncam.mode,
         "notice": session.notice,
         "error": session.error.sentence if session.error else "",
         "prompt": scene.syncam.prompt,
@@ -93,6 +105,7 @@ def main() -> None:
     arrange()
     bpy.types.SpaceView3D.draw_handler_add(count_redraw, (), "UI", "POST_PIXEL")
     bpy.types.SYNCAM_PT_main.append(count_panel)
+    bpy.app.handlers.undo_post.append(count_undo)
     bpy.app.timers.register(tell, first_interval=0.5, persistent=True)
 
 
