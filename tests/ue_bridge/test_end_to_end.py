@@ -71,8 +71,8 @@ def generate(plugin, editor, prompt, **fields):
     for name, value in {"prompt": prompt, "source": "all", "seed": "5", **fields}.items():
         setattr(plugin.controller.fields, name, value)
     plugin.controller.generate()
-    assert plugin.controller._reading, plugin.controller.status
-    tick_until(editor, lambda: not plugin.controller._reading)
+    assert plugin.controller._task, plugin.controller.status
+    tick_until(editor, lambda: not plugin.controller._task)
     assert plugin.controller.history, plugin.controller.status
     return plugin.controller.history[0]
 
@@ -113,7 +113,9 @@ def test_four_cameras_four_clips(unreal, editor, plugin):
     assert texts["Preview"]._texture._bytes.startswith(b"\x89PNG"), "previews were drawn"
     assert texts["History"].get_option_count() == 1
     second = generate(plugin, editor, "another stage")
-    tick_until(editor, lambda: second.ended and playing(plugin) and not plugin.controller._showing)
+    tick_until(
+        editor, lambda: second.ended and playing(plugin) and not plugin.controller._shower.busy
+    )
     tick_until(editor, lambda: set(texture_digests(editor, plugin).values()).isdisjoint(
         digests.values()))  # fmt: skip
     planes = [a for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
@@ -158,7 +160,7 @@ def test_too_many_cameras_are_refused_before_the_job(unreal, editor, plugin):
     fields = plugin.controller.fields
     fields.prompt, fields.source = "a small stage", "all"
     plugin.controller.generate()
-    tick_until(editor, lambda: not plugin.controller._reading)
+    tick_until(editor, lambda: not plugin.controller._task)
     assert plugin.controller.history == []
     assert editor.dialogs[-1] == (
         "SynCam: The job was not sent",
@@ -249,9 +251,9 @@ def test_a_sequence_is_read_and_one_that_closes_is_said(unreal, editor, plugin):
     fields.source, fields.prompt, fields.first_frame = "sequence", "a moving shot", "10"
     plugin.controller.generate()
     editor.tick()
-    assert plugin.controller._reading, "a few frames a tick"
+    assert plugin.controller._task, "a few frames a tick"
     unreal.LevelSequenceEditorBlueprintLibrary.close_level_sequence()
-    tick_until(editor, lambda: not plugin.controller._reading)
+    tick_until(editor, lambda: not plugin.controller._task)
     assert plugin.controller.status.startswith("The sequence was closed")
     assert plugin.controller.history == []
     unreal.LevelSequenceEditorBlueprintLibrary.open_level_sequence(sequence)

@@ -39,6 +39,15 @@ def place_camera(unreal, label, location=(0.0, 0.0, 0.0), rotation=(0.0, 0.0, 0.
     return actor
 
 
+def place_ball(unreal, label, location, diameter_m=0.4):
+    """Put a static mesh into the level; the stand-in's captures draw it as a ball."""
+    actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
+    actor = actors.spawn_actor_from_class(unreal.StaticMeshActor, unreal.Vector(*location))
+    actor.set_actor_label(label)
+    actor.set_actor_scale3d(unreal.Vector(diameter_m, diameter_m, diameter_m))
+    return actor
+
+
 def make_sequence(unreal, editor, name="Shot", end=90, rate=30):
     from stand_in.assets import add_asset
 

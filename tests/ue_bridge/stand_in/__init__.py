@@ -16,6 +16,7 @@ from pathlib import Path
 from . import (
     assets,
     cameras,
+    captures,
     interface,
     media,
     playhead,
@@ -33,6 +34,7 @@ __all__ = ["BEHAVIOURS", "install", "load_table", "make_unreal", "merge"]
 BEHAVIOUR_FILES = (
     assets,
     cameras,
+    captures,
     interface,
     media,
     playhead,

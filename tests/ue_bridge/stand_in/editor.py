@@ -39,6 +39,10 @@ class Editor:
         self.frame = 0.0
         self.spawned: dict[tuple, Any] = {}
         self.players: list[Any] = []
+        self.render_targets: list[Any] = []
+        """Those that were made and not released."""
+        self.exported: list[Path] = []
+        self.export_fails = False
         self.objects: list[Any] = []
         """Weak references to every object, for ObjectIterator."""
         self.subsystems: dict[type, Any] = {}

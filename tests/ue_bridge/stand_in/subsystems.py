@@ -47,6 +47,7 @@ def _spawn_actor_from_class(self, actor_class, location, rotation, transient):
     if editor.pie:
         return None
     actor = actor_class()
+    actor._transient = transient
     kept = types_of(self)["Vector"](1.0, 1.0, 1.0)
     set_world_transform(root_of(actor), types_of(self)["Transform"](location, rotation, kept))
     editor.add_actor(actor)
@@ -108,11 +109,13 @@ def _get_actor_descs(cls):
         return None
     kind = types_of(cls)["ActorDesc"]
     made = []
-    for label, python_type in [(a._label, type(a)) for a in editor.actors] + [
-        (label, types_of(cls)["CineCameraActor"]) for label in editor.unloaded_actors
+    unloaded = types_of(cls)["CineCameraActor"]
+    for name, label, python_type in [(a._name, a._label, type(a)) for a in editor.actors] + [
+        (f"unloaded_{label}", label, unloaded) for label in editor.unloaded_actors
     ]:
         desc = kind()
-        desc._values.update(label=cls._gen.types["Name"](label), native_class=python_type)
+        as_name = cls._gen.types["Name"]
+        desc._values.update(name=as_name(name), label=as_name(label), native_class=python_type)
         made.append(desc)
     return made
 

@@ -5,30 +5,39 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterable
 
 import unreal
 
 from syncam_engine.link.errors import SynCamError
 
+from .undo import Undo
+
 
 def asset_name(text: str) -> str:
-    """Return a name that assets and files take; different texts stay different."""
+    """Return a name that assets and files take."""
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_") or "camera"
-    if plain == text:
-        return plain
-    return f"{plain[:48]}_{zlib.crc32(text.encode('utf-8')):08x}"
+    return plain if plain == text else _marked(plain, text)
 
 
-class AssetMaker:
+def asset_names(texts: Iterable[str]) -> dict[str, str]:
+    """Return a name for each text that differs from the others also without regard to case, as
+    the editor and Windows compare names."""
+    names = {text: asset_name(text) for text in texts}
+    counts = Counter(name.casefold() for name in names.values())
+    return {
+        text: name if counts[name.casefold()] == 1 else _marked(name, text)
+        for text, name in names.items()
+    }
+
+
+def _marked(name: str, text: str) -> str:
+    return f"{name[:48]}_{zlib.crc32(text.encode('utf-8')):08x}"
+
+
+class AssetMaker(Undo):
     """Makes assets; `undo()` removes what this maker made, and nothing that was there before."""
-
-    def __init__(self) -> None:
-        self._undo: list[Callable[[], object]] = []
-
-    def on_undo(self, call: Callable[[], object]) -> None:
-        """Have `call` run by `undo()`, last added first."""
-        self._undo.append(call)
 
     def exists(self, path: str) -> bool:
         return unreal.EditorAssetLibrary.does_asset_exist(path)
@@ -72,8 +81,3 @@ class AssetMaker:
                 value=path,
                 fix="Check the file out",
             )
-
-    def undo(self) -> None:
-        """Take back what was made, newest first."""
-        while self._undo:
-            self._undo.pop()()

@@ -121,6 +121,11 @@ def _near_m(component: unreal.CameraComponent, units_per_m: float) -> float:
     return 0.1
 
 
+def names_of(components: list[unreal.CameraComponent]) -> list[str]:
+    """Return what a rig of these components calls its cameras."""
+    return unique_names([(label_of(c), c.get_path_name()) for c in components])
+
+
 def unique_names(labelled: list[tuple[str, str]]) -> list[str]:
     """Return a name for each (label, path): the label, and the object's name where two share it."""
     counts: dict[str, int] = {}
@@ -134,6 +139,21 @@ def unique_names(labelled: list[tuple[str, str]]) -> list[str]:
         name if names.count(name) == 1 else f"{label} [{path}]"
         for name, (label, path) in zip(names, labelled, strict=True)
     ]
+
+
+def anchor_index(names: list[str], anchor: str) -> int:
+    """Return which camera is the anchor; "" is the first. Raises SynCamError ("rig.anchor")."""
+    if not anchor:
+        return 0
+    if anchor not in names:
+        raise SynCamError(
+            "rig.anchor",
+            f"The anchor camera {anchor!r} is none of the rig's: {', '.join(names)}.",
+            value=anchor,
+            nearest=names[0],
+            fix="Empty the anchor camera",
+        )
+    return names.index(anchor)
 
 
 def _object_of(path: str) -> str:

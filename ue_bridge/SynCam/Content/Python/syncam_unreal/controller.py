@@ -2,13 +2,15 @@
 """Drives a job from the panel to clips in the level. Knows no `unreal`: the host does that part.
 
 `tick()` is called each editor frame and does a bounded piece of work: one poll of the engine's
-client, a few frames of reading, or one clip of showing. Nothing blocks.
+client, a few frames of reading, one rendered view, or one clip of showing. Nothing blocks.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from syncam_engine.link.messages import (
     Done,
     ErrorInfo,
     Failed,
-    GenerateRequest,
     Hello,
     Phase,
     PresetInfo,
@@ -30,16 +31,18 @@ from syncam_engine.link.messages import (
     Queued,
 )
 
-from . import request_making
+from . import preparing, request_making
 from .host_protocol import Host, Reading
 from .job_clips import ClipFetcher
 from .panel_state import JobRecord, PanelFields, PanelView
+from .preparing import READING, Prepared, Working
 from .previews import PreviewBoard
+from .showing import ClipShower
 
-FRAMES_A_TICK = 4
 HISTORY_LENGTH = 30
 NOT_SENT = "The job was not sent"
 NOT_WRITTEN = "The rig was not written"
+NOT_SHOWN = "The clips cannot be shown"
 PHASES = {
     "load": "Loading the model",
     "encode": "Encoding",
@@ -47,6 +50,16 @@ PHASES = {
     "decode": "Decoding",
     "write": "Writing the clips",
 }
+
+
+@dataclass
+class Task:
+    """Work over ticks that ends in `then(result)`; `title` heads its errors."""
+
+    title: str
+    steps: Generator[Working, None, Any]
+    then: Callable[[Any], None]
+    shown: Working = READING
 
 
 class Controller:
@@ -67,12 +80,10 @@ class Controller:
         self.cameras: list[str] = []
         self.status = ""
         self.warnings: list[str] = []
-        self._reading: tuple[Reading, PresetInfo, PanelFields] | None = None
+        self._task: Task | None = None
         self._previews = PreviewBoard()
         self._clips = ClipFetcher(client, host.downloads)
-        self._export_to: Path | None = None
-        self._showing: tuple[Iterator[float], JobRecord] | None = None
-        self._to_show: list[JobRecord] = []
+        self._shower = ClipShower(host)
         for job in self.history:
             if not job.ended:
                 client.watch(job.job_id)
@@ -90,32 +101,31 @@ class Controller:
             self.status = f"{len(self.cameras)} cameras."
 
     def generate(self) -> None:
-        """Begin a job: check, read the cameras over the next ticks, then send it."""
+        """Begin a job: check, prepare it over the next ticks, then send it."""
         with self._told_to_user(NOT_SENT):
-            self._stop_reading()
+            self._stop_task()
             self.host.check_ready()
             preset = self._preset()
             request_making.check_fields(self.fields)
-            pictures, fps, size = request_making.pictures_of(preset)
-            fields = PanelFields.from_dict(self.fields.to_dict())
-            reading = self.host.begin_reading(fields, pictures, fps, size)
-            self._reading = (reading, preset, fields)
-            self.warnings, self.status = [], "Reading the cameras."
+            fields = self._fields_now()
+            steps = preparing.prepare_job(self.host, fields, preset)
+            self._begin(Task(NOT_SENT, steps, partial(self._send, fields)))
+            self.warnings = []
             self._save()
 
     def export_rig(self) -> None:
         """Write the cameras as a rig file (JSON, OpenCV); a sequence's over its pictures."""
         with self._told_to_user(NOT_WRITTEN):
-            self._stop_reading()
-            preset = self._preset() if self.client.hello else None
-            pictures, fps, size = (
-                request_making.pictures_of(preset) if preset else request_making.NO_PRESET
+            self._stop_task()
+            fields = self._fields_now()
+            read = (
+                request_making.pictures_of(self._preset())
+                if self.client.hello
+                else request_making.NO_PRESET
             )
-            fields = PanelFields.from_dict(self.fields.to_dict())
-            reading = self.host.begin_reading(fields, pictures, fps, size)
-            self._export_to = self.host.rig_file(fields.take)
-            self._reading = (reading, preset, fields)
-            self.status = "Reading the cameras."
+            steps = preparing.read_rig(self.host, fields, *read)
+            write = partial(self._write_rig, self.host.rig_file(fields.take))
+            self._begin(Task(NOT_WRITTEN, steps, write))
 
     def add_rig(self) -> None:
         """Add the cameras of a rig file to the level."""
@@ -126,9 +136,9 @@ class Controller:
             self.status = f"{len(self.cameras)} cameras were added and selected."
 
     def cancel(self, job_id: str = "") -> None:
-        """Stop the reading, or the job (the newest that runs when none is named)."""
-        if self._reading and not job_id:
-            self._stop_reading()
+        """Stop the preparing, or the job (the newest that runs when none is named)."""
+        if self._task and not job_id:
+            self._stop_task()
             self.status = "Cancelled."
             return
         job = self.job(job_id) if job_id else next((j for j in self.history if not j.ended), None)
@@ -138,21 +148,26 @@ class Controller:
 
     def apply(self, job_id: str = "") -> None:
         """Show a finished job's clips in the level (the newest when none is named)."""
-        with self._told_to_user("The clips cannot be shown"):
+        with self._told_to_user(NOT_SHOWN):
             job = self.job(job_id) if job_id else next((j for j in self.history if j.clips), None)
             if job is None or not job.clips:
                 raise SynCamError("panel.no_clips", "There are no clips to show yet.")
-            self._begin_show(job)
+            self._shower.add(job)
+            self.status = "The clips are shown next."
 
     def job(self, job_id: str) -> JobRecord | None:
         return next((job for job in self.history if job.job_id == job_id), None)
 
+    def level_changed(self) -> None:
+        """Another level is open: its cameras are not known, and clips that were half shown in the
+        old one begin anew."""
+        self.cameras = []
+        self._shower.begin_anew()
+
     def close(self) -> None:
-        """Leave: reading stops, the engine goes on with its jobs, the history is kept."""
-        self._stop_reading()
-        if self._showing:
-            self._showing[0].close()
-            self._showing = None
+        """Leave: preparing stops, the engine goes on with its jobs, the history is kept."""
+        self._stop_task()
+        self._shower.stop()
         self._save()
         self.client.close()
 
@@ -161,69 +176,56 @@ class Controller:
     def tick(self) -> None:
         for event in self.client.poll():
             self._hear(event)
-        if self._reading:
-            with self._told_to_user(NOT_SENT):
-                self._read_on()
-        elif self._showing:
-            with self._told_to_user("The clips cannot be shown"):
-                self._show_on()
-        elif self._to_show and not self.host.may_show():
-            self.status = "The clips are there; they are shown when playing ends."
-        elif self._to_show:
-            with self._told_to_user("The clips cannot be shown"):
-                self._begin_show(self._to_show.pop(0))
+        if self._task:
+            with self._told_to_user(self._task.title):
+                self._go_on(self._task)
+        elif self._shower.busy:
+            with self._told_to_user(NOT_SHOWN):
+                self.status = self._shower.step(self.fields)
 
-    def _read_on(self) -> None:
-        reading, preset, fields = self._reading
-        if not reading.step(FRAMES_A_TICK):
-            return
-        self._reading = None
-        if self._export_to is not None:
-            path, self._export_to = self._export_to, None
-            rig_json.write_rig(reading.rig, path)
-            self.status = f"The rig is in {path}."
-            self.host.log("log", self.status)
-            return
-        request = request_making.make_request(fields, reading.rig, reading.scene_frames, preset)
-        self.warnings = request_making.check(request, reading.rig, preset)
-        clips = request_making.input_clips(fields, reading.rig)
-        self.cameras = [camera.name for camera in reading.rig.cameras]
-        self.client.submit(request, clips)
-        self._remember(request, fields, reading)
-        self.status = "Sent."
+    def _begin(self, task: Task) -> None:
+        self._task, self.status = task, task.shown.sentence
 
-    def _remember(self, request: GenerateRequest, fields: PanelFields, reading: Reading) -> None:
-        job = JobRecord(
-            job_id=request.job_id,
-            prompt=request.prompt,
-            seed=request.seed,
-            take=fields.take,
-            rig=rig_json.rig_to_dict(reading.rig),
-            fit_rule=fields.fit_rule,
-            first_frame=int(reading.scene_frames[0]) if reading.scene_frames else 0,
+    def _go_on(self, task: Task) -> None:
+        try:
+            task.shown = next(task.steps)
+            self.status = task.shown.sentence
+        except StopIteration as done:
+            self._task = None
+            task.then(done.value)
+        except BaseException:
+            self._task = None
+            raise
+
+    def _stop_task(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.steps.close()
+
+    def _write_rig(self, path: Path, reading: Reading) -> None:
+        rig_json.write_rig(reading.rig, path)
+        self.status = f"The rig is in {path}."
+        self.host.log("log", self.status)
+
+    def _send(self, fields: PanelFields, job: Prepared) -> None:
+        self.warnings = job.warnings
+        self.cameras = [camera.name for camera in job.reading.rig.cameras]
+        self.client.submit(job.request, job.clips)
+        self.history.insert(
+            0,
+            JobRecord(
+                job_id=job.request.job_id,
+                prompt=job.request.prompt,
+                seed=job.request.seed,
+                take=fields.take,
+                rig=job.request.rig,
+                fit_rule=fields.fit_rule,
+                first_frame=int(job.reading.scene_frames[0]) if job.reading.scene_frames else 0,
+            ),
         )
-        self.history.insert(0, job)
         del self.history[HISTORY_LENGTH:]
         self._save()
-
-    def _begin_show(self, job: JobRecord) -> None:
-        if self._showing:
-            self._to_show.append(job)
-            return
-        self._showing = (self.host.show(job, self.fields), job)
-        self.status = "Bringing the clips into the level."
-
-    def _show_on(self) -> None:
-        steps, job = self._showing
-        try:
-            part = next(steps, None)
-        except BaseException:
-            self._showing = None
-            raise
-        if part is None:
-            self._showing = None
-            self.host.play(job)
-            self.status = f"The clips of '{job.take}' are in the level."
+        self.status = "Sent."
 
     # ---- what the engine says ----
 
@@ -291,7 +293,7 @@ class Controller:
         order = [camera["name"] for camera in job.rig["cameras"]]
         job.clips.sort(key=lambda clip: order.index(clip["camera"]))
         self._save()
-        self._to_show.append(job)
+        self._shower.add(job)
 
     # ---- what is shown ----
 
@@ -307,12 +309,16 @@ class Controller:
             cameras="\n".join(self.cameras) or "No cameras read yet.",
             status=self.status,
             warnings="\n".join(self.warnings),
-            progress=running.progress if running else 0.0,
+            progress=self._task.shown.progress
+            if self._task
+            else running.progress
+            if running
+            else 0.0,
             preview=self._previews.number,
             history=tuple(job.label for job in self.history),
             can_start_engine=engine.state in ("stopped", "lost", "not found"),
-            can_generate=engine.state in ("ready", "loading") and self._reading is None,
-            can_cancel=running is not None or self._reading is not None,
+            can_generate=engine.state in ("ready", "loading") and self._task is None,
+            can_cancel=running is not None or self._task is not None,
             can_apply=any(job.clips for job in self.history),
         )
 
@@ -325,11 +331,9 @@ class Controller:
             )
         return request_making.choose_preset(hello.presets, self.fields.preset)
 
-    def _stop_reading(self) -> None:
-        if self._reading:
-            self._reading[0].close()
-            self._reading = None
-        self._export_to = None
+    def _fields_now(self) -> PanelFields:
+        """Return a copy: what is typed from now on is the next job's."""
+        return PanelFields.from_dict(self.fields.to_dict())
 
     def _save(self) -> None:
         self.host.save(
@@ -364,8 +368,6 @@ class _Told:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         if not isinstance(error, Exception):
             return False
-        if self.title in (NOT_SENT, NOT_WRITTEN):
-            self.controller._stop_reading()
         if not isinstance(error, SynCamError):
             text = "".join(traceback.format_exception(kind, error, trace))
             self.controller.host.log("error", text)

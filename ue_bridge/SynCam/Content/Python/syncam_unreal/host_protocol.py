@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,9 @@ class Reading(Protocol):
 
     rig: Rig | None
     scene_frames: list[float]
+    """Display frame of each picture; none for the level as it stands."""
+    progress: float
+    """0 to 1."""
 
     def step(self, frames: int) -> bool:
         """Read some frames; return True when the rig is there. Raises SynCamError."""
@@ -39,6 +42,12 @@ class Host(Protocol):
         self, fields: PanelFields, pictures: int, fps: Fraction, size_px: tuple[int, int]
     ) -> Reading:
         """Begin to read the rig for so many pictures."""
+
+    def render_views(
+        self, fields: PanelFields, fitted: Rig, wanted: list[int], scene_frames: list[float]
+    ) -> Generator[int, None, list[bytes]]:
+        """Render what cameras of the fitted rig see; yields after each picture, returns one clip a
+        wanted camera."""
 
     def show(self, job: JobRecord, fields: PanelFields) -> Iterator[float]:
         """Bring a job's clips into the level, a piece for each `next`; yields the part done."""

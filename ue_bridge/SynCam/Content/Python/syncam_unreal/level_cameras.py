@@ -64,13 +64,13 @@ def check_world_partition(loaded: list[unreal.Actor]) -> None:
     if not hasattr(unreal, "WorldPartitionBlueprintLibrary"):
         return  # Nothing can be asked of what is unloaded; the panel shows which cameras it read.
     described = unreal.WorldPartitionBlueprintLibrary.get_actor_descs() or []
-    here = {actor.get_actor_label() for actor in loaded}
+    here = {actor.get_name() for actor in loaded}
     missing = sorted(
         str(desc.label)
         for desc in described
         if desc.native_class is not None
         and desc.native_class.get_name() in CAMERA_CLASSES
-        and str(desc.label) not in here
+        and str(desc.name) not in here
     )
     if missing:
         raise SynCamError(
@@ -95,7 +95,7 @@ def read_level_rig(
     ]
     return Rig(
         cameras=tuple(cameras),
-        anchor=names.index(anchor) if anchor in names else 0,
+        anchor=camera_reading.anchor_index(names, anchor),
         source=level_name(),
         source_unit=unit_text(units_per_m),
     )

@@ -75,7 +75,10 @@ ITEMS: tuple[Item, ...] = (
     *_line("Seed", "Seed", "seed", "drawn for each job"),
     *_line("Steps", "Steps", "steps", "the preset's own"),
     *_choice("Mode", "Mode", "mode", MODES),
-    *_line("Clips", "Reference clip, or folder of previz clips", "clips"),
+    *_line(
+        "Clips", "Reference clip, or folder of previz clips", "clips", "rendered by the cameras"
+    ),
+    *_line("Strength", "Previz strength (0 to 1)", "previz_strength", "0.6"),
     *_line("FirstFrame", "First frame (sequences)", "first_frame", "the sequence's start"),
     *_line("Take", "Take", "take"),
     *_choice("Fit", "Cameras of another aspect", "fit_rule", ("crop", "letterbox")),

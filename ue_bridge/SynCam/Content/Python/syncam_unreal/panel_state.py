@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 SOURCES = ("selected", "all", "tag", "sequence", "cuts")
+SEQUENCE_SOURCES = ("sequence", "cuts")
 MODES = ("text", "reference", "previz")
 
 
@@ -27,7 +28,10 @@ class PanelFields:
     """A whole number; "" is the preset's own."""
     mode: str = "text"
     clips: str = ""
-    """reference: a clip's path; previz: a folder with <camera>.mp4 for each camera."""
+    """reference: a clip's path; previz: a folder with <camera>.mp4 for each camera; "" has the
+    panel render what the cameras see."""
+    previz_strength: str = ""
+    """Above 0, at most 1; "" is 0.6."""
     preset: str = ""
     """"" is the engine's default."""
     take: str = "Take1"

@@ -113,8 +113,8 @@ class Plugin:
             self.panel.draw(self.controller.view())
 
     def _on_map_changed(self, *_flags: Any) -> None:
+        self.controller.level_changed()
         self.host.forget_level()
-        self.controller.cameras = []
 
     def close(self) -> None:
         """Stop everything that the editor calls; twice is the same as once."""

@@ -20,6 +20,8 @@ from .panel_state import MODES, PanelFields
 
 NO_PRESET = (17, Fraction(15), (1280, 720))
 """Pictures, rate and size for a rig that is written to a file while no engine answers."""
+PREVIZ_STRENGTH = 0.6
+"""Where the field is empty."""
 
 
 def choose_preset(presets: list[PresetInfo], wanted: str) -> PresetInfo:
@@ -81,12 +83,32 @@ def distance_of(fields: PanelFields) -> float:
     return distance
 
 
+def previz_strength_of(fields: PanelFields) -> float:
+    """Return how far a previz job may leave its clips. Raises SynCamError "panel.number"."""
+    if not fields.previz_strength.strip():
+        return PREVIZ_STRENGTH
+    try:
+        strength = float(fields.previz_strength)
+    except ValueError:
+        strength = 0.0
+    if not 0.0 < strength <= 1.0:
+        raise SynCamError(
+            "panel.number",
+            f"The previz strength is {fields.previz_strength!r}; it must be above 0 and at most 1.",
+            value=fields.previz_strength,
+            nearest=1.0 if strength > 1.0 else 0.05,
+            fix="Empty the previz strength",
+        )
+    return strength
+
+
 def check_fields(fields: PanelFields) -> None:
     """Raise SynCamError for fields that no job can be made of."""
     whole_number(fields.seed, "seed")
     whole_number(fields.steps, "steps")
     whole_number(fields.first_frame, "first frame")
     distance_of(fields)
+    previz_strength_of(fields)
     if not fields.prompt.strip():
         raise SynCamError(
             "prompt.empty",
@@ -125,6 +147,18 @@ def make_request(
         mode=fields.mode,
         preset=preset.name,
         fit_rule=fields.fit_rule,
+        previz_strength=previz_strength_of(fields),
+    )
+
+
+def fitted_rig(request: GenerateRequest, rig: Rig) -> Rig:
+    """Return the rig at the size of the request's clips: what the model is told."""
+    return replace(
+        rig,
+        cameras=tuple(
+            fit_camera(camera, request.width, request.height, request.fit_rule).camera
+            for camera in rig.cameras
+        ),
     )
 
 
@@ -133,13 +167,6 @@ def check(request: GenerateRequest, rig: Rig, preset: PresetInfo) -> list[str]:
     if not preset.envelope:
         return []
     envelope = Envelope.from_dict(preset.envelope)
-    fitted = replace(
-        rig,
-        cameras=tuple(
-            fit_camera(camera, request.width, request.height, request.fit_rule).camera
-            for camera in rig.cameras
-        ),
-    )
     numbers = SimpleNamespace(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
@@ -150,25 +177,30 @@ def check(request: GenerateRequest, rig: Rig, preset: PresetInfo) -> list[str]:
         if request.steps is None
         else request.steps,
     )
-    issues: list[EnvelopeIssue] = check_request(numbers, envelope) + check_rig(fitted, envelope)
+    issues: list[EnvelopeIssue] = check_request(numbers, envelope) + check_rig(
+        fitted_rig(request, rig), envelope
+    )
     for issue in issues:
         if issue.kind == "refuse":
             raise issue.to_error()
     return [issue.sentence for issue in issues]
 
 
-def input_clips(fields: PanelFields, rig: Rig) -> list[Path]:
-    """Return the clips that the mode needs: none, one reference, or one previz a camera."""
+def given_clips(fields: PanelFields, rig: Rig) -> list[Path] | None:
+    """Return the clips that the mode needs and the user gives: none, one reference, or one previz a
+    camera; None where the field is empty, and the panel renders them itself."""
     if fields.mode == "text":
         return []
-    given = Path(fields.clips)
+    if not fields.clips.strip():
+        return None
+    given = Path(fields.clips.strip())
     if fields.mode == "reference":
         if not given.is_file():
             raise SynCamError(
                 "input.missing",
-                f"The reference clip '{fields.clips}' is not a file.",
+                f"The reference clip '{given}' is not a file.",
                 value=fields.clips,
-                fix="Choose the clip of the anchor camera",
+                fix="Choose the clip of the anchor camera, or empty the field",
             )
         return [given]
     paths = [given / f"{camera.name}.mp4" for camera in rig.cameras]
@@ -176,8 +208,8 @@ def input_clips(fields: PanelFields, rig: Rig) -> list[Path]:
     if missing:
         raise SynCamError(
             "input.missing",
-            f"The folder '{fields.clips}' has no {missing[0]}; previz needs one for each camera.",
+            f"The folder '{given}' has no {missing[0]}; previz needs one for each camera.",
             value=missing,
-            fix="Render each camera to <camera name>.mp4 in that folder",
+            fix="Render each camera to <camera name>.mp4 in that folder, or empty the field",
         )
     return paths

@@ -19,8 +19,8 @@ from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig import Rig
 
-from . import camera_reading, materials, plates, preconditions
-from .assets import AssetMaker, asset_name
+from . import actors, camera_reading, materials, plates, preconditions
+from .assets import AssetMaker, asset_name, asset_names
 
 PLANE_MESH = "/Engine/BasicShapes/Plane"
 
@@ -66,6 +66,8 @@ class Shown:
     plates: dict[str, unreal.Actor] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     old_files: list[Path] = field(default_factory=list)
+    old_plates: list[unreal.Actor] = field(default_factory=list)
+    """Of the take, but of the other style."""
 
 
 def show_take(take: Take, shown: Shown) -> Iterator[float]:
@@ -84,21 +86,25 @@ def show_take(take: Take, shown: Shown) -> Iterator[float]:
     sequence = sequence_for_tracks() if take.media_track else None
     maker = AssetMaker()
     cameras = {camera.name: camera for camera in take.rig.cameras}
+    names = asset_names(clip.camera for clip in take.clips)
     try:
         for index, clip in enumerate(take.clips):
-            _show_clip(maker, take, cameras[clip.camera], clip, shown)
+            _show_clip(maker, take, cameras[clip.camera], clip, names[clip.camera], shown)
             yield (index + 1) / len(take.clips)
         if sequence is not None:
             _add_media_tracks(maker, take, shown, sequence)
+        for actor in shown.old_plates:
+            actors.remove(actor)
     except BaseException:
         maker.undo()
         raise
 
 
-def _show_clip(maker: AssetMaker, take: Take, camera: Camera, clip: Clip, shown: Shown) -> None:
-    name = asset_name(clip.camera)
+def _show_clip(
+    maker: AssetMaker, take: Take, camera: Camera, clip: Clip, name: str, shown: Shown
+) -> None:
     folder = f"{materials.FOLDER}/{asset_name(take.name)}"
-    target = clip_file(take, clip)
+    target = clip_file(take, clip, name)
     _copy(clip.path, target, maker)
     crop = plates.plate_crop_of(camera, clip.width_px, clip.height_px, take.fit_rule)
 
@@ -111,17 +117,18 @@ def _show_clip(maker: AssetMaker, take: Take, camera: Camera, clip: Clip, shown:
     texture = maker.get_or_make(
         f"{folder}/MT_{name}", unreal.MediaTexture, unreal.MediaTextureFactoryNew()
     )
-    old = Path(source.file_path).name if source.file_path else ""
     before = source.file_path
+    old = Path(before).name
+    if before:
+        maker.on_undo(lambda: _point_back(source, before))
     source.set_file_path(str(target))
-    maker.on_undo(lambda: source.set_file_path(before))
     player.set_editor_property("play_on_open", False)
     player.set_editor_property("loop", True)
     materials.configure_texture(texture, player)
     instance = materials.plate_instance(maker, f"{folder}/MI_{name}", texture, crop)
     for asset in (source, player, texture, instance):
         maker.save(asset)
-    actor = _place(maker, take, camera, clip, instance, source)
+    actor = _place(maker, take, camera, clip, plate_tag(take.name, name), instance, shown)
     if take.style == "media plate":
         player = actor.media_plate_component.get_media_player()
     shown.players[clip.camera] = player
@@ -131,10 +138,15 @@ def _show_clip(maker: AssetMaker, take: Take, camera: Camera, clip: Clip, shown:
         shown.old_files.append(target.with_name(old))
 
 
-def clip_file(take: Take, clip: Clip) -> Path:
+def _point_back(source: unreal.FileMediaSource, path: str) -> None:
+    source.set_file_path(path)
+    unreal.EditorAssetLibrary.save_loaded_asset(source)
+
+
+def clip_file(take: Take, clip: Clip, name: str) -> Path:
     """Return where a clip lies in the project: a new name for each job."""
     folder = preconditions.content_dir() / "Movies" / "SynCam" / asset_name(take.name)
-    return folder / f"{asset_name(clip.camera)}_{take.job_id[:8]}{clip.path.suffix or '.mp4'}"
+    return folder / f"{name}_{take.job_id[:8]}{clip.path.suffix or '.mp4'}"
 
 
 def _copy(source: Path, target: Path, maker: AssetMaker) -> None:
@@ -155,9 +167,9 @@ def _copy(source: Path, target: Path, maker: AssetMaker) -> None:
     maker.on_undo(lambda: target.unlink(missing_ok=True))
 
 
-def plate_tag(take: str, camera: str) -> str:
-    """Return the actor tag by which a plate is found again."""
-    return f"SynCam:{asset_name(take)}:{asset_name(camera)}"
+def plate_tag(take: str, name: str) -> str:
+    """Return the actor tag by which a plate is found again; `name` is its assets'."""
+    return f"{actors.PLATE_TAG}{asset_name(take)}:{name}"
 
 
 def _place(
@@ -165,15 +177,15 @@ def _place(
     take: Take,
     camera: Camera,
     clip: Clip,
+    tag: str,
     instance: unreal.MaterialInstanceConstant,
-    source: unreal.FileMediaSource,
+    shown: Shown,
 ) -> unreal.Actor:
     """Put the plane in front of the camera, or move the one that stands there."""
-    subsystem = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    tag = plate_tag(take.name, clip.camera)
-    actors = list(subsystem.get_all_level_actors())
     kind = unreal.MediaPlate if take.style == "media plate" else unreal.StaticMeshActor
-    actor = next((a for a in actors if isinstance(a, kind) and a.actor_has_tag(tag)), None)
+    standing = [plate for plate in actors.plates() if plate.actor_has_tag(tag)]
+    actor = next((plate for plate in standing if isinstance(plate, kind)), None)
+    shown.old_plates += [plate for plate in standing if not isinstance(plate, kind)]
     plate = plates.plate_of(
         camera,
         (clip.width_px, clip.height_px),
@@ -186,15 +198,14 @@ def _place(
     turned = unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw)
     with unreal.ScopedEditorTransaction("SynCam: show a clip"):
         if actor is None:
-            selected = subsystem.get_selected_level_actors()
-            actor = subsystem.spawn_actor_from_class(kind, at, turned)
-            if actor is None:
-                raise SynCamError("unreal.spawn", "The editor did not place a plane in the level.")
-            maker.on_undo(lambda: subsystem.destroy_actor(actor))
-            subsystem.set_selected_level_actors(selected)  # Spawning takes the selection.
+            actor = actors.spawn(kind, at, turned, said="a plane")
+            maker.on_undo(lambda: actors.remove(actor))
             actor.set_actor_label(f"SynCam {take.name} {clip.camera}")
             actor.set_folder_path(f"SynCam/{take.name}")
             actor.set_editor_property("tags", [*actor.tags, tag])
+        else:
+            stood = actor.get_actor_transform()
+            maker.on_undo(lambda: actor.set_actor_transform(stood, False, False))
         actor.set_actor_transform(
             unreal.Transform(at, turned, unreal.Vector(*plate.scale)), False, False
         )
@@ -204,16 +215,17 @@ def _place(
         if take.style != "media plate":
             mesh.set_static_mesh(unreal.load_asset(PLANE_MESH))
             mesh.set_material(0, instance)
-        _follow_camera(actor, actors, camera.name)
+        _follow_camera(actor, camera.name)
     return actor
 
 
-def _follow_camera(plate: unreal.Actor, actors: list[unreal.Actor], name: str) -> None:
+def _follow_camera(plate: unreal.Actor, name: str) -> None:
     """Attach the plane to its camera where the level has one of that name alone."""
     named = [
         actor
-        for actor in actors
-        if isinstance(actor, unreal.CameraActor) and actor.get_actor_label() == name
+        for actor in actors.subsystem().get_all_level_actors()
+        if isinstance(actor, unreal.CameraActor)
+        and name in (actor.get_actor_label(), f"{actor.get_actor_label()} [{actor.get_name()}]")
     ]
     if len(named) == 1:
         keep = unreal.AttachmentRule.KEEP_WORLD

@@ -11,8 +11,8 @@ from syncam_engine.link import rig_json
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 
-from . import camera_reading, conventions, lens, preconditions
-from .assets import AssetMaker
+from . import actors, camera_reading, conventions, lens, preconditions
+from .undo import Undo
 
 SENSOR_WIDTH_MM = 23.76
 
@@ -25,31 +25,28 @@ def place_rig_file(path: Path) -> list[unreal.CineCameraActor]:
     preconditions.check_not_playing()
     rig = rig_json.read_rig(path)
     units = camera_reading.world_to_meters()
-    maker = AssetMaker()
+    undo = Undo()
     placed = []
     try:
         with unreal.ScopedEditorTransaction("SynCam: cameras of a rig file"):
             for camera in rig.cameras:
-                placed.append(_place(maker, camera, units))
+                placed.append(_place(undo, camera, units))
     except BaseException:
-        maker.undo()
+        undo.undo()
         raise
-    subsystem = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    subsystem.set_selected_level_actors(placed)
+    actors.subsystem().set_selected_level_actors(placed)
     return placed
 
 
-def _place(maker: AssetMaker, camera: Camera, units: float) -> unreal.CineCameraActor:
+def _place(undo: Undo, camera: Camera, units: float) -> unreal.CineCameraActor:
     location, (roll, pitch, yaw) = conventions.unreal_placement(camera.c2w_cv_m_at(0), units)
-    subsystem = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    actor = subsystem.spawn_actor_from_class(
+    actor = actors.spawn(
         unreal.CineCameraActor,
         unreal.Vector(*location),
         unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw),
+        said=f"camera {camera.name!r}",
     )
-    if actor is None:
-        raise SynCamError("unreal.spawn", f"The editor did not place camera {camera.name!r}.")
-    maker.on_undo(lambda: subsystem.destroy_actor(actor))
+    undo.on_undo(lambda: actors.remove(actor))
     actor.set_actor_label(camera.name)
     actor.set_folder_path("SynCam/Rig")
     set_lens(actor.get_cine_camera_component(), lens_of_camera(camera))

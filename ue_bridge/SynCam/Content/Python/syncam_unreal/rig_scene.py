@@ -16,7 +16,7 @@ from syncam_engine.link import rig_json
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 
-from . import camera_reading, compat, conventions
+from . import actors, camera_reading, compat, conventions
 from .lens import Lens
 from .render_config import export_config
 from .rig_placing import set_lens
@@ -150,15 +150,14 @@ def add_camera(
     location, (roll, pitch, yaw) = conventions.unreal_placement(camera.c2w_cv_m_at(0), units)
     at = unreal.Vector(*(a + b for a, b in zip(location, plan["center_uu"], strict=True)))
     turned = unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw)
-    actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    actor = actors.spawn_actor_from_class(unreal.CineCameraActor, at, turned)
+    actor = actors.spawn(unreal.CineCameraActor, at, turned, said=f"camera {camera.name!r}")
     try:
         actor.set_actor_label(camera.name)
         set_lens(actor.get_cine_camera_component(), plan_lens(plan))
         rows = rows_cm(actor.get_cine_camera_component(), units)
         binding = sequence.add_spawnable_from_instance(actor)
     finally:
-        actors.destroy_actor(actor)
+        actors.remove(actor)
     binding.set_display_name(camera.name)
     # Where a spawnable appears is a matter of its template; a transform track leaves no doubt.
     channels = _transform_channels(binding, plan["frames"])
@@ -196,15 +195,14 @@ def add_subject(
     units: float,
 ) -> None:
     """Add a spawnable character that walks its keys and plays its animation."""
-    actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    actor = actors.spawn_actor_from_object(mesh, unreal.Vector(0.0, 0.0, 0.0))
+    actor = actors.subsystem().spawn_actor_from_object(mesh, unreal.Vector(0.0, 0.0, 0.0))
     if actor is None:
         raise SynCamError("unreal.spawn", f"The editor did not place the mesh '{subject['mesh']}'.")
     try:
         actor.set_actor_label(subject["name"])
         binding = sequence.add_spawnable_from_instance(actor)
     finally:
-        actors.destroy_actor(actor)
+        actors.remove(actor)
     binding.set_display_name(subject["name"])
     channels = _transform_channels(binding, plan["frames"])
     linear = unreal.MovieSceneKeyInterpolation.LINEAR

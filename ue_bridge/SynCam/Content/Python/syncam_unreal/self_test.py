@@ -17,7 +17,7 @@ from typing import Any
 
 import unreal
 
-from . import camera_reading, compat, conventions, lens, preconditions
+from . import actors, camera_reading, compat, conventions, lens, preconditions
 
 FOLDER = "/Game/SynCam/SelfTest"
 
@@ -81,12 +81,11 @@ def _close(name: str, expected: list[float], found: list[float], tolerance: floa
 
 def _with_camera(use: Callable[[unreal.CineCameraActor], list[Finding]]) -> list[Finding]:
     """Run `use` on a camera of odd numbers, which is destroyed again."""
-    actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
-    selected = actors.get_selected_level_actors()
-    actor = actors.spawn_actor_from_class(
+    actor = actors.spawn(
         unreal.CineCameraActor,
         unreal.Vector(120.0, -340.0, 56.0),
         unreal.Rotator(roll=11.0, pitch=-23.0, yaw=131.0),
+        said="a camera",
     )
     try:
         camera = actor.get_cine_camera_component()
@@ -101,8 +100,7 @@ def _with_camera(use: Callable[[unreal.CineCameraActor], list[Finding]]) -> list
         camera.set_editor_property("current_focal_length", 28.0)
         return use(actor)
     finally:
-        actors.destroy_actor(actor)
-        actors.set_selected_level_actors(selected)
+        actors.remove(actor)
 
 
 def _axes() -> list[Finding]:
@@ -219,15 +217,16 @@ def _spawnable_names() -> list[Finding]:
     sequence = tools.create_asset(
         "SelfTestSequence", FOLDER, unreal.LevelSequence, unreal.LevelSequenceFactoryNew()
     )
-    actors = unreal.get_editor_subsystem(unreal.EditorActorSubsystem)
     names = ["cam01", "cam02"]
     try:
         for name in names:
-            actor = actors.spawn_actor_from_class(unreal.CineCameraActor, unreal.Vector(0, 0, 0))
-            actor.set_actor_label(name)
-            binding = sequence.add_spawnable_from_instance(actor)
-            binding.set_display_name(name)
-            actors.destroy_actor(actor)
+            actor = actors.spawn(unreal.CineCameraActor, unreal.Vector(0, 0, 0), said="a camera")
+            try:
+                actor.set_actor_label(name)
+                binding = sequence.add_spawnable_from_instance(actor)
+                binding.set_display_name(name)
+            finally:
+                actors.remove(actor)
         cut = sequence.add_track(unreal.MovieSceneCameraCutTrack).add_section()
         cut.set_range(0, 1)
         cut.set_camera_binding_id(sequence.get_binding_id(binding))

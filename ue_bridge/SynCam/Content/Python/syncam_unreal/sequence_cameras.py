@@ -10,6 +10,7 @@ few.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -43,6 +44,40 @@ def current_sequence() -> unreal.LevelSequence:
             fix="Open the sequence whose cameras you want",
         )
     return sequence
+
+
+@contextmanager
+def opened(sequence: unreal.LevelSequence) -> Iterator[None]:
+    """Have a sequence open; what was open before, and its playhead, come back at the end."""
+    library = unreal.LevelSequenceEditorBlueprintLibrary
+    before = library.get_current_level_sequence()
+    before_frame = compat.playhead() if before is not None else None
+    if before != sequence and not library.open_level_sequence(sequence):
+        raise SynCamError(
+            "unreal.sequence_open",
+            f"The sequence '{sequence.get_name()}' cannot be opened in Sequencer.",
+        )
+    try:
+        yield
+    finally:
+        now = library.get_current_level_sequence()
+        # Where the user closed or changed it meanwhile, what they did stands.
+        if now == sequence and before is None:
+            library.close_level_sequence()
+        elif now == sequence:
+            if before != sequence:
+                library.open_level_sequence(before)
+            compat.set_playhead(before_frame)
+
+
+def check_open(sequence: unreal.LevelSequence) -> None:
+    """Raise SynCamError where the sequence is not the one that Sequencer evaluates."""
+    if unreal.LevelSequenceEditorBlueprintLibrary.get_current_level_sequence() != sequence:
+        raise SynCamError(
+            "unreal.sequence_closed",
+            "The sequence was closed while its cameras were read or rendered.",
+            fix="Open it and try again",
+        )
 
 
 def frames_of_pictures(
@@ -141,14 +176,13 @@ class SequenceReading:
         self.scene_frames = frames_of_pictures(sequence, scope, pictures, fps)
         self.rig: Rig | None = None
         self._scope, self._fps, self._anchor, self._size_px = scope, fps, anchor, size_px
+        self._done = 0
         self._steps: Iterator[None] | None = self._read()
 
     @property
     def progress(self) -> float:
         """0 to 1."""
-        return 1.0 if self.rig else self._done / len(self.scene_frames)
-
-    _done = 0
+        return self._done / len(self.scene_frames)
 
     def step(self, frames: int = 4) -> bool:
         """Read some frames; return True when the rig is there."""
@@ -169,21 +203,8 @@ class SequenceReading:
             self._steps = None
 
     def _read(self) -> Iterator[None]:
-        library = unreal.LevelSequenceEditorBlueprintLibrary
-        before = library.get_current_level_sequence()
-        before_frame = compat.playhead() if before is not None else None
-        if before != self.sequence and not library.open_level_sequence(self.sequence):
-            raise SynCamError(
-                "unreal.sequence_open",
-                f"The sequence '{self.sequence.get_name()}' cannot be opened in Sequencer.",
-            )
-        try:
+        with opened(self.sequence):
             yield from self._read_frames()
-        finally:
-            if before is not None and library.get_current_level_sequence() == before:
-                compat.set_playhead(before_frame)
-            elif before is None and library.get_current_level_sequence() == self.sequence:
-                library.close_level_sequence()
 
     def _read_frames(self) -> Iterator[None]:
         units_per_m = camera_reading.world_to_meters()
@@ -199,7 +220,7 @@ class SequenceReading:
             )
         readings: list[list[camera_reading.CameraReading]] = [[] for _ in components]
         for frame in self.scene_frames:
-            self._check_open()
+            check_open(self.sequence)
             compat.set_playhead(frame)
             for track, component in zip(readings, components, strict=True):
                 track.append(camera_reading.read_camera(component, units_per_m))
@@ -211,16 +232,8 @@ class SequenceReading:
                 camera_reading.make_camera(name, track, self._size_px)
                 for name, track in zip(names, readings, strict=True)
             ),
-            anchor=names.index(self._anchor) if self._anchor in names else 0,
+            anchor=camera_reading.anchor_index(names, self._anchor),
             fps=self._fps,
             source=self.sequence.get_path_name().split(".")[0],
             source_unit=unit_text(units_per_m),
         )
-
-    def _check_open(self) -> None:
-        if unreal.LevelSequenceEditorBlueprintLibrary.get_current_level_sequence() != self.sequence:
-            raise SynCamError(
-                "unreal.sequence_closed",
-                "The sequence was closed while its cameras were read.",
-                fix="Open it and try again",
-            )

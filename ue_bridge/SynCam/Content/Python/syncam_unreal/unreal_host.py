@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import unreal
 from syncam_engine.link import rig_json
 from syncam_engine.link.rig import Rig
 
-from . import preconditions, request_making, results, rig_placing, sequence_cameras
+from . import preconditions, request_making, results, rig_placing, sequence_cameras, views
 from .assets import asset_name
-from .camera_reading import label_of, unique_names
+from .camera_reading import names_of
 from .level_cameras import LevelScope, find_cameras, read_level_rig
-from .panel_state import JobRecord, PanelFields
+from .panel_state import SEQUENCE_SOURCES, JobRecord, PanelFields
 from .playback import Playback
 from .sequence_cameras import SequenceReading, SequenceScope
 
@@ -29,14 +29,16 @@ LOGGERS = {"log": unreal.log, "warning": unreal.log_warning, "error": unreal.log
 class LevelReading:
     """A level's cameras stand still: read at once, in the shape of a sequence's reading."""
 
-    def __init__(self, fields: PanelFields, fps: Fraction, size_px: tuple[int, int]) -> None:
+    def __init__(self, fields: PanelFields, size_px: tuple[int, int]) -> None:
         self.rig: Rig | None = None
         self.scene_frames: list[float] = []
+        self.progress = 0.0
         self._fields, self._size_px = fields, size_px
 
     def step(self, frames: int) -> bool:
-        scope = LevelScope(which=self._fields.source, tag=self._fields.tag)
-        self.rig = read_level_rig(scope, anchor=self._fields.anchor, size_px=self._size_px)
+        self.rig = read_level_rig(
+            _level_scope(self._fields), anchor=self._fields.anchor, size_px=self._size_px
+        )
         return True
 
     def close(self) -> None:
@@ -44,7 +46,7 @@ class LevelReading:
 
 
 class UnrealHost:
-    """See controller.Host."""
+    """See `host_protocol.Host`."""
 
     def __init__(self, *, dialogs: bool = True) -> None:
         self.dialogs = dialogs
@@ -56,31 +58,33 @@ class UnrealHost:
         preconditions.check_ready()
 
     def camera_names(self, fields: PanelFields) -> list[str]:
-        if fields.source in ("sequence", "cuts"):
+        if fields.source in SEQUENCE_SOURCES:
             sequence = sequence_cameras.current_sequence()
-            which = "cuts" if fields.source == "cuts" else "bindings"
-            components = sequence_cameras.camera_components(sequence, which)
-        else:
-            components = find_cameras(LevelScope(which=fields.source, tag=fields.tag))
-        return unique_names([(label_of(c), c.get_path_name()) for c in components])
+            which = _sequence_scope(fields).which
+            return names_of(sequence_cameras.camera_components(sequence, which))
+        return names_of(find_cameras(_level_scope(fields)))
 
     def begin_reading(
         self, fields: PanelFields, pictures: int, fps: Fraction, size_px: tuple[int, int]
     ) -> LevelReading | SequenceReading:
-        if fields.source not in ("sequence", "cuts"):
-            return LevelReading(fields, fps, size_px)
-        scope = SequenceScope(
-            which="cuts" if fields.source == "cuts" else "bindings",
-            first_frame=request_making.whole_number(fields.first_frame, "first frame"),
-        )
+        if fields.source not in SEQUENCE_SOURCES:
+            return LevelReading(fields, size_px)
         return SequenceReading(
             sequence_cameras.current_sequence(),
-            scope,
+            _sequence_scope(fields),
             pictures=pictures,
             fps=fps,
             anchor=fields.anchor,
             size_px=size_px,
         )
+
+    def render_views(
+        self, fields: PanelFields, fitted: Rig, wanted: list[int], scene_frames: list[float]
+    ) -> Generator[int, None, list[bytes]]:
+        if fields.source not in SEQUENCE_SOURCES:
+            return views.level_views(_level_scope(fields), fitted, wanted)
+        sequence = sequence_cameras.current_sequence()
+        return views.sequence_views(sequence, _sequence_scope(fields), fitted, wanted, scene_frames)
 
     def show(self, job: JobRecord, fields: PanelFields) -> Iterator[float]:
         shown = results.Shown(take=job.take)
@@ -106,7 +110,6 @@ class UnrealHost:
             media_track=fields.media_tracks == "yes",
             first_frame=job.first_frame,
         )
-        # The take's players let go of the old files before the new ones are opened.
         return results.show_take(take, shown)
 
     def play(self, job: JobRecord) -> None:
@@ -165,6 +168,17 @@ class UnrealHost:
             self.log("warning", f"The history in '{path}' cannot be read: {error}.")
             return {}
         return data if isinstance(data, dict) else {}
+
+
+def _level_scope(fields: PanelFields) -> LevelScope:
+    return LevelScope(which=fields.source, tag=fields.tag)
+
+
+def _sequence_scope(fields: PanelFields) -> SequenceScope:
+    return SequenceScope(
+        which="cuts" if fields.source == "cuts" else "bindings",
+        first_frame=request_making.whole_number(fields.first_frame, "first frame"),
+    )
 
 
 def folder() -> Path:
