@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ import numpy as np
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
+
+from .kept_latents import KeptLatents
 
 ADDRESS_VARIABLE = "SYNCAM_CLUSTER"
 PIPELINE_VARIABLE = "SYNCAM_CLUSTER_PIPELINE"
@@ -37,6 +40,22 @@ class RemoteReport:
     step: int
     steps: int
     preview_VHW3: np.ndarray | None
+
+
+@dataclass(slots=True, kw_only=True)
+class SentLatents(KeptLatents):
+    """A node's side of `KeptLatents`: the file came along, and new ones go with the reports."""
+
+    kept: bytes | None
+    send: Callable[[bytes], None]
+
+    def read(self) -> bytes:
+        if self.kept is None:
+            raise FileNotFoundError
+        return self.kept
+
+    def write(self, data: bytes) -> None:
+        self.send(data)
 
 
 class RemoteStop(Exception):
@@ -63,8 +82,13 @@ class Sampler:
         node = ray.get_runtime_context().get_node_id()
         return str(self._pipeline.device), str(self._pipeline.digest), node
 
-    def generate(self, packed: bytes, given: dict[str, Any]) -> np.ndarray | dict | None:
-        """Return the clips, None when it was stopped, or a `SynCamError` as a dictionary."""
+    def generate(
+        self, packed: bytes, given: dict[str, Any], latents: dict[str, Any] | None
+    ) -> np.ndarray | dict | None:
+        """Return the clips, None when it was stopped, or a `SynCamError` as a dictionary.
+
+        `latents`: key, every and kept of `SentLatents`, where they are kept.
+        """
         from .memory import free_device
         from .worker import as_syncam_error
 
@@ -76,12 +100,18 @@ class Sampler:
         def on_report(report: Any) -> None:
             nonlocal phase
             phase = report.phase
-            with self._lock:
-                said = (report.phase, report.step, report.steps, report.preview_VHW3)
-                self._reports.append(said)
-                if self._stop:
-                    raise RemoteStop
+            said = (report.phase, report.step, report.steps, report.preview_VHW3)
+            self._tell("report", *said)
+            if self._stop:
+                raise RemoteStop
 
+        if latents is not None:
+            given["keeper"] = SentLatents(
+                folder=Path(),
+                say=lambda text: self._tell("note", text),
+                send=lambda data: self._tell("latents", data),
+                **latents,
+            )
         try:
             return self._pipeline.generate(request, **given, on_report=on_report)
         except RemoteStop:
@@ -101,24 +131,42 @@ class Sampler:
         with self._lock:
             self._stop = True
 
+    def _tell(self, *what: Any) -> None:
+        with self._lock:
+            self._reports.append(what)
+
 
 class ClusterPipeline:
-    """Looks like a pipeline to the worker; `device` names the node."""
+    """Looks like a pipeline to the worker; `device` names the node as well."""
 
-    def __init__(self, actor: Any, device: str, digest: str) -> None:
-        self._actor, self.device, self.digest = actor, device, digest
+    def __init__(self, actor: Any, kind: str, node: str, digest: str) -> None:
+        self._actor, self.digest = actor, digest
+        self.device = f"{kind} on node {node[:8]}"
+        self.device_kind = kind
+        """What latents depend on: they may go on at another node."""
 
     def generate(
-        self, request: GenerateRequest, *, on_report: Callable[[Any], None], **given: Any
+        self,
+        request: GenerateRequest,
+        *,
+        on_report: Callable[[Any], None],
+        keeper: KeptLatents | None = None,
+        **given: Any,
     ) -> np.ndarray:
         import ray
 
-        clips_ref = self._actor.generate.remote(msgspec.msgpack.encode(request), given)
+        packed = msgspec.msgpack.encode(request)
+        clips_ref = self._actor.generate.remote(packed, given, _latents_of(keeper))
         try:
             while True:
                 ready, _ = ray.wait([clips_ref], timeout=_ASK_EVERY_S)
-                for said in ray.get(self._actor.reports.remote()):
-                    on_report(RemoteReport(*said))
+                for kind, *said in ray.get(self._actor.reports.remote()):
+                    if kind == "report":
+                        on_report(RemoteReport(*said))
+                    elif kind == "latents":
+                        keeper.write(*said)
+                    else:
+                        keeper.say(*said)
                 if ready:
                     return _clips_of(ray.get(clips_ref))
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
@@ -160,10 +208,21 @@ def load_pipeline(
     inner = os.environ[PIPELINE_VARIABLE]
     actor = actor_class.remote(inner, preset_name, device or None)
     try:
-        where, digest, node = ray.get(actor.about.remote())
+        kind, digest, node = ray.get(actor.about.remote())
     except ray.exceptions.RayActorError as error:
         _die_with_the_node(error)
-    return ClusterPipeline(actor, f"{where} on node {node[:8]}", digest)
+    return ClusterPipeline(actor, kind, node, digest)
+
+
+def _latents_of(keeper: KeptLatents | None) -> dict[str, Any] | None:
+    """What a node needs to go on from what is kept here."""
+    if keeper is None:
+        return None
+    try:
+        kept = keeper.read()
+    except OSError:
+        kept = None
+    return {"key": keeper.key, "every": keeper.every, "kept": kept}
 
 
 def _clips_of(answer: np.ndarray | dict) -> np.ndarray:

@@ -39,6 +39,7 @@ class InputStore:
         self._most_bytes = most_bytes_per_owner
         self._most_partials = most_partials
         self._partials: dict[tuple[str, str], _Partial] = {}
+        self._arrived_s: dict[tuple[str, str], float] = {}
         for leftover in self._folder.glob("*/*.part"):
             leftover.unlink()
 
@@ -89,8 +90,14 @@ class InputStore:
             self._drop(key)
 
     def sweep(self, used: set[tuple[str, str]], older_than_s: float) -> None:
-        """Delete inputs that no open job names and that are older than `older_than_s`."""
-        names = {(self._owner_dir(owner).name, digest) for owner, digest in used}
+        """Delete inputs that no open job names and that are older than `older_than_s`.
+
+        One that has just come is left for the job that will name it, also when the clock jumps.
+        """
+        now_s = time.monotonic()
+        fresh = {k: s for k, s in self._arrived_s.items() if now_s - s < min(older_than_s, 3600.0)}
+        self._arrived_s = fresh
+        names = {(self._owner_dir(owner).name, digest) for owner, digest in {*used, *fresh}}
         for path in self._folder.glob("*/*"):
             old = time.time() - path.stat().st_mtime > older_than_s
             if old and path.suffix != ".part" and (path.parent.name, path.name) not in names:
@@ -135,6 +142,7 @@ class InputStore:
         os.replace(partial.path, partial.path.with_suffix(""))
         sync_folder(partial.path.parent)
         del self._partials[key]
+        self._arrived_s[key] = time.monotonic()
 
     def _drop(self, key: tuple[str, str]) -> None:
         partial = self._partials.pop(key, None)

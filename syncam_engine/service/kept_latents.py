@@ -25,8 +25,6 @@ from syncam_engine.link.messages import GenerateRequest
 from .files import LATENTS_FILE, write_whole
 from .jobs import fingerprint_of
 
-_MOST_HEAD_BYTES = 4096
-
 
 def key_of(request: GenerateRequest, weights_digest: str, device: str) -> str:
     """What must be the same for latents to lead to the same clips; SHA-256 as hex text."""
@@ -58,10 +56,8 @@ class KeptLatents:
 
     def load(self, steps: int, shape: Sequence[int]) -> tuple[int, np.ndarray | None]:
         """Return (steps done, latents) of the attempt before, or (0, None)."""
-        for leftover in self.folder.glob(f".{LATENTS_FILE}.*.part"):
-            leftover.unlink(missing_ok=True)
         try:
-            step, latents = self._read(steps, tuple(shape))
+            step, latents = self._checked(self.read(), steps, tuple(shape))
         except FileNotFoundError:
             return 0, None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -71,7 +67,7 @@ class KeptLatents:
         return step, latents
 
     def save(self, step: int, z_VCFHW: np.ndarray) -> None:
-        """Keep the latents; a disk that does not take them costs the next attempt some time."""
+        """Keep the latents."""
         data = np.ascontiguousarray(z_VCFHW, dtype=np.float32)
         head = {
             "key": self.key,
@@ -79,16 +75,25 @@ class KeptLatents:
             "shape": data.shape,
             "digest": hashlib.sha256(data).hexdigest(),
         }
+        self.write(json.dumps(head).encode() + b"\n" + data.tobytes())
+
+    def read(self) -> bytes:
+        """The file as it is; raises `OSError`."""
+        for leftover in self.folder.glob(f".{LATENTS_FILE}.*.part"):
+            leftover.unlink(missing_ok=True)
+        return self.path.read_bytes()
+
+    def write(self, data: bytes) -> None:
+        """Put the file in place; a disk that does not take it costs the next attempt some time."""
         try:
-            write_whole(self.path, json.dumps(head).encode() + b"\n" + data.tobytes())
+            write_whole(self.path, data)
         except OSError as error:
             self.say(f"latents cannot be saved: {error}")
 
-    def _read(self, steps: int, shape: tuple[int, ...]) -> tuple[int, np.ndarray]:
+    def _checked(self, file: bytes, steps: int, shape: tuple[int, ...]) -> tuple[int, np.ndarray]:
         """Raises `ValueError` with what is wrong with the file."""
-        with open(self.path, "rb") as file:
-            head = json.loads(file.readline(_MOST_HEAD_BYTES))
-            data = file.read()
+        text, _, data = file.partition(b"\n")
+        head = json.loads(text)
         if head["key"] != self.key:
             raise ValueError("they are of another request, model or version")
         if hashlib.sha256(data).hexdigest() != head["digest"]:

@@ -154,6 +154,7 @@ class Server:
         for hub in self.hubs:
             hub.forget_silent()
             hub.forget_revoked()
+        self.workers.rotate_log()
         self._inputs.forget_stale()
         used = {
             (job.owner, digest)

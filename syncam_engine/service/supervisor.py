@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,6 +205,12 @@ class Supervisor:
             self._note(slot, message)
             self._on_message(slot, message, buffers)
 
+    def rotate_log(self) -> None:
+        """Keep the workers' log short while they hold it open: they append, so it can be cut."""
+        if self._log_path.exists() and self._log_path.stat().st_size > _LOG_BYTES:
+            shutil.copyfile(self._log_path, self._log_path.with_suffix(".log.1"))
+            os.truncate(self._log_path, 0)
+
     def tick(self) -> None:
         """Notice deaths and hangs, and start what should run."""
         now_s = time.monotonic()
@@ -270,8 +277,6 @@ class Supervisor:
             public_key=self._keys[0].decode() if self._keys else "",
             secret_key=self._keys[1].decode() if self._keys else "",
         )
-        if self._log_path.exists() and self._log_path.stat().st_size > _LOG_BYTES:
-            os.replace(self._log_path, self._log_path.with_suffix(".log.1"))
         environment = {**os.environ, "SYNCAM_WORKER": json.dumps(asdict(settings))}
         try:
             with open(self._log_path, "ab") as log:

@@ -247,9 +247,10 @@ class Worker:
             self._talk.say(wm.Noted(job_id=order.job_id, attempt=order.attempt, text=text))
 
         pipeline = self._pipeline
+        device = getattr(pipeline, "device_kind", pipeline.device)
         return KeptLatents(
             folder=Path(order.folder),
-            key=key_of(order.request, str(pipeline.digest), str(pipeline.device)),
+            key=key_of(order.request, str(pipeline.digest), str(device)),
             every=order.checkpoint_steps,
             say=say,
         )

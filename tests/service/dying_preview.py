@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 from .stub_pipeline import first_time
 
@@ -22,19 +21,10 @@ class DyingPipeline:
             on_report(said)
             if said.phase != "sample" or said.step != DIES_AT_STEP:
                 return
-            if request.job_id.startswith(("killed", "damaged")) and first_time(request):
-                if request.job_id.startswith("damaged"):
-                    flip(keeper.path)
+            if request.job_id.startswith("killed") and first_time(request):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         return self._inner.generate(request, on_report=report, keeper=keeper, **given)
-
-
-def flip(path: Path) -> None:
-    """Change one bit near the end."""
-    data = bytearray(path.read_bytes())
-    data[-9] ^= 4
-    path.write_bytes(data)
 
 
 def load_pipeline(preset_name, device=None, on_progress=None):

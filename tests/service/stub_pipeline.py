@@ -31,7 +31,13 @@ class StubPipeline:
     digest = "0" * 64
 
     def generate(
-        self, request, *, start_clips_VTHW3=None, reference_clip_THW3=None, on_report=None
+        self,
+        request,
+        *,
+        start_clips_VTHW3=None,
+        reference_clip_THW3=None,
+        on_report=None,
+        keeper=None,
     ):
         report = on_report or (lambda _: None)
         words = request.prompt.split()
@@ -39,11 +45,17 @@ class StubPipeline:
         views = len(request.rig["cameras"])
         report(Report("encode"))
         clips = paint(request, views)
-        for step in range(1, request.steps + 1):
+        # Nothing is needed to go on but how far it was.
+        done, _ = keeper.load(request.steps, (1,)) if keeper else (0, None)
+        for step in range(done + 1, request.steps + 1):
             time.sleep(pause)
             if step == max(1, request.steps // 2):
+                if "harm" in words:
+                    flip(keeper.path)
                 misbehave(words, request)
             report(Report("sample", step, request.steps, clips[:, 0]))
+            if keeper and step % keeper.every == 0:
+                keeper.save(step, np.ones(1))
         report(Report("decode", request.steps, request.steps))
         if start_clips_VTHW3 is not None:
             clips = (clips // 2 + np.stack(start_clips_VTHW3) // 2).astype(np.uint8)
@@ -78,6 +90,13 @@ def misbehave(words, request):
         raise OSError(errno.ENOSPC, "No space left on device")
     if "broken" in words:
         raise RuntimeError("the stub was told to break")
+
+
+def flip(path):
+    """Change one bit near the end of a file."""
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
 
 
 def first_time(request):

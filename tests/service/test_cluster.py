@@ -18,13 +18,14 @@ ROOT = str(Path(__file__).parents[2])
 
 
 @pytest.fixture
-def cluster(monkeypatch):
+def cluster(monkeypatch, tmp_path):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
     # Actors import the stub from here, as workers do.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("SYNCAM_STUB_DIR", str(tmp_path))
     # A head that runs nothing, and two nodes of one worker each.
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
@@ -36,9 +37,8 @@ def cluster(monkeypatch):
 
 
 @pytest.mark.timeout(400)
-def test_jobs_survive_the_death_of_a_node(cluster, make_engine, monkeypatch):
-    monkeypatch.setenv("SYNCAM_STUB_DIR", "/tmp")
-    options = ("--cluster", cluster.address, "--cluster-workers", "2")
+def test_jobs_survive_the_death_of_a_node(cluster, make_engine, tmp_path):
+    options = ("--cluster", cluster.address, "--cluster-workers", "2", "--checkpoint-steps", "2")
     engine = make_engine(*options)
     client = engine.client()
 
@@ -49,8 +49,6 @@ def test_jobs_survive_the_death_of_a_node(cluster, make_engine, monkeypatch):
     wait_until(lambda: len(set(nodes())) == 2, 180, engine.said)
     assert all(device.startswith("stub on node ") for device in nodes())
 
-    undisturbed, _ = run(client, sample_request(2, prompt="on a node sleep=0.1", seed=3, steps=20))
-    assert isinstance(undisturbed, Done)
     # Cancel reaches the node.
     request = sample_request(2, prompt="cancelled sleep=0.2", steps=50)
     client.submit(request)
@@ -62,14 +60,21 @@ def test_jobs_survive_the_death_of_a_node(cluster, make_engine, monkeypatch):
     failed, _ = run(client, sample_request(2, prompt="broken"))
     assert failed.error.code == "job.failed"
     assert "told to break" in failed.error.sentence
-    # Both nodes work; one dies; both jobs end, with the same clips.
-    jobs = [sample_request(2, prompt="on a node sleep=0.1", seed=3, steps=20) for _ in range(2)]
+    # Both nodes work, neither comes to its end; one dies; both jobs end, with the same clips.
+    jobs = [sample_request(2, prompt="on a node hold", seed=3, steps=8) for _ in range(2)]
     for job in jobs:
         client.submit(job)
-    reach_step(client, jobs[1].job_id, 2, 120)
+    folders = [engine.state_dir / "jobs" / job.job_id for job in jobs]
+    both = lambda: all((folder / "latents").exists() for folder in folders)  # noqa: E731
+    wait_until(lambda: client.wait(0.1) is not None and both(), 120, engine.said)
     cluster.remove_node(cluster.workers[0], allow_graceful=False)
+    wait_until(lambda: sum(w.restarts for w in engine.status(client).workers) > 0, 120, engine.said)
+    (tmp_path / "go").touch()
     ends, _ = follow(client, [job.job_id for job in jobs], 240)
+    undisturbed, _ = run(client, sample_request(2, prompt="on a node hold", seed=3, steps=8))
+    assert isinstance(undisturbed, Done)
     wanted = [clip.digest for clip in undisturbed.clips]
     for job in jobs:
         assert [clip.digest for clip in ends[job.job_id].clips] == wanted
-    assert sum(w.restarts for w in engine.status(client).workers) >= 1
+    # The job of the dead node went on from what it had sent home.
+    assert "job: goes on after step" in (engine.state_dir / "logs" / "engine.log").read_text()

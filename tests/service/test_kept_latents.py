@@ -9,12 +9,12 @@ import os
 import numpy as np
 import pytest
 
-from syncam_engine.link.messages import Done
+from syncam_engine.link.messages import Done, Failed
 from syncam_engine.model.presets import WEIGHTS_DIR
-from syncam_engine.service.harness import LocalEngine, follow, sample_request
+from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.service.kept_latents import KeptLatents, key_of
 
-from .dying_preview import flip
+from .stub_pipeline import flip
 
 SHAPE = (2, 3, 1, 5, 7)
 KEY = "a" * 64
@@ -116,6 +116,21 @@ def test_key_is_of_request_weights_and_device():
     assert key_of(request, "w", "cpu") in keys
 
 
+def run(engine, client, request):
+    """Return a job's end, what the log says of it, and the number of its attempts."""
+    client.submit(request)
+    ends, _ = follow(client, [request.job_id], 400)
+    assert not (engine.state_dir / "jobs" / request.job_id / "latents").exists()
+    log = (engine.state_dir / "logs" / "engine.log").read_text().splitlines()
+    said = [x["text"] for x in map(json.loads, log) if x.get("job") == request.job_id]
+    return ends[request.job_id], said, said.count("job started")
+
+
+def digests(done):
+    assert isinstance(done, Done), done
+    return [clip.digest for clip in done.clips]
+
+
 @pytest.mark.skipif(
     not (WEIGHTS_DIR / "preview" / "transformer.safetensors").is_file(),
     reason="the preview model's weights are not in this checkout",
@@ -126,28 +141,34 @@ def test_killed_preview_job_goes_on_to_the_same_clips():
     with LocalEngine("--checkpoint-steps", "2", pipeline=dying) as engine:
         client = engine.client()
 
-        def run(job_id):
-            """Return the clips' digests, the log's lines about the job, the number of attempts."""
-            request = sample_request(
-                1, job_id=job_id, prompt="a person walks", steps=8, frames=5, seed=4
-            )
-            client.submit(request)
-            ends, _ = follow(client, [job_id], 400)
-            assert isinstance(ends[job_id], Done), ends[job_id]
-            assert not (engine.state_dir / "jobs" / job_id / "latents").exists()
-            log = (engine.state_dir / "logs" / "engine.log").read_text().splitlines()
-            said = [x["text"] for x in map(json.loads, log) if x.get("job") == job_id]
-            return [clip.digest for clip in ends[job_id].clips], said, said.count("job started")
+        def request(job_id):
+            prompt = "a person walks"
+            return sample_request(1, job_id=job_id, prompt=prompt, steps=8, frames=5, seed=4)
 
-        undisturbed, _, attempts = run("undisturbed")
+        undisturbed, _, attempts = run(engine, client, request("undisturbed"))
         assert attempts == 1
         # What was kept after step 4 is on the disk when step 5 is told, at which the worker dies.
-        clips, said, attempts = run("killed-1")
+        done, said, attempts = run(engine, client, request("killed-1"))
         assert attempts == 2
         assert "job: goes on after step 4 of 8" in said
-        assert clips == undisturbed
-        # What was kept is damaged: the job begins again, to the same clips.
-        clips, said, attempts = run("damaged-1")
-        assert attempts == 2
-        assert "job: saved latents are not used: they are damaged" in said
-        assert clips == undisturbed
+        assert digests(done) == digests(undisturbed)
+
+
+def test_what_stops_a_job_leaves_no_latents_and_damaged_ones_are_left_aside(make_engine):
+    engine = make_engine("--checkpoint-steps", "2")
+    client = engine.client()
+    request = sample_request(2, prompt="x harm crash-once", steps=8)
+    done, said, attempts = run(engine, client, request)
+    assert attempts == 2
+    assert "job: saved latents are not used: they are damaged" in said
+    assert isinstance(done, Done)
+    failed, _, _ = run(engine, client, sample_request(2, prompt="broken", steps=8))
+    assert isinstance(failed, Failed)
+    cancelled = sample_request(2, prompt="hold", steps=8)
+    client.submit(cancelled)
+    kept = engine.state_dir / "jobs" / cancelled.job_id / "latents"
+    wait_until(lambda: client.wait(0.1) is not None and kept.exists(), 60, engine.said)
+    client.cancel(cancelled.job_id)
+    ends, _ = follow(client, [cancelled.job_id])
+    assert ends[cancelled.job_id].cancelled
+    assert not kept.exists()

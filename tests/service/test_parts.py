@@ -11,6 +11,7 @@ import sqlite3
 import time
 
 import pytest
+import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ from syncam_engine.service.jobs import Job, fingerprint_of
 from syncam_engine.service.logs import JsonLines, start_logging
 from syncam_engine.service.memory import is_out_of_memory, out_of_memory
 from syncam_engine.service.store import SCHEMA_VERSION, Store
+from syncam_engine.service.supervisor import Supervisor, WorkerPlan
 
 
 @dataclasses.dataclass
@@ -273,6 +275,37 @@ def test_old_inputs_are_swept_but_not_those_in_use(tmp_path):
     store.sweep({("a", used)}, older_than_s=-1.0)
     assert store.path_or_none("a", used)
     assert store.path_or_none("a", unused) is None
+
+
+def test_inputs_that_just_came_outlive_a_clock_that_jumps(tmp_path, monkeypatch):
+    store = InputStore(tmp_path, most_bytes_per_owner=10**6)
+    digest, _ = upload(store, "a", b"for a job that is on its way")
+    ten_years_on = time.time() + 3e8
+    monkeypatch.setattr(time, "time", lambda: ten_years_on)
+    store.sweep(set(), older_than_s=7 * 86400.0)
+    assert store.path_or_none("a", digest)
+    # A server that started since does not know when it came.
+    InputStore(tmp_path, most_bytes_per_owner=10**6).sweep(set(), older_than_s=7 * 86400.0)
+    assert store.path_or_none("a", digest) is None
+
+
+def test_workers_log_is_cut_while_it_is_held_open(tmp_path):
+    context = zmq.Context()
+    plan = WorkerPlan(preset="preview", presets={}, pipeline="a:b", preload=False)
+    log = tmp_path / "worker.log"
+    nothing = lambda *_: None  # noqa: E731
+    supervisor = Supervisor(context, f"inproc://{id(plan)}", log, plan, nothing, nothing)
+    with open(log, "ab") as held:
+        held.write(b"x" * 5_000_001)
+        held.flush()
+        supervisor.rotate_log()
+        held.write(b"after")
+    assert log.read_bytes() == b"after"
+    assert (tmp_path / "worker.log.1").stat().st_size == 5_000_001
+    supervisor.rotate_log()
+    assert log.read_bytes() == b"after"
+    supervisor.close()
+    context.destroy(linger=0)
 
 
 def test_paths_stay_on_the_engines_machine():
