@@ -39,10 +39,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     preview.add_argument("folder", help="held-out scenes as `syncam render` packs them")
     preview.add_argument("--preset", default="preview", help="preset name or preset.json")
     preview.add_argument("--scenes", type=int, default=24)
-    preview.add_argument("--steps", type=int, help="sampling steps (default: the preset's)")
+    preview.add_argument(
+        "--steps",
+        metavar="N[,N...]",
+        help="sampling steps (default: the preset's); several give a table of scores against steps",
+    )
+    preview.add_argument(
+        "--classifier", type=Path, metavar="FOLDER", help="the prompt classifier's folder"
+    )
     preview.add_argument("--seed", type=int, default=0)
     preview.add_argument("--threads", type=int, help="CPU threads of the process")
     preview.add_argument("--out", type=Path, help="folder of scores.json and of a sheet a scene")
+
+    judge = verbs.add_parser("classifier", help="the prompt classifier's own accuracy")
+    judge.add_argument("classifier", type=Path, help="the classifier's folder")
+    judge.add_argument("folder", help="held-out scenes, never trained on")
+    judge.add_argument("--out", type=Path, help="folder of scores.json")
 
     sheet = verbs.add_parser("sheet", help="a picture of unpicked samples, seeds 0, 1, ...")
     sheet.add_argument("folder", help="held-out scenes: their cameras and captions are used")
@@ -95,7 +107,26 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         print(f"{len(write_setups(args.out, width, height))} rigs written to {args.out}")
         return 0
+    if args.evaluate_command == "classifier":
+        return _classifier(args)
     return _preview(args)
+
+
+def _classifier(args: argparse.Namespace) -> int:
+    from syncam_engine.data.sources import open_source
+    from syncam_engine.evaluation.prompt_content import accuracy
+    from syncam_engine.evaluation.report import print_table, write_report
+
+    found = accuracy(args.classifier, open_source("rendered", args.folder))
+    rows = [
+        (name, f"{share:.3f}", f"chance {found['chance'][name]:.3f}")
+        for name, share in found["accuracy"].items()
+    ]
+    rows.append(("mean", f"{found['mean']:.3f}", f"{found['provenance']['pictures']} pictures"))
+    print_table(rows)
+    if args.out:
+        print(f"written to {write_report(found, rows, args.out, [])}")
+    return 0
 
 
 def _sets(args: argparse.Namespace) -> int:
@@ -121,8 +152,14 @@ def _preview(args: argparse.Namespace) -> int:
     import torch
 
     from syncam_engine.data.sources import open_source
-    from syncam_engine.evaluation.preview_run import run_preview, write_sheet
+    from syncam_engine.evaluation.preview_run import (
+        run_preview,
+        steps_rows,
+        steps_table,
+        write_sheet,
+    )
     from syncam_engine.evaluation.report import print_table, write_report
+    from syncam_engine.link.errors import SynCamError
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -131,15 +168,24 @@ def _preview(args: argparse.Namespace) -> int:
         options = {"samples": args.samples, "steps": args.steps}
         print(f"written to {write_sheet(source, args.out, args.preset, **options)}")
         return 0
-    score = run_preview(
-        open_source("rendered", args.folder),
-        args.preset,
-        scenes=args.scenes,
-        steps=args.steps,
-        seed=args.seed,
-        out=args.out,
-        say=lambda text: print(text, flush=True),
-    )
+    steps = (args.steps or "").split(",")
+    if args.steps and not all(text.strip().isdigit() for text in steps):
+        raise SynCamError(
+            "option.form", f"--steps is {args.steps!r}; it must be N or N,N,...", value=args.steps
+        )
+    counts = [int(text) for text in steps] if args.steps else [None]
+    source = open_source("rendered", args.folder)
+    options = {"scenes": args.scenes, "seed": args.seed, "classifier": args.classifier}
+    options["say"] = lambda text: print(text, flush=True)
+    if len(counts) > 1:
+        table = steps_table(source, args.preset, counts, **options)
+        rows = steps_rows(table)
+        print_table(rows)
+        if args.out:
+            document = {"by_steps": table, "provenance": table[0]["provenance"]}
+            print(f"written to {write_report(document, rows, args.out, [])}")
+        return 0
+    score = run_preview(source, args.preset, steps=counts[0], out=args.out, **options)
     print_table(score.rows())
     if args.out:
         pictures = sorted(args.out.glob("scene-*.png"))

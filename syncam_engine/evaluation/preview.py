@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from syncam_engine.data.scene import Scene, SceneSource
+from syncam_engine.evaluation.prompt_content import content_rows
 from syncam_engine.evaluation.synchrony import moves, retrieval_hits, time_hits
 
 Generate = Callable[[Scene, Sequence[int], str, int, np.ndarray | None], np.ndarray]
@@ -46,6 +47,8 @@ class PreviewScore:
     """Baseline: the mean picture of the training data (or of the held-out scenes)."""
     psnr_codec_db: float
     """The autoencoder's round trip of the true clips."""
+    prompt_content: dict[str, Any] = field(default_factory=dict)
+    """What the prompt classifier saw; empty without one."""
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,6 +60,7 @@ class PreviewScore:
         if self.time_alignment is not None:
             beside = f"chance {self.time_chance:.2f}, codec {self.time_alignment_codec:.2f}"
             time = (time[0], f"{self.time_alignment:.2f}", f"{beside}, gate 0.6")
+        content = content_rows(self.prompt_content) if self.prompt_content else []
         return [
             (
                 "camera retrieval, reference mode",
@@ -80,6 +84,7 @@ class PreviewScore:
                 f"{self.psnr_text_db:.2f} dB",
                 f"mean picture {self.psnr_mean_db:.2f} dB",
             ),
+            *content,
         ]
 
 
@@ -114,7 +119,7 @@ def evaluate_preview(
 ) -> PreviewScore:
     """Score `scenes` held-out scenes; `round_trip` is the autoencoder on clips uint8 VTHW3.
 
-    `on_scene` gets (number, scene index, {"true", "reference", "text"} clips) for sheets.
+    `on_scene` gets (number, scene index, {"true", "codec", "reference", "text"} clips).
     """
     usable = [
         i
@@ -151,7 +156,8 @@ def evaluate_preview(
         trues.append(true[1:])
         cameras_of_scene = scene.cameras
         if on_scene:
-            on_scene(number, index, {"true": true, "reference": by_reference, "text": by_text})
+            clips = {"true": true, "codec": coded, "reference": by_reference, "text": by_text}
+            on_scene(number, index, clips)
     if mean_picture_HW3 is None:
         mean_picture_HW3 = np.mean([t.mean(axis=(0, 1)) for t in trues], axis=0)
     for true in trues:

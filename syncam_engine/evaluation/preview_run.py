@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from syncam_engine.data.scene import Scene, SceneSource
 from syncam_engine.evaluation.preview import PreviewScore, evaluate_preview
+from syncam_engine.evaluation.prompt_content import PromptContent
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
@@ -86,9 +89,14 @@ def run_preview(
     steps: int | None = None,
     seed: int = 0,
     out: Path | None = None,
+    classifier: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> PreviewScore:
-    """Score a preset on held-out scenes; with `out`, write a sheet for each."""
+    """Score a preset on held-out scenes; with `out`, write a sheet for each.
+
+    With a `classifier` (its folder), what the prompts ask for is looked for in the clips.
+    """
+    content = PromptContent(classifier) if classifier else None
     pipeline = load_pipeline(preset, "cpu")
     frames = min(pipeline.preset.frames, min(scene.frames for scene in source.scenes))
     generate = generator_of(pipeline, frames=frames, steps=steps)
@@ -101,6 +109,11 @@ def run_preview(
 
     def on_scene(number: int, index: int, clips: dict[str, np.ndarray]) -> None:
         say(f"scene {number + 1}: {source.scenes[index].key}")
+        if content:
+            # The caption as rendered: "person" and "animal" would say less than was asked.
+            caption = source.scenes[index].captions[0]
+            for kind in ("true", "codec", "text", "reference"):
+                content.add(kind, caption, clips[kind])
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             rows = [strip(clips[name]) for name in ("true", "reference", "text")]
@@ -117,6 +130,8 @@ def run_preview(
         seed=seed,
         on_scene=on_scene,
     )
+    if content:
+        score.prompt_content = content.result()
     score.provenance = {
         "preset": pipeline.preset.name,
         "weights": pipeline.digest,
@@ -127,6 +142,41 @@ def run_preview(
         "blocks_px": 8,
     }
     return score
+
+
+def steps_table(
+    source: SceneSource,
+    preset: str,
+    steps: Sequence[int],
+    say: Callable[[str], None] = print,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """The scores at each number of sampling steps, on the same scenes, cameras and noise."""
+    table = []
+    for count in steps:
+        say(f"{count} steps")
+        started = time.process_time()
+        score = run_preview(source, preset, steps=count, say=say, **options)
+        spent = time.process_time() - started
+        table.append({"steps": count, "cpu_s_a_scene": spent / score.scenes, **score.to_dict()})
+    return table
+
+
+def steps_rows(table: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Head and one row a number of steps."""
+    columns = {
+        "steps": lambda s: str(s["steps"]),
+        "retrieval, reference": lambda s: f"{s['retrieval_reference']:.2f}",
+        "retrieval, text": lambda s: f"{s['retrieval_text']:.2f}",
+        "time": lambda s: "-" if s["time_alignment"] is None else f"{s['time_alignment']:.2f}",
+        "PSNR, reference": lambda s: f"{s['psnr_reference_db']:.2f}",
+        "PSNR, text": lambda s: f"{s['psnr_text_db']:.2f}",
+        "prompt": lambda s: (
+            f"{s['prompt_content']['text']['right_mean']:.2f}" if s["prompt_content"] else "-"
+        ),
+        "CPU s a scene": lambda s: f"{s['cpu_s_a_scene']:.1f}",
+    }
+    return [tuple(columns), *(tuple(show(score) for show in columns.values()) for score in table)]
 
 
 def write_sheet(

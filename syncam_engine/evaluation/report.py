@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-Row = tuple[str, str, str]
-"""(what, score, what stands beside it)."""
+Row = tuple[str, ...]
+"""(what, score, what stands beside it), or the columns of a wider table."""
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; color: #222 }
@@ -24,9 +24,10 @@ pre { background: #f4f4f4; padding: 1rem; overflow: auto }
 
 def print_table(rows: Sequence[Row]) -> None:
     """The rows in columns."""
-    widths = [max(len(row[k]) for row in rows) for k in range(2)]
-    for what, score, beside in rows:
-        print(f"{what:<{widths[0]}}  {score:>{widths[1]}}  {beside}".rstrip())
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for what, *scores, beside in rows:
+        middle = "".join(f"  {s:>{w}}" for s, w in zip(scores, widths[1:-1], strict=True))
+        print(f"{what:<{widths[0]}}{middle}  {beside}".rstrip())
 
 
 def write_report(

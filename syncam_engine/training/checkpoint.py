@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
 
@@ -104,6 +104,20 @@ def read_state(checkpoint: Path, config_digest: str | None = None) -> RunState:
 def read_tensors(checkpoint: Path, name: str = "model") -> dict[str, Tensor]:
     """The tensors of `model` or `ema`."""
     return load_file(checkpoint / f"{name}.safetensors")
+
+
+def load_into(net: nn.Module, checkpoint: Path) -> None:
+    """Load a checkpoint's weights. Raises `SynCamError` when they are of another network."""
+    try:
+        net.load_state_dict(read_tensors(checkpoint))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise SynCamError(
+            "checkpoint.config",
+            f"The checkpoint {checkpoint} is of another network: {first}",
+            value=str(checkpoint),
+            fix="Give the run another name",
+        ) from error
 
 
 def read_optimizer(checkpoint: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training configuration: typed, checked when made, read from YAML.
 
-Two kinds of training share all but the model: `multiview` (the transformer with its MVS modules)
-and `autoencoder` (the preview's patch autoencoder).
+Three kinds of training share all but the model: `multiview` (the transformer with its MVS
+modules), `autoencoder` (the preview's patch autoencoder), `classifier` (the judge of its prompts).
 """
 
 from __future__ import annotations
@@ -195,6 +195,14 @@ class AutoencoderConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class ClassifierConfig:
+    """What the prompt classifier tells apart (`kind: classifier`)."""
+
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """Attribute -> class -> the caption's words that mean it."""
+
+
+@dataclass(kw_only=True, slots=True)
 class OptimConfig:
     """AdamW."""
 
@@ -250,7 +258,7 @@ class TrainConfig:
 
     name: str
     """Names the run's folder."""
-    kind: Literal["multiview", "autoencoder"] = "multiview"
+    kind: Literal["multiview", "autoencoder", "classifier"] = "multiview"
     seed: int = 0
     """All chance follows from it: data order, noise, dropout, first weights."""
     data: DataConfig
@@ -259,6 +267,7 @@ class TrainConfig:
     flow: FlowConfig = field(default_factory=FlowConfig)
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
@@ -270,6 +279,13 @@ class TrainConfig:
         if self.run.strategy == "fsdp" and self.run.sheet_steps:
             # A sheet is drawn by one process, which has no whole model then.
             raise _fault("run.sheet_steps", self.run.sheet_steps, "0 with strategy fsdp", 0)
+        if self.kind == "classifier":
+            words = self.classifier.attributes
+            if not words or not all(isinstance(c, dict) and len(c) > 1 for c in words.values()):
+                right = "attributes with two classes or more, each a list of words"
+                raise _fault("classifier.attributes", words, right)
+            if self.run.sheet_steps:
+                raise _fault("run.sheet_steps", self.run.sheet_steps, "0 for a classifier", 0)
         steps = [phase.until_step for phase in self.phases]
         if not steps or sorted(set(steps)) != steps:
             raise _fault("phases", steps, "at least one phase, with rising until_step")
@@ -303,6 +319,8 @@ class TrainConfig:
                 sizes.encoder_blocks,
                 sizes.decoder_blocks,
             ]
+        if self.kind == "classifier":
+            kept["classifier"] = self.classifier.attributes
         text = json.dumps(kept, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -21,6 +21,7 @@ from syncam_engine.model.presets import WEIGHTS_DIR
 from syncam_engine.model.preview_vocabulary import Vocabulary
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.autoencoder import AutoencoderTask, set_latent_scale
+from syncam_engine.training.classifier import ClassifierTask
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.multiview import MultiViewTask, trained_preset
 from syncam_engine.training.trainer import Trainer, run_folder
@@ -47,6 +48,8 @@ def make_task(config: TrainConfig, mixture: Mixture, folder: Path) -> Any:
     """The task of the config's kind; a run that is resumed keeps its vocabulary."""
     if config.kind == "autoencoder":
         return AutoencoderTask(config, mixture)
+    if config.kind == "classifier":
+        return ClassifierTask(config)
     scenes: list[Scene] = [scene for source, _ in mixture.sources for scene in source.scenes]
     return MultiViewTask(config, scenes, saved_vocabulary_or_none(folder))
 
@@ -92,8 +95,9 @@ def export(
 ) -> files.RunState:
     """Write the run's averaged weights as a preset's files, in 16 bits. Returns the run's state.
 
-    An autoencoder run writes `autoencoder.safetensors`; a multi-view run everything else, beside
-    the autoencoder that it was trained with.
+    An autoencoder run writes `autoencoder.safetensors`, a classifier run
+    `classifier.safetensors` (in 32 bits); a multi-view run everything else, beside the autoencoder
+    that it was trained with.
     """
     folder = folder or run_folder(config)
     found = files.latest_or_none(folder / "checkpoints")
@@ -109,6 +113,10 @@ def export(
     tensors = averaged_tensors(found)
     if config.kind == "autoencoder":
         _export_autoencoder(config, tensors, target, say)
+    elif config.kind == "classifier":
+        net = ClassifierTask(config).build()
+        net.load_state_dict(tensors)
+        net.save(target)
     else:
         _export_multiview(config, tensors, state, target)
     for path in target.iterdir():

@@ -128,7 +128,7 @@ class Trainer:
         found = files.latest_or_none(self.folder / "checkpoints")
         if found:
             self.state = files.read_state(found, config.digest())
-            self.net.load_state_dict(files.read_tensors(found))
+            files.load_into(self.net, found)
         if not sharded:  # Sharding moves each process's part alone.
             self.net.to(self.device)
         self.optimizer = torch.optim.AdamW(

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from syncam_engine.cli import main
+from syncam_engine.evaluation.prompt_classifier import PromptClassifier
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource
 from tests.sampling.tiny import write_tiny
@@ -40,6 +41,26 @@ def test_scores_page_and_sheets_are_written(held_out, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.glob("scene-*.png")) == ["scene-00.png", "scene-01.png"]
     assert "scene-01.png" in (tmp_path / "index.html").read_text()
     assert "camera retrieval" in capsys.readouterr().out
+
+
+def test_steps_stand_against_scores_with_what_the_prompt_asked_for(held_out, tmp_path, capsys):
+    folder, preset = held_out
+    torch.manual_seed(2)
+    colours = {"red": ["red"], "green": ["green"], "blue": ["blue"]}
+    PromptClassifier({"colour": colours}).save(tmp_path / "judge")
+    arguments = ["evaluate", "preview", str(folder), "--preset", str(preset), "--scenes", "1"]
+    arguments += ["--classifier", str(tmp_path / "judge"), "--out", str(tmp_path / "report")]
+    assert main([*arguments, "--steps", "1,2"]) == 0
+    said = capsys.readouterr().out
+    assert "PSNR, reference" in said
+    assert "CPU s a scene" in said
+    document = json.loads((tmp_path / "report" / "scores.json").read_text())
+    assert [score["steps"] for score in document["by_steps"]] == [1, 2]
+    assert all(score["cpu_s_a_scene"] > 0 for score in document["by_steps"])
+    content = document["by_steps"][0]["prompt_content"]
+    assert set(content) == {"classifier", "gate", "true", "codec", "text", "reference", "chance"}
+    assert main([*arguments, "--steps", "few"]) == 2
+    assert "--steps is 'few'; it must be N or N,N" in capsys.readouterr().err
 
 
 def test_sheet_has_a_row_for_each_seed(held_out, tmp_path):

@@ -63,7 +63,10 @@ def test_weights_are_their_formulas():
     assert flow.loss_weights(FlowConfig(), t).tolist() == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["preview", "preview-autoencoder", "paper", "released"])
+SHIPPED = ["preview", "preview-autoencoder", "prompt-classifier", "paper", "released"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configs_are_valid(name):
     config = read_config(CONFIGS / f"{name}.yaml")
     assert config.name == name
