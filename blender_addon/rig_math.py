@@ -75,13 +75,15 @@ def new_poses(
 
 
 def best_anchor(rig: Rig) -> int:
-    """Return the camera whose greatest turn to any other is smallest."""
-    azimuths = [poses.azimuth_deg(camera.c2w_cv_m_at(0)) for camera in rig.cameras]
+    """Return the camera whose greatest turn to any other, around and up or down, is smallest."""
+    views = [camera.c2w_cv_m_at(0) for camera in rig.cameras]
+    turns = [(poses.azimuth_deg(view), poses.elevation_deg(view)) for view in views]
 
     def worst(index: int) -> float:
-        return max(poses.wrapped_difference_deg(a, azimuths[index]) for a in azimuths)
+        around, up = turns[index]
+        return max(poses.wrapped_difference_deg(a, around) + abs(e - up) for a, e in turns)
 
-    return min(range(len(azimuths)), key=worst)
+    return min(range(len(turns)), key=worst)
 
 
 def nearest_to_anchor(rig: Rig, count: int) -> list[str]:

@@ -63,6 +63,16 @@ def test_each_zip_has_its_platforms_wheels_and_no_others(tmp_path, fake_wheels):
     assert "__init__.py" in names
 
 
+def test_locks_cover_three_platforms_and_both_pythons():
+    locks = package.read_locks()
+    assert {lock.python for lock in locks} == {"3.11", "3.13"}
+    for lock in locks:
+        assert set(lock.wheels) == {"windows-x64", "macos-arm64", "linux-x64"}
+        assert set(lock.packages) == {"pyzmq", "msgpack", "msgspec"}
+        for platform, names in lock.wheels.items():
+            assert {name.partition("-")[0] for name in names} == set(lock.packages), platform
+
+
 def test_same_sources_give_the_same_bytes(tmp_path, fake_wheels):
     one = package.build_zips(tmp_path / "a", wheels=fake_wheels, platforms=["linux-x64"])[0]
     two = package.build_zips(tmp_path / "b", wheels=fake_wheels, platforms=["linux-x64"])[0]

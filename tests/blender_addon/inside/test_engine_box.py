@@ -44,13 +44,16 @@ def seen_states(state, until, limit_s=150.0):
     return seen
 
 
-def test_started_restarted_and_stopped_by_its_buttons(scene, own_engine):
+def test_started_restarted_and_stopped_by_its_buttons(scene, own_engine, monkeypatch):
     state = own_engine
+    # The stub loads as slowly as a model does.
+    monkeypatch.setenv("SYNCAM_STUB_LOAD_S", "1.5")
     assert state.engine.state == "stopped"
     with pytest.raises(RuntimeError, match="no log yet"):
         bpy.ops.syncam.engine_log()
     assert bpy.ops.syncam.engine_start() == {"FINISHED"}
-    assert "starting" in seen_states(state, "ready")
+    assert seen_states(state, "ready") == ["stopped", "starting", "loading", "ready"]
+    monkeypatch.delenv("SYNCAM_STUB_LOAD_S")
     tick_until(state, lambda: bool(panel_ui.memory_text(state)))
     first = state.client.hello.instance
     worker = state.engine_status.workers[0]

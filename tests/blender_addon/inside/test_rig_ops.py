@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import bpy
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from blender_addon import cameras, checks, presets, session, settings, thumbs
+from blender_addon.ui_parts import FIX_LABELS
 from syncam_engine.link import rig_json
 
 from .conftest import add_camera, sentence_of, tick_until
@@ -151,6 +153,35 @@ def test_too_many_cameras_keeps_those_near_the_anchor(scene, state):
     assert scene.syncam.anchor in used
     names = [int(thing.name.split()[-1]) for thing in used]
     assert max(names) - min(names) == 3
+
+
+def test_anchor_at_the_end_of_a_wide_arc_is_moved_to_its_middle(scene, state, monkeypatch):
+    # The preview takes any turn; a preset that was trained on less is stood in for.
+    narrow = dataclasses.replace(told(state), relative_azimuth_deg=85.0)
+    monkeypatch.setattr(state, "envelope_or_none", lambda _preset: narrow)
+    bpy.ops.syncam.rig_add(shape="ARC", count=4, radius=5, span=math.radians(120))
+    used = settings.used_cameras(scene)
+    scene.syncam.anchor = used[0]
+    checks.refresh(scene)
+    issue = next(i for i in checks.findings(scene).issues if "azimuth" in i.code)
+    assert "'Arc 4'" in issue.sentence
+    assert issue.code in FIX_LABELS
+    assert bpy.ops.syncam.fix(code=issue.code, camera=issue.camera or "") == {"FINISHED"}
+    assert scene.syncam.anchor in used[1:3]
+    checks.refresh(scene)
+    assert not [i for i in checks.findings(scene).issues if "azimuth" in i.code]
+
+
+def test_choosing_a_preset_sets_what_it_is_made_for(scene, state):
+    envelope = told(state)
+    own = scene.syncam
+    own.size, own.frames, own.steps, own.guidance = "32x32", 5, 3, 9.0
+    own.preset = "preview"
+    made_for = next(info.defaults for info in state.presets() if info.name == "preview")
+    assert own.size == "{}x{}".format(*envelope.sizes[0])
+    assert own.frames == made_for["frames"] in envelope.frames
+    assert own.steps == made_for["steps"]
+    assert own.guidance == pytest.approx(made_for["guidance_scale"])
 
 
 def test_fix_of_a_linked_camera_is_refused_in_words(scene, state, tmp_path):
