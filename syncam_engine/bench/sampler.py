@@ -78,6 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=12, help="steps of the runs of the options")
     parser.add_argument("--grid", choices=("both", "full", "small"), default="both")
     parser.add_argument("--no-options", action="store_true", help="only plain against ours")
+    parser.add_argument("--compiled", action="store_true", help="also torch.compile (minutes)")
     parser.add_argument("--small", action="store_true", help="toy sizes, to see that it runs")
 
 

@@ -43,10 +43,12 @@ class Measured:
     out: torch.Tensor
 
 
-def measure_options(case: Case, steps: int) -> list[dict]:
+def measure_options(case: Case, steps: int, *, compiled: bool = False) -> list[dict]:
     """Return one row an option: seconds, speed-up and relative error, or the reason for none.
 
     The error is |option - exact| / |exact| of the clean latents, or of the decoded pictures.
+    `compiled` adds torch.compile of the repeated block, which needs a C++ compiler on a CPU and
+    takes its time.
     """
     device = case.z_VCFHW.device
     sigmas = make_sigmas(steps, SHIFT)
@@ -80,7 +82,13 @@ def measure_options(case: Case, steps: int) -> list[dict]:
         rows.append(_row("bf16", run(replace(case, model=half)), exact))
     else:
         rows.append(_reason("bf16", "the exact run of this device is bf16 already"))
-    return [*rows, *_offloads(case, run, exact), *measure_decoding(device)]
+    rows += _offloads(case, run, exact)
+    if compiled:
+        model = copy.deepcopy(case.model)
+        model.compile_repeated_blocks(fullgraph=True)
+        run(replace(case, model=model))  # compiles
+        rows.append(_row("compiled blocks", run(replace(case, model=model)), exact))
+    return [*rows, *measure_decoding(device)]
 
 
 def _fp8(case: Case, run: Callable[[Case], Measured]) -> Measured:
@@ -119,7 +127,7 @@ def measure_decoding(device: torch.device, clip: tuple[int, int, int] | None = N
     on_gpu = device.type == "cuda"
     vae = AutoencoderKLWan(base_dim=96 if on_gpu else 8).to(device).eval().requires_grad_(False)
     autoencoder = WanAutoencoder(vae, device)
-    frames, rows, columns = clip or ((21, 60, 104) if on_gpu else (2, 12, 20))
+    frames, rows, columns = clip or ((21, 60, 104) if on_gpu else (2, 8, 12))
     z = torch.randn(2, autoencoder.z_channels, frames, rows, columns, device=device)
 
     def decode() -> Measured:

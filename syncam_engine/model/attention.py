@@ -107,8 +107,9 @@ class MultiViewAttnProcessor(WanAttnProcessor):
         copies = query.shape[0] // key.shape[0]
         if copies > 1:  # one text a scene, several views: every view reads the same keys
             key, value = (repeat(x, "b l h d -> (b v) l h d", v=copies) for x in (key, value))
-            if attention_mask is not None:
-                attention_mask = attention_mask.repeat_interleave(copies, 0)
+        if attention_mask is not None and 1 < len(attention_mask) < len(query):
+            copies = len(query) // len(attention_mask)
+            attention_mask = attention_mask.repeat_interleave(copies, 0)
         out = dispatch_attention_fn(
             query, key, value, attn_mask=attention_mask, backend=self._attention_backend
         )

@@ -109,6 +109,8 @@ TransformerBlockRegistry.register(
 class MultiViewWanTransformer(WanTransformer3DModel):
     """The network: noisy latents of all views, times, a text and cameras in; prediction out."""
 
+    fused = True
+    """See `arithmetic.py` and `set_fused`."""
     _no_split_modules = ["MultiViewWanBlock"]  # noqa: RUF012 (diffusers' own attribute)
     _repeated_blocks = ["MultiViewWanBlock"]  # noqa: RUF012
     _keep_in_fp32_modules = [  # noqa: RUF012
@@ -210,6 +212,8 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         rotary = self.rope(x)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()
 
+        if not self.fused:  # as in diffusers, every view carries its own copy of the text
+            text_tokens_BLD = text_tokens_BLD.repeat_interleave(view_count, 0)
         t_BV = t_BV if t_BV.ndim == 2 else repeat(t_BV, "b -> b v", v=view_count)
         temb_RD, timestep_R6D, text, _ = self.condition_embedder(
             t_BV.flatten().to(x.device), text_tokens_BLD.to(x.dtype)

@@ -47,6 +47,8 @@ class Placement:
     """Views x guidance branches (x pairs) in one batch at most."""
     round_timestep_to_bf16: bool = False
     """As the released pipeline does; only to compare with it bit by bit."""
+    fused: bool = True
+    """False: diffusers' own operations in its own order, to compare with its models bit by bit."""
 
     def __post_init__(self) -> None:
         allowed = {
@@ -75,6 +77,7 @@ def apply_placement(parts: Parts, placement: Placement) -> None:
     """Put loaded networks where the placement says, with its savings switched on."""
     transformer = parts.transformer
     device = torch.device(placement.device)
+    transformer.set_fused(placement.fused)
     if placement.fp8:
         transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, placement.dtype)

@@ -176,13 +176,13 @@ def test_a_missing_gpu_is_said(tmp_path):
     assert caught.value.code == "device.missing"
 
 
-def check_options(rows):
-    """The rows say a speed and an error, or why not; exact options are exact."""
+def check_options(rows, exact=1e-4):
+    """The rows say a speed and an error, or why not; exact options are so up to rounding."""
     options = {row["option"]: row for row in rows}
     errors = {name: row["relative_error"] for name, row in options.items() if "reason" not in row}
     assert errors["exact"] == errors["decoding, exact"] == 0.0
-    assert errors["one branch at a time"] < 1e-4
-    assert errors["diffusers' own arithmetic"] < 1e-4
+    assert errors["one branch at a time"] < exact
+    assert errors["diffusers' own arithmetic"] < exact
     assert errors["decoding in slices"] < 1e-4
     assert 0 < errors["fp8 weights"] < 0.2
     assert 0 < errors["timesteps rounded to bf16"] < 0.2
@@ -229,7 +229,8 @@ def test_the_gpu_part_of_the_benchmark_at_toy_size_on_a_cpu():
         assert row["tflop"] == pytest.approx(2 * forward_flops(config, shape) / 1e12)
         assert row["tflops"] == pytest.approx(row["tflop"] / row["seconds"])
         assert row["share_of_matmul"] == pytest.approx(row["tflops"] / result["matmul_tflops"])
-    assert "bf16 already" in check_options(result["options"])["bf16"]["reason"]
+    options = check_options(result["options"], exact=0.03)  # the exact run itself is in bf16
+    assert "bf16 already" in options["bf16"]["reason"]
 
 
 def test_the_gpu_part_goes_on_with_single_branches_where_memory_is_short(monkeypatch):
