@@ -87,15 +87,7 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
         motion_blur=args.unreal_motion_blur,
     )
     content = library.read_library(args.unreal_library)
-    check_spec(spec)
-    for name in ("cluster", "openjd", "unit"):
-        if getattr(args, name, None):
-            raise SynCamError(
-                "unreal.option",
-                f"--{name} is for Blender's scenes; give --only to split Unreal's over machines.",
-                value=name,
-                fix=f"Leave --{name} out",
-            )
+    check_spec(spec, args)
     first, last = getattr(args, "only", None) or (1, spec["scenes"])
     failed = []
     for number in range(first - 1, last):
@@ -131,21 +123,36 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def check_spec(spec: dict[str, Any]) -> None:
-    """Raise SynCamError for what `syncam render` can ask of Blender and not of Unreal."""
-    for name, allowed in (
-        ("passes", ["rgb"]),
-        ("packed", False),
-        ("preview", False),
-        ("camera_motion", "static"),
-    ):
-        value = spec.get(name, allowed)
-        if value != allowed and list(value if isinstance(value, (list, tuple)) else ()) != allowed:
+BLENDERS = {
+    "passes": (["rgb"], "Unreal renders rgb only"),
+    "packed": (False, "Unreal renders scenes in folders only"),
+    "preview": (False, "contact sheets are made of Blender's scenes only"),
+    "camera_motion": ("static", "Unreal's cameras are static"),
+    "assets": ("", "Unreal's subjects are in --unreal-library"),
+    "locations": ("", "Unreal's places are in --unreal-library"),
+    "places": ([], "Unreal's places are in --unreal-library"),
+    "cluster": (None, "give --only to split Unreal's scenes over machines"),
+    "openjd": (None, "give --only to split Unreal's scenes over machines"),
+    "unit": (None, "give --only to choose Unreal's scenes"),
+    "workers": (1, "Unreal renders a scene at a time; give --only to run several"),
+}
+"""What `syncam render` can be asked of Blender and not of Unreal: its value where nobody asks, and
+what holds instead."""
+
+
+def check_spec(spec: dict[str, Any], args: argparse.Namespace) -> None:
+    """Raise SynCamError ("unreal.option") for an option that only Blender's scenes have."""
+    for name, (plain, said) in BLENDERS.items():
+        value = spec.get(name, getattr(args, name, None))
+        value = list(value) if isinstance(value, tuple) else value
+        if value not in (None, plain):
+            option = "--" + name.replace("_", "-")
             raise SynCamError(
                 "unreal.option",
-                f"Unreal renders rigs with {name} {allowed!r} only, not {value!r}.",
-                value=value,
-                nearest=allowed,
+                f"{option} is for Blender's scenes: {said}.",
+                value=str(value),
+                nearest=plain,
+                fix=f"Leave {option} out",
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -113,30 +114,48 @@ def test_equal_pictures_and_build_faults_are_said(farm, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("passes", ("rgb", "depth")), ("packed", True), ("preview", True), ("camera_motion", "orbit")],
-)
-def test_what_unreal_cannot_is_refused_before_it_starts(farm, name, value):
-    spec, args = farm()
-    with pytest.raises(SynCamError, match=name):
-        run.render({**spec, name: value}, args)
-    args.cluster = "auto"
-    with pytest.raises(SynCamError, match="--cluster"):
-        run.render(spec, args)
-    assert run.check_spec({"passes": ("rgb",), "packed": False, "camera_motion": "static"}) is None
-
-
-def test_the_command_line_reaches_it(farm, tmp_path):
-    """`syncam render --engine unreal` with the terminal's own options."""
+    ("words", "said"),
+    [
+        (["--passes", "rgb,depth"], "--passes is for Blender's scenes: Unreal renders rgb only."),
+        (["--camera-motion", "orbit"], "--camera-motion .* Unreal's cameras are static."),
+        (["--packed"], "--packed"), (["--stills"], "--packed"), (["--preview"], "--preview"),
+        (["--places", "street"], "--places"), (["--workers", "2"], "--workers"),
+        (["--cluster", "auto"], "--cluster"), (["--openjd", "job.yaml"], "--openjd"),
+    ],
+)  # fmt: skip
+def test_what_unreal_cannot_is_refused_before_it_starts(farm, tmp_path, capsys, words, said):
     from syncam_engine import cli
 
+    assert cli.main(command_line(farm, tmp_path) + words) != 0
+    message = capsys.readouterr().err
+    assert re.search(said, message)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "Stage" / "renders.log").exists()
+
+
+def test_users_blender_content_is_refused(farm, tmp_path):
+    spec, args = farm()
+    for name in ("assets", "locations"):
+        with pytest.raises(SynCamError, match=f"--{name} .*--unreal-library"):
+            run.render({**spec, name: str(tmp_path)}, args)
+
+
+def command_line(farm, tmp_path):
+    """`syncam render --engine unreal` for a small scene."""
     _, args = farm()
     words = ["render", "--engine", "unreal", "--scenes", "1", "--cameras", "2", "--frames", "5"]
     words += ["--size", "64x40", "--samples", "1", "--out", str(tmp_path / "out")]
     for name, value in vars(args).items():
         if isinstance(value, str) and value:
             words += ["--" + name.replace("_", "-"), value]
-    assert cli.main(words) == 0
+    return words
+
+
+def test_the_command_line_reaches_it(farm, tmp_path):
+    """`syncam render --engine unreal` with the terminal's own options."""
+    from syncam_engine import cli
+
+    assert cli.main(command_line(farm, tmp_path)) == 0
     assert (farm.out / "scene1" / "videos" / "cam02.mp4").is_file()
 
 

@@ -104,7 +104,7 @@ class Controller:
         """Begin a job: check, prepare it over the next ticks, then send it."""
         with self._told_to_user(NOT_SENT):
             self._stop_task()
-            self.host.check_ready()
+            self.host.check_ready(self.fields)
             preset = self._preset()
             request_making.check_fields(self.fields)
             fields = self._fields_now()

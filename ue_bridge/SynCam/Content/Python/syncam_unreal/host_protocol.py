@@ -32,7 +32,7 @@ class Reading(Protocol):
 class Host(Protocol):
     """The editor's side. Calls raise SynCamError for what a person can mend."""
 
-    def check_ready(self) -> None:
+    def check_ready(self, fields: PanelFields) -> None:
         """Raise where a job's results could not be shown."""
 
     def camera_names(self, fields: PanelFields) -> list[str]:

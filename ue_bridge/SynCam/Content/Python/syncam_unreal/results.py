@@ -76,13 +76,7 @@ def show_take(take: Take, shown: Shown) -> Iterator[float]:
     Fills `shown`. Raises SynCamError and leaves nothing of this run behind.
     """
     preconditions.check_ready()
-    if take.style == "media plate" and not hasattr(unreal, "MediaPlate"):
-        raise SynCamError(
-            "unreal.plugin",
-            "The plugin 'Media Plate' is not enabled in this project.",
-            value="MediaPlate",
-            fix="Enable Media Plate, or show the clips on planes",
-        )
+    check_style(take.style)
     sequence = sequence_for_tracks() if take.media_track else None
     maker = AssetMaker()
     cameras = {camera.name: camera for camera in take.rig.cameras}
@@ -98,6 +92,17 @@ def show_take(take: Take, shown: Shown) -> Iterator[float]:
     except BaseException:
         maker.undo()
         raise
+
+
+def check_style(style: str) -> None:
+    """Raise SynCamError where this project cannot show clips in this style."""
+    if style == "media plate" and not hasattr(unreal, "MediaPlate"):
+        raise SynCamError(
+            "unreal.plugin",
+            "The plugin 'Media Plate' is not enabled in this project.",
+            value="MediaPlate",
+            fix="Enable Media Plate, or show the clips on planes",
+        )
 
 
 def _show_clip(

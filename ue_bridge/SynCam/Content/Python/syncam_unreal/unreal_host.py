@@ -54,8 +54,11 @@ class UnrealHost:
         """By take: the players are held here, or the editor would collect them."""
         self._shown: dict[str, results.Shown] = {}
 
-    def check_ready(self) -> None:
+    def check_ready(self, fields: PanelFields) -> None:
         preconditions.check_ready()
+        results.check_style(fields.style)
+        if fields.media_tracks == "yes":
+            results.sequence_for_tracks()
 
     def camera_names(self, fields: PanelFields) -> list[str]:
         if fields.source in SEQUENCE_SOURCES:
