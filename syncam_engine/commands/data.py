@@ -38,17 +38,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     static.add_argument(
         "--quantile", type=float, default=0.5, help="share of points for `quantile`"
     )
+    static.add_argument(
+        "--sam", metavar="PLACE", help="points: centres of SAM's masks; hub id or folder of SAM"
+    )
+    static.add_argument(
+        "--cotracker", type=Path, metavar="FILE", help="tracker: CoTracker's checkpoint"
+    )
+    static.add_argument(
+        "--accept-licence", default="", metavar="NAME", help="CoTracker's licence, accepted"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.data_command == "filter-static":
-        from syncam_engine.data.static_filter import filter_folder
-
-        report = filter_folder(
-            args.folder, rule=args.rule, threshold_px=args.threshold, quantile=args.quantile
-        )
-        print(f"{report.passed} of {report.clips} clips pass; the report is {report.page}")
-        return 0
+        return _filter_static(args)
     from syncam_engine.data.sources import open_source
 
     source = open_source(args.kind, args.folder, args.pictures)
@@ -57,6 +60,34 @@ def run(args: argparse.Namespace) -> int:
         f"{source.name}: {len(source.scenes)} scenes, {cameras} cameras, {source.broken.report()}"
     )
     return 0 if args.data_command == "list" else _latents(args, source)
+
+
+def _filter_static(args: argparse.Namespace) -> int:
+    from syncam_engine.data.point_tracks import CoTracker, SamPoints, corner_points, track_klt
+    from syncam_engine.data.static_filter import BUILT_IN, filter_folder
+    from syncam_engine.link.errors import SynCamError
+
+    if not args.folder.is_dir():
+        raise SynCamError(
+            "data.missing", f"The folder of clips {args.folder} is not there.", value=args.folder
+        )
+    track = CoTracker.load(args.cotracker, args.accept_licence) if args.cotracker else track_klt
+    points = SamPoints.load(args.sam) if args.sam else corner_points
+    way = BUILT_IN
+    if args.sam or args.cotracker:
+        way = f"{'SAM ' + args.sam if args.sam else '8x8 grid of corners'}, "
+        way += f"CoTracker {args.cotracker.name}" if args.cotracker else "Lucas-Kanade"
+    report = filter_folder(
+        args.folder,
+        rule=args.rule,
+        threshold_px=args.threshold,
+        quantile=args.quantile,
+        points=points,
+        track=track,
+        way=way,
+    )
+    print(f"{report.passed} of {report.clips} clips pass; the report is {report.page}")
+    return 0
 
 
 def _latents(args: argparse.Namespace, source) -> int:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips whose camera stands still (paper, App. B): points tracked from frame 0, displacement small.
 
-The paper takes the centres of SAM masks and CoTracker. Built in here: an 8x8 grid of points tracked
-by pyramidal Lucas-Kanade with a forward-backward check, on the clip at 8 frames a second. The
-paper's rule asks that ALL points stay, which also turns away clips with a subject that walks across
-a point; the quantile rule asks it of a share of them.
+Points and trackers are those of `point_tracks.py`, on the clip at 8 frames a second. The paper's
+rule asks that ALL points stay, which also turns away clips with a subject that walks across a
+point; the quantile rule asks it of a share of them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import html
 import json
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -20,17 +18,16 @@ import cv2
 import numpy as np
 
 from syncam_engine.data.pictures import CLIP_SUFFIXES, clip_facts, read_clip_frames
+from syncam_engine.data.point_tracks import Points, Track, corner_points, track_klt
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.data.static_clips import FILTER_FILE
 
 Rule = Literal["all", "quantile"]
-GRID = 8
 FPS = 8.0
 LINES = 480
 """Displacements are in pixels of a picture of so many lines."""
-RETURN_PX = 1.0
-"""A point tracked forward and back must come back this near to count."""
 FEWEST_POINTS = 8
+BUILT_IN = f"8x8 grid of corners, Lucas-Kanade (opencv {cv2.__version__})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,43 +51,18 @@ class FilterReport:
     page: Path
 
 
-def displacements_px(clip_THW3: np.ndarray) -> np.ndarray:
+def displacements_px(
+    clip_THW3: np.ndarray, points: Points = corner_points, track: Track = track_klt
+) -> np.ndarray:
     """Largest distance of each tracked point from its place in frame 0, (N,), in the clip's pixels.
 
-    Points whose track does not come back to itself are left out.
+    Points that were lost are left out.
     """
-    grey = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY) for f in clip_THW3]
-    height, width = grey[0].shape
-    y, x = np.meshgrid(
-        (np.arange(GRID) + 0.5) * height / GRID,
-        (np.arange(GRID) + 0.5) * width / GRID,
-        indexing="ij",
-    )
-    start = np.stack([x, y], -1).reshape(-1, 1, 2).astype(np.float32)
-    # A point between textures cannot be tracked: each goes to the best corner near it.
-    start = _to_corners(grey[0], start, reach=min(height, width) // (2 * GRID))
-    here, kept = start, np.ones(len(start), bool)
-    farthest = np.zeros(len(start))
-    for before, after in pairwise(grey):
-        there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, here, None, winSize=(21, 21))
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, winSize=(21, 21))
-        away = np.linalg.norm(back - here, axis=2)[:, 0]
-        kept &= (found[:, 0] == 1) & (found_back[:, 0] == 1) & (away < RETURN_PX)
-        farthest = np.maximum(farthest, np.linalg.norm(there - start, axis=2)[:, 0])
-        here = there
-    return farthest[kept]
-
-
-def _to_corners(grey: np.ndarray, points_N12: np.ndarray, reach: int) -> np.ndarray:
-    strength = cv2.cornerMinEigenVal(grey, 5)
-    moved = points_N12.copy()
-    for point in moved[:, 0]:
-        x, y = int(point[0]), int(point[1])
-        left, top = max(0, x - reach), max(0, y - reach)
-        patch = strength[top : y + reach + 1, left : x + reach + 1]
-        row, column = np.unravel_index(int(np.argmax(patch)), patch.shape)
-        point[:] = left + column, top + row
-    return moved
+    start_N2 = points(clip_THW3[0])
+    if not len(start_N2):
+        return np.zeros(0)
+    tracks_TN2 = track(clip_THW3, start_N2)
+    return np.linalg.norm(tracks_TN2 - tracks_TN2[:1], axis=2).max(axis=0)
 
 
 def judge(
@@ -125,9 +97,19 @@ def judge(
 
 
 def filter_folder(
-    folder: Path, *, rule: Rule = "all", threshold_px: float = 2.0, quantile: float = 0.5
+    folder: Path,
+    *,
+    rule: Rule = "all",
+    threshold_px: float = 2.0,
+    quantile: float = 0.5,
+    points: Points = corner_points,
+    track: Track = track_klt,
+    way: str = BUILT_IN,
 ) -> FilterReport:
-    """Judge every clip of a folder; write `static-filter.json` and a page with thumbnails."""
+    """Judge every clip of a folder; write `static-filter.json` and a page with thumbnails.
+
+    `way` says in the report which points and tracker these are.
+    """
     results: list[ClipMotion] = []
     broken: dict[str, str] = {}
     thumbnails = folder / "static-filter"
@@ -142,7 +124,7 @@ def filter_folder(
         except BrokenFile as error:
             broken[name] = error.reason
             continue
-        moved = displacements_px(clip) * LINES / height
+        moved = displacements_px(clip, points, track) * LINES / height
         results.append(judge(name, moved, rule=rule, threshold_px=threshold_px, quantile=quantile))
         pair = np.concatenate([clip[0], clip[-1]], axis=1)
         small = cv2.resize(pair, (320, round(320 * pair.shape[0] / pair.shape[1])))
@@ -150,7 +132,7 @@ def filter_folder(
     document = {
         "format": "syncam-static-filter",
         "version": 1,
-        "tracker": f"lucas-kanade, opencv {cv2.__version__}",
+        "tracker": way,
         "rule": rule,
         "threshold_px": threshold_px,
         "quantile": quantile,
@@ -159,7 +141,7 @@ def filter_folder(
     }
     (folder / FILTER_FILE).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     page = folder / "static-filter.html"
-    page.write_text(_page(results, broken), "utf-8")
+    page.write_text(_page(results, broken, way), "utf-8")
     return FilterReport(
         clips=len(results) + len(broken),
         passed=sum(result.passed for result in results),
@@ -168,7 +150,7 @@ def filter_folder(
     )
 
 
-def _page(results: list[ClipMotion], broken: dict[str, str]) -> str:
+def _page(results: list[ClipMotion], broken: dict[str, str], way: str) -> str:
     rows = "".join(
         f"<tr><td><img src='static-filter/{html.escape(r.clip.replace('/', '_'))}.jpg'>"
         f"<td>{html.escape(r.clip)}<td>{'passes' if r.passed else 'left out'}"
@@ -180,6 +162,7 @@ def _page(results: list[ClipMotion], broken: dict[str, str]) -> str:
     )
     return (
         "<!doctype html><meta charset=utf-8><title>Static cameras</title>"
-        "<h1>Clips and their cameras' motion</h1><p>First and last frame of each clip.</p>"
+        "<h1>Clips and their cameras' motion</h1><p>First and last frame of each clip. "
+        f"Points: {html.escape(way)}.</p>"
         f"<table>{rows}</table><h2>Broken files: {len(broken)}</h2><ul>{faults}</ul>\n"
     )

@@ -4,17 +4,28 @@
 from __future__ import annotations
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from syncam_engine.cli import main
+from syncam_engine.data.point_tracks import (
+    CoTracker,
+    SamPoints,
+    corner_points,
+    mask_centres,
+    track_klt,
+)
 from syncam_engine.data.static_clips import StaticClips
 from syncam_engine.data.static_filter import displacements_px, judge
+from syncam_engine.link.errors import SynCamError
 
 
 def textured(width=420, height=240) -> np.ndarray:
@@ -88,3 +99,132 @@ def test_the_command_writes_a_report_that_the_reader_obeys(tmp_path, capsys):
     assert "cut.mp4" in document["broken"]
     assert (tmp_path / "static-filter" / "pan.mp4.jpg").is_file()
     assert [s.key for s in StaticClips(tmp_path).scenes] == ["still.mp4"]
+
+
+@pytest.fixture(scope="module")
+def sam(tmp_path_factory):
+    """A SAM of toy size with random weights, in a folder as on the hub."""
+    from transformers import SamConfig, SamImageProcessorPil, SamModel
+
+    torch.manual_seed(2)
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("sam")
+    config = SamConfig(
+        vision_config={
+            "hidden_size": 16,
+            "output_channels": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 16,
+            "mlp_dim": 16,
+            "num_pos_feats": 8,
+            "window_size": 2,
+            "global_attn_indexes": [0],
+        },
+        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16},
+        mask_decoder_config={
+            "hidden_size": 16,
+            "mlp_dim": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "iou_head_hidden_dim": 16,
+        },
+    )
+    SamModel(config).save_pretrained(folder)
+    SamImageProcessorPil(
+        size={"longest_edge": 64}, pad_size={"height": 64, "width": 64}
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_sam_gives_points_inside_the_picture(sam):
+    points = SamPoints.load(str(sam))(clip(frames=1)[0])
+    assert 0 < len(points) <= 64
+    assert (points >= 0).all()
+    assert (points < [320, 180]).all()
+
+
+def test_masks_are_counted_once_and_a_rings_centre_lies_on_it():
+    y, x = np.mgrid[0:60, 0:80]
+    disc = (x - 20) ** 2 + (y - 30) ** 2 < 100
+    nearly = (x - 21) ** 2 + (y - 30) ** 2 < 100
+    distance = (x - 55) ** 2 + (y - 30) ** 2
+    ring = (distance < 300) & (distance > 120)
+    masks = np.stack([nearly, disc, ring, np.zeros_like(disc)])
+    centres = mask_centres(masks, np.array([0.5, 0.9, 0.7, 0.8]))
+    assert centres[0].tolist() == [20, 30]
+    assert len(centres) == 2
+    assert ring[int(centres[1, 1]), int(centres[1, 0])]
+
+
+def stand_in_cotracker(monkeypatch):
+    """A `cotracker` package whose predictor follows points as Lucas-Kanade does."""
+
+    class Predictor:
+        def __init__(self, checkpoint):
+            assert Path(checkpoint).is_file()
+
+        def __call__(self, video, queries):
+            assert video.shape[2] == 3
+            assert (queries[..., 0] == 0).all()
+            pictures = video[0].permute(0, 2, 3, 1).to(torch.uint8).numpy()
+            tracks = torch.from_numpy(track_klt(pictures, queries[0, :, 1:].numpy()))[None]
+            visible = torch.ones(tracks.shape[:3], dtype=torch.bool)
+            visible[0, -1, 0] = False  # one point is lost in the last frame
+            return tracks, visible
+
+    package, module = ModuleType("cotracker"), ModuleType("cotracker.predictor")
+    module.CoTrackerPredictor = Predictor
+    monkeypatch.setitem(sys.modules, "cotracker", package)
+    monkeypatch.setitem(sys.modules, "cotracker.predictor", module)
+
+
+def test_the_papers_way_runs_with_sam_and_cotracker(sam, tmp_path, monkeypatch, capsys):
+    write(tmp_path / "still.mp4", clip())
+    write(tmp_path / "pan.mp4", clip(pan_px=3))
+    (tmp_path / "tracker.pth").write_bytes(b"weights")
+    stand_in_cotracker(monkeypatch)
+    monkeypatch.setattr("syncam_engine.data.static_filter.FEWEST_POINTS", 1)
+    command = ["data", "filter-static", str(tmp_path), "--sam", str(sam)]
+    tracker = ["--cotracker", str(tmp_path / "tracker.pth"), "--accept-licence", "CC-BY-NC-4.0"]
+    assert main([*command, *tracker]) == 0
+    document = json.loads((tmp_path / "static-filter.json").read_text())
+    assert document["tracker"] == f"SAM {sam}, CoTracker tracker.pth"
+    passed = {c["clip"]: c["passed"] for c in document["clips"]}
+    assert passed == {"still.mp4": True, "pan.mp4": False}
+
+
+def test_a_lost_point_is_left_out(tmp_path, monkeypatch):
+    stand_in_cotracker(monkeypatch)
+    (tmp_path / "t.pth").write_bytes(b"weights")
+    tracker = CoTracker.load(tmp_path / "t.pth", "CC-BY-NC-4.0")
+    points = corner_points(clip()[0])
+    assert tracker(clip(), points).shape[1] == track_klt(clip(), points).shape[1] - 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--sam", "/nowhere"], "The SAM weights /nowhere cannot be loaded"),
+        (["--cotracker", "x.pth"], "to accept that, say --accept-licence CC-BY-NC-4.0"),
+        (
+            ["--cotracker", "x.pth", "--accept-licence", "CC-BY-NC-4.0"],
+            "CoTracker is not installed",
+        ),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys, options, words):
+    monkeypatch.setitem(sys.modules, "cotracker", None)
+    assert main(["data", "filter-static", str(tmp_path), *options]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert main(["data", "filter-static", str(tmp_path / "absent")]) == 2
+    assert "is not there" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
+    stand_in_cotracker(monkeypatch)
+    with pytest.raises(SynCamError, match=r"checkpoint .*x\.pth is not there"):
+        CoTracker.load(tmp_path / "x.pth", "CC-BY-NC-4.0")
