@@ -21,6 +21,8 @@ from . import limits
 from .errors import SynCamError
 from .messages import ClipResult, Fetch, Upload, UploadState, new_id
 
+_ASK_AGAIN_S = 0.05
+
 
 class _Stalls:
     """Notices that a transfer has not moved for a while although something is under way."""
@@ -31,8 +33,11 @@ class _Stalls:
     def _moved(self) -> None:
         self._moved_s = time.monotonic()
 
+    def _still_s(self) -> float:
+        return time.monotonic() - self._moved_s
+
     def is_stalled(self) -> bool:
-        return time.monotonic() - self._moved_s > limits.RESEND_AFTER_S
+        return self._still_s() > limits.RESEND_AFTER_S
 
 
 class Outgoing(_Stalls):
@@ -67,10 +72,19 @@ class Outgoing(_Stalls):
         return bool(self.digest)
 
     def next_chunk(self) -> tuple[Upload, bytes] | None:
-        """The next chunk to send, or None while the credit is used up or all is sent."""
+        """The next chunk to send, or None while the credit is used up or all is sent.
+
+        The engine may have it all and not yet on its disk: then the last chunk asks again.
+        """
+        if self.received >= self.size and not self.complete and self._still_s() > _ASK_AGAIN_S:
+            self.sent = (self.size - 1) // limits.CHUNK_BYTES * limits.CHUNK_BYTES
+            return self._chunk()
         used = (self.sent - self.received) // limits.CHUNK_BYTES
         if self.complete or self.sent >= self.size or used >= limits.UPLOAD_CREDIT_CHUNKS:
             return None
+        return self._chunk()
+
+    def _chunk(self) -> tuple[Upload, bytes]:
         self._file.seek(self.sent)
         piece = self._file.read(limits.CHUNK_BYTES)
         call = Upload(digest=self.digest, size=self.size, offset=self.sent)

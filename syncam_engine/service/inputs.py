@@ -7,9 +7,11 @@ saw opens nothing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +22,9 @@ from syncam_engine.link.messages import Upload, UploadState
 
 from .files import sync_folder
 
+_SOON_FLUSHED_BYTES = 4 * 2**20
+"""Flushing more takes longer than others should wait for an answer."""
+
 
 @dataclass(slots=True)
 class _Partial:
@@ -29,6 +34,8 @@ class _Partial:
     size: int
     received: int
     touched_s: float
+    settling: Future[None] | None = None
+    """All of it is here and right, and is being flushed to the disk."""
 
 
 class InputStore:
@@ -40,6 +47,7 @@ class InputStore:
         self._most_partials = most_partials
         self._partials: dict[tuple[str, str], _Partial] = {}
         self._arrived_s: dict[tuple[str, str], float] = {}
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="inputs")
         for leftover in self._folder.glob("*/*.part"):
             leftover.unlink()
 
@@ -52,10 +60,12 @@ class InputStore:
 
     def take(self, owner: str, call: Upload, data: bytes | memoryview) -> UploadState:
         """Add one chunk. Raises "quota.disk", "input.digest", "input.size"; `OSError` when full."""
-        if self.path_or_none(owner, call.digest):
+        if self.path_or_none(owner, call.digest) and (owner, call.digest) not in self._partials:
             return UploadState(digest=call.digest, received=call.size, complete=True)
         key = (owner, call.digest)
         partial = self._partials.get(key)
+        if partial is not None and partial.settling is not None:
+            return self._settled(key, call)
         if partial is None or call.offset == 0:
             if call.offset != 0:
                 return UploadState(digest=call.digest, received=0)
@@ -80,14 +90,15 @@ class InputStore:
         partial.touched_s = time.monotonic()
         if partial.received == partial.size:
             self._finish(key, call.digest)
-            return UploadState(digest=call.digest, received=call.size, complete=True)
+            return self._settled(key, call)
         return UploadState(digest=call.digest, received=partial.received)
 
     def forget_stale(self, after_s: float = 600.0) -> None:
         """Drop uploads that nobody went on with."""
         now_s = time.monotonic()
-        for key in [k for k, p in self._partials.items() if now_s - p.touched_s > after_s]:
-            self._drop(key)
+        for key, partial in list(self._partials.items()):
+            if partial.settling is None and now_s - partial.touched_s > after_s:
+                self._drop(key)
 
     def sweep(self, used: set[tuple[str, str]], older_than_s: float) -> None:
         """Delete inputs that no open job names and that are older than `older_than_s`.
@@ -136,19 +147,37 @@ class InputStore:
             raise SynCamError(
                 "input.digest", "The input arrived damaged.", value=got, nearest=digest
             )
-        partial.file.flush()
-        os.fsync(partial.file.fileno())
-        partial.file.close()
-        os.replace(partial.path, partial.path.with_suffix(""))
-        sync_folder(partial.path.parent)
+        partial.settling = self._flusher.submit(_settle, partial.file, partial.path)
+        if partial.size <= _SOON_FLUSHED_BYTES:
+            wait([partial.settling])
+
+    def _settled(self, key: tuple[str, str], call: Upload) -> UploadState:
+        """Complete once it is on the disk under its name; the client asks again until then."""
+        settling = self._partials[key].settling
+        if not settling.done():
+            return UploadState(digest=call.digest, received=call.size)
+        if settling.exception() is not None:
+            self._drop(key)
+            raise settling.exception()
         del self._partials[key]
         self._arrived_s[key] = time.monotonic()
+        return UploadState(digest=call.digest, received=call.size, complete=True)
 
     def _drop(self, key: tuple[str, str]) -> None:
         partial = self._partials.pop(key, None)
         if partial is not None:
-            partial.file.close()
+            with contextlib.suppress(OSError):  # what is not written yet does not matter
+                partial.file.close()
             partial.path.unlink(missing_ok=True)
 
     def _owner_dir(self, owner: str) -> Path:
         return private_dir(self._folder / hashlib.sha256(owner.encode()).hexdigest()[:24])
+
+
+def _settle(file: BinaryIO, path: Path) -> None:
+    """Flush a whole input and give it its name; runs beside the server's loop."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    os.replace(path, path.with_suffix(""))
+    sync_folder(path.parent)

@@ -185,7 +185,7 @@ class Verbs:
         if len(buffers) != 1:
             raise SynCamError("message.invalid", "An upload has exactly one buffer.")
         if self.inputs.path_or_none(session.owner, body.digest) is None:
-            self._check_disk(session.owner, body.size)
+            self._check_disk(session.owner, max(0, body.size - body.offset))
         return self.inputs.take(session.owner, body, buffers[0])
 
     def on_fetch(

@@ -7,7 +7,9 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -275,6 +277,42 @@ def test_old_inputs_are_swept_but_not_those_in_use(tmp_path):
     store.sweep({("a", used)}, older_than_s=-1.0)
     assert store.path_or_none("a", used)
     assert store.path_or_none("a", unused) is None
+
+
+def test_large_input_is_flushed_beside_the_loop(tmp_path, monkeypatch):
+    disk = threading.Event()
+    flush = os.fsync
+    monkeypatch.setattr(
+        "syncam_engine.service.inputs.os.fsync", lambda handle: (disk.wait(60), flush(handle))
+    )
+    store = InputStore(tmp_path, most_bytes_per_owner=10**7)
+    data = bytes(range(250)) * 20_000  # 5 MB
+    digest, state = upload(store, "anna", data)
+    assert (state.received, state.complete) == (len(data), False)
+    # Whatever comes meanwhile changes nothing, also its first chunk.
+    for offset in (0, 4 * CHUNK_BYTES):
+        call = Upload(digest=digest, size=len(data), offset=offset)
+        assert not store.take("anna", call, data[offset : offset + CHUNK_BYTES]).complete
+    store.forget_stale(after_s=-1.0)
+    disk.set()
+    end_s = time.monotonic() + 60
+    while not store.take("anna", call, data[offset:]).complete and time.monotonic() < end_s:
+        time.sleep(0.005)
+    assert store.path_or_none("anna", digest).read_bytes() == data
+
+
+def test_disk_that_fills_while_an_input_is_flushed(tmp_path, monkeypatch):
+    store = InputStore(tmp_path, most_bytes_per_owner=10**7)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("syncam_engine.service.inputs.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        upload(store, "anna", b"abc")
+    monkeypatch.undo()
+    assert list(tmp_path.glob("inputs/*/*")) == []
+    assert upload(store, "anna", b"abc")[1].complete
 
 
 def test_inputs_that_just_came_outlive_a_clock_that_jumps(tmp_path, monkeypatch):
