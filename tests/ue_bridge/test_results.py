@@ -238,28 +238,19 @@ def broken(unreal, editor, tmp_path, break_it):
     return error, [path for path in left if path.is_file()]
 
 
-def test_bad_states_are_one_sentence_and_leave_nothing(unreal, editor, tmp_path):
-    cases = {
-        "unreal.playing": lambda: setattr(editor, "pie", True),
-        "unreal.level_unsaved": lambda: editor.open_level("/Temp/Untitled_1"),
-        "unreal.asset_make": lambda: setattr(editor, "read_only_content", True),
-    }
-    for code, break_it in cases.items():
-        editor.open_level()
-        editor.pie = editor.read_only_content = False
-        if code == "unreal.level_unsaved":
-            from syncam_unreal import preconditions
-
-            editor.open_level("/Temp/Untitled_1")
-            with pytest.raises(SynCamError) as caught:
-                preconditions.check_ready()
-            assert caught.value.code == code
-            continue
-        error, files = broken(unreal, editor, tmp_path, break_it)
-        assert error.code == code
-        assert files == []
-        assert editor.assets == {}
-        assert len(editor.actors) == 2, "only the cameras"
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda editor: setattr(editor, "pie", True), "unreal.playing"),
+        (lambda editor: setattr(editor, "read_only_content", True), "unreal.asset_make"),
+    ],
+)
+def test_bad_states_are_one_sentence_and_leave_nothing(unreal, editor, tmp_path, spoil, code):
+    error, files = broken(unreal, editor, tmp_path, lambda: spoil(editor))
+    assert error.code == code
+    assert files == []
+    assert editor.assets == {}
+    assert len(editor.actors) == 2, "only the cameras"
 
 
 def test_content_that_is_a_file_is_said(unreal, editor, tmp_path):
