@@ -215,7 +215,7 @@ class SYNCAM_OT_engine_stop(bpy.types.Operator):
             self.report({"ERROR"}, "The engine runs on another machine; stop it there.")
             return {"CANCELLED"}
         state = session.get()
-        state.is_stop_wanted = True
+        state.keeper.is_stop_wanted = True
         state.ask_status(_terminate)
         return {"FINISHED"}
 
@@ -232,7 +232,7 @@ class SYNCAM_OT_engine_restart(bpy.types.Operator):
             return {"FINISHED"}
         state = session.get()
         if state.client is not None and state.client.state in ("ready", "loading"):
-            state.is_restart_wanted = True
+            state.keeper.is_restart_wanted = True
             state.ask_status(_terminate)
             return {"FINISHED"}
         state.error = None

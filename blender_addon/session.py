@@ -33,6 +33,7 @@ from syncam_engine.link.messages import (
 from . import landing, preferences
 from .fetches import Fetches
 from .jobs import JobRecord, JobStore
+from .keeper import EngineKeeper
 from .live import LivePictures
 from .remote import remote_state
 
@@ -68,9 +69,7 @@ class Session:
         self._live = LivePictures()
         self._next_status_s = self._next_facts_s = 0.0
         self._on_status: list[Callable[[EngineStatus], None]] = []
-        self._restarts = 0
-        self.is_stop_wanted = self.is_restart_wanted = False
-        """The engine is being ended on purpose; the second: to be started again."""
+        self.keeper = EngineKeeper()
         self.chore: Iterator[Any] | None = None
         """Work for the panel alone (camera thumbnails), a step a tick."""
 
@@ -125,7 +124,7 @@ class Session:
     def start_engine(self) -> None:
         """Have an engine running soon; returns at once."""
         self.connect()
-        self.is_stop_wanted = False
+        self.keeper.begin()
         if self.launcher is not None and preferences.remote_endpoint() is None:
             self.launcher.ensure_started()
             self._next_status_s = 0.0
@@ -161,7 +160,7 @@ class Session:
         `task` raises SynCamError when it cannot go on; `reads_scene`: it has still to read what
         the open file holds.
         """
-        self.error, self.notice, self._restarts = None, "", 0
+        self.error, self.notice, self.keeper.restarts = None, "", 0
         self.store.save(record)
         self.records[record.job_id] = record
         self.made_here.add(record.job_id)
@@ -261,7 +260,9 @@ class Session:
             self._next_status_s = 0.0
             return True
         if isinstance(event, Lost):
-            self.error, self.engine_status = event.error.to_error(), None
+            self.engine_status = None
+            if not self.keeper.is_end_wanted:
+                self.error = event.error.to_error()
             self._next_status_s = 0.0
             return True
         if isinstance(event, WorkerChanged):
@@ -300,27 +301,19 @@ class Session:
         if preferences.remote_endpoint() is not None:
             now = remote_state(self.client)
         else:
-            now = self.launcher.status()
             own = preferences.get()
-            may_start = own is None or own.start_engine
-            if now.state == "lost" and self.is_restart_wanted:
-                self.is_restart_wanted = False
-                self.launcher.ensure_started()
-            elif now.state == "lost" and self.is_stop_wanted:
-                now = EngineState(state="stopped", sentence="The engine is stopped.")
-                self.error = None
-            elif now.state == "lost" and self.running() and may_start and self._restarts < 3:
-                self._restarts += 1
-                self.notice = "The engine stopped; it is being started again and the job goes on."
-                self.launcher.ensure_started()
+            now, self.notice = self.keeper.follow(
+                self.launcher,
+                has_jobs=bool(self.running()),
+                may_start=own is None or own.start_engine,
+                notice=self.notice,
+            )
         # While it starts or loads, a bar moves.
         changed = now != self.engine or now.state in ("starting", "loading")
         self.engine = now
         if now.state == "ready" and time.monotonic() >= self._next_facts_s:
             self._next_facts_s = time.monotonic() + FACTS_EVERY_S
             self.client.ask_status()
-        if now.state == "ready" and self.notice.startswith("The engine stopped"):
-            self.notice = "The engine stopped and was started again; the job goes on."
         return changed
 
     def _advance_chore(self) -> bool:

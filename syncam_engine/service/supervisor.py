@@ -132,7 +132,9 @@ class Supervisor:
     def state(self) -> str:
         """The best of the slots' states, for clients."""
         order = ("ready", "busy", "loading", "starting", "yielded", "dead")
-        return min((slot.state for slot in self.slots), key=order.index)
+        best = min((slot.state for slot in self.slots), key=order.index)
+        # Where the model is loaded ahead, a dead worker is started again by itself: not ready yet.
+        return "starting" if best == "dead" and self.plan.preload else best
 
     @property
     def device(self) -> str:

@@ -91,6 +91,8 @@ def start(script: str, binds: list[Path], **popen) -> subprocess.Popen:
     root = cache_folder() / "root"
     # /host first: a recursive bind of / must not contain the binds below.
     lines = ["set -e", f"mkdir -p {root}/host", f"mount --rbind / {root}/host"]
+    # Process numbers are this namespace's, for an engine that looks at its own.
+    lines += [f"mount -t proc proc {root}/host/proc"]
     lines += [f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
     for path in binds:
         lines += [f"mkdir -p {root}{path}", f"mount --bind {path} {root}{path}"]
