@@ -211,6 +211,34 @@ def test_clients_take_turns(engine, client):
     assert got == [r.job_id for r in wanted]
 
 
+def test_position_and_time_to_go_are_told(engine, client):
+    run(client, sample_request(1, prompt="so that a time is known sleep=0.05"))
+    blocker = sample_request(1, prompt="hold", steps=50)
+    client.submit(blocker)
+    reach_step(client, blocker.job_id, 20)
+    waiting = [sample_request(1, seed=k) for k in range(3)]
+    told = {}
+    for request in waiting:
+        client.submit(request)
+    wait_until(
+        lambda: (
+            told.update({e.job_id: e for e in client.wait(0.1) if isinstance(e, Queued)})
+            or len(told) == 3
+        ),
+        30,
+    )
+    events = [told[request.job_id] for request in waiting]
+    assert [event.position for event in events] == [1, 2, 3]
+    etas = [event.eta_s for event in events]
+    assert etas == sorted(etas)
+    assert etas[0] > 0
+    listed = {job.job_id: job for job in answer(client, client.ask_jobs(mine=True)).jobs}
+    assert [listed[request.job_id].position for request in waiting] == [1, 2, 3]
+    (engine.folder / "go").touch()
+    follow(client, [blocker.job_id, *told])
+    (engine.folder / "go").unlink()
+
+
 def test_jobs_of_others_are_out_of_reach(engine, client):
     request = sample_request(2, prompt="my secret plan")
     done, _ = run(client, request)

@@ -9,13 +9,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from syncam_engine.link.client import Lost
 from syncam_engine.link.launch import EXIT_ENGINE_RUNS
-from syncam_engine.link.messages import Done, Failed, Phase, Progress
+from syncam_engine.link.messages import Done, Failed, Phase, Progress, Queued
+from syncam_engine.media.read import read_clip
+from syncam_engine.media.write import write_mp4
 from syncam_engine.service.files import digest_of
 from syncam_engine.service.harness import follow, sample_request, wait_until
 
@@ -77,6 +81,30 @@ def test_server_killed_and_started_again(make_engine):
     assert digests(first) == kept
     again, _ = run(client, slow(seed=2))
     assert digests(ends[running.job_id]) == digests(again)
+
+
+def test_inputs_survive_with_their_job(make_engine, tmp_path):
+    engine = make_engine()
+    client = engine.client()
+    write_mp4(tmp_path / "r.mp4", np.full((9, 96, 160, 3), 180, np.uint8), Fraction(8))
+    blocker = sample_request(1, prompt="hold", steps=2)
+    reference = sample_request(2, mode="reference")
+    client.submit(blocker)
+    client.submit(reference, [tmp_path / "r.mp4"])
+    wait_until(
+        lambda: any(
+            isinstance(e, Queued) and e.job_id == reference.job_id for e in client.wait(0.1)
+        ),
+        60,
+        engine.said,
+    )
+    engine.kill()
+    (engine.folder / "go").touch()
+    engine.start()
+    ends, _ = follow(client, [blocker.job_id, reference.job_id])
+    done = ends[reference.job_id]
+    assert isinstance(done, Done), done
+    assert abs(read_clip(Path(done.clips[0].path)).frames_THW3.mean() - 180) < 3
 
 
 def test_everything_killed_at_once(make_engine):
