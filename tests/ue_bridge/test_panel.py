@@ -307,7 +307,9 @@ def test_self_test_reports_and_leaves_nothing(unreal, editor, plugin):
     assert [f for f in data["findings"] if f["ok"] is False] == []
     assert "principal point" in path.read_text()
     assert (len(editor.actors), dict(editor.assets)) == before
-    assert len(data["findings"]) >= 18
+    assert len(data["findings"]) >= 19
+    assert (path.parent / "self_test_view.png").read_bytes().startswith(b"\x89PNG")
+    assert editor.render_targets == []
 
 
 def test_the_rig_is_written_to_a_file(unreal, editor, plugin, tmp_path):

@@ -123,6 +123,8 @@ def test_captures_are_transient_and_see_by_their_cameras_post_processing(unreal,
     assert eye.post_process_settings.bloom_intensity == 0.25
     assert eye.post_process_blend_weight == 0.5
     assert not eye.capture_every_frame
+    flags = {flag.show_flag_name: flag.enabled for flag in eye.show_flag_settings}
+    assert flags == {"DepthOfField": False, "MotionBlur": False}
     views.close()
     nothing_left(editor, [actor])
 

@@ -12,12 +12,15 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import unreal
 
-from . import actors, camera_reading, compat, conventions, lens, preconditions
+from syncam_engine.link.fit import fit_camera
+
+from . import actors, camera_reading, compat, conventions, lens, preconditions, views
 
 FOLDER = "/Game/SynCam/SelfTest"
 
@@ -206,6 +209,28 @@ def _packages() -> list[Finding]:
     return findings
 
 
+def _view() -> list[Finding]:
+    """A view as previz sends it, of a camera at odd numbers: whether it is right is for eyes."""
+
+    def use(actor: unreal.CineCameraActor) -> list[Finding]:
+        component = actor.get_cine_camera_component()
+        reading = camera_reading.read_camera(component, camera_reading.world_to_meters())
+        camera = fit_camera(camera_reading.make_camera("self-test", [reading]), 640, 384).camera
+        steps = views.render_views([camera], [component], lambda _k: None, 1, Fraction(15))
+        try:
+            while True:
+                next(steps)
+        except StopIteration as done:
+            (picture,) = done.value
+        path = preconditions.saved_dir() / "SynCam" / "self_test_view.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+        said = "the level, lit and coloured as a viewport shows it from there"
+        return [Finding(check="rendered view", ok=None, expected=said, found=str(path))]
+
+    return _with_camera(use)
+
+
 def _spawnable_names() -> list[Finding]:
     """What Movie Render Queue calls two spawnable cameras: the file names of rendered rigs."""
     if not hasattr(unreal, "MoviePipelineQueue"):
@@ -245,4 +270,4 @@ def _spawnable_names() -> list[Finding]:
     ]
 
 
-CHECKS = (_features, _packages, _axes, _lens, _spawnable_names)
+CHECKS = (_features, _packages, _axes, _lens, _view, _spawnable_names)

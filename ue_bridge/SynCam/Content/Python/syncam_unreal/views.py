@@ -29,6 +29,8 @@ from .undo import Undo
 
 WARM_UP_PICTURES = 8
 """Not kept: exposure, streaming and lighting settle in them."""
+LEFT_OUT = ("DepthOfField", "MotionBlur")
+"""Show flags of what would blur a picture that says where things are."""
 SRGB_GAMMA = 2.2
 """At this display gamma the engine's tone mapper writes the sRGB curve; the target's own is 1."""
 
@@ -116,6 +118,10 @@ class Capture:
             "override_custom_near_clipping_plane": True,
             "custom_near_clipping_plane": camera.near_m * self._units,
             "hidden_actors": actors.plates(),
+            "show_flag_settings": [
+                unreal.EngineShowFlagsSetting(show_flag_name=name, enabled=False)
+                for name in LEFT_OUT
+            ],
         }.items():
             self.eye.set_editor_property(name, value)
 
