@@ -142,6 +142,40 @@ def test_unconstrained_camera_keeps_its_horizontal_angle(unreal):
     assert camera.K[0][0] == camera.K[1][1]
 
 
+@pytest.mark.parametrize(("keep", "size"), [("Y", (832, 480)), ("MAJOR_AXIS", (480, 832))])
+def test_an_unconstrained_camera_may_keep_its_vertical_angle(unreal, keep, size):
+    actor = place_camera(unreal, "camA", width_mm=30.0, height_mm=20.0, focal_mm=24.0)
+    component = actor.get_cine_camera_component()
+    component.set_constraint_aspect_ratio(False)
+    names = unreal.AspectRatioAxisConstraint
+    component.override_aspect_ratio_axis_constraint = True
+    component.aspect_ratio_axis_constraint = (
+        names.ASPECT_RATIO_MAINTAIN_YFOV if keep == "Y" else names.ASPECT_RATIO_MAJOR_AXIS_FOV
+    )
+    from syncam_unreal.level_cameras import LevelScope, read_level_rig
+
+    K = read_level_rig(LevelScope(which="all"), size_px=size).cameras[0].K
+    assert K[0][0] == K[1][1] == pytest.approx(size[1] * 24.0 / 20.0)
+
+
+def test_camera_components_of_an_actor_of_ones_own(unreal, editor):
+    """Two cameras in one actor, one of them a plain component: an angle and an aspect."""
+    from stand_in.world import add_component, root_of
+    from syncam_unreal.level_cameras import LevelScope, read_level_rig
+
+    rig_actor = editor.add_actor(unreal.Actor(), "Stereo")
+    root_of(rig_actor)._relative.translation = unreal.Vector(0.0, 0.0, 200.0)
+    add_component(rig_actor, "CineCameraComponent", root_of(rig_actor), "Left")
+    plain = add_component(rig_actor, "CameraComponent", root_of(rig_actor), "Right")
+    plain._relative.translation = unreal.Vector(0.0, 50.0, 0.0)
+    plain._values.update(field_of_view=90.0, aspect_ratio=2.0, constrain_aspect_ratio=True)
+    left, right = read_level_rig(LevelScope(which="all")).cameras
+    assert (left.name, right.name) == ("Stereo.Left", "Stereo.Right")
+    assert [row[3] for row in right.c2w_cv_m[:3]] == pytest.approx([0.0, -0.5, 2.0])
+    assert (right.width_px, right.height_px) == (1280, 640)
+    assert (right.K[0][0], right.K[1][1]) == pytest.approx((640.0, 640.0)), "90 degrees"
+
+
 def test_self_check_against_the_components_own_angle(unreal):
     rng = random.Random(7)
     from syncam_unreal import camera_reading, lens

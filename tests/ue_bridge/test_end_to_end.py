@@ -46,7 +46,7 @@ def plugin(unreal, engine):
 
 
 def tick_until(editor, condition, limit_s=LIMIT_S, why=lambda: ""):
-    """Run the editor's frames until something is so; each frame must be short."""
+    """Run the editor's frames until something is so; no callback may raise into the editor."""
     end_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end_s, why()

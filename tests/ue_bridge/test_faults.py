@@ -235,6 +235,22 @@ def test_the_map_changes_while_clips_are_brought_in(unreal, editor, plugin, tmp_
     assert editor.errors() == []
 
 
+def test_the_job_chosen_in_the_history_is_shown(unreal, editor, plugin, tmp_path):
+    place_camera(unreal, "camA")
+    older = finished_job(plugin, tmp_path, ["camA"])
+    older.prompt, older.take = "the older one", "Old"
+    newer = finished_job(plugin, tmp_path, ["camA"])
+    newer.job_id = "e" * 32
+    plugin.open_panel()
+    history = plugin.panel._widgets["History"]
+    assert history.get_option_count() == 2
+    history.set_selected_option(older.label)
+    plugin.panel._widgets["Apply"].on_clicked.broadcast()
+    for _ in range(20):
+        editor.tick()
+    assert list(plugin.host.playbacks) == ["Old"]
+
+
 def test_a_reload_while_clips_are_brought_in_takes_them_back(unreal, editor, plugin, tmp_path):
     for name in ("camA", "camB"):
         place_camera(unreal, name)

@@ -187,11 +187,33 @@ def members_of(table, name):
     return found.union(*(members_of(table, base) for base in entry["bases"] if base != "object"))
 
 
+def aliases_in(tree):
+    """Local names that stand for one class of the module alone."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            value, name = node.value, node.targets[0].id
+            of_unreal = (
+                isinstance(value, ast.Attribute)
+                and isinstance(value.value, ast.Name)
+                and value.value.id == "unreal"
+            )
+            found.setdefault(name, set()).add(value.attr if of_unreal else None)
+    return {
+        name: owners for name, owners in found.items() if len(owners) == 1 and None not in owners
+    }
+
+
 def uses_of(file):
-    """Each `unreal.X` and `unreal.X.y` in a file, and each property name given as a text."""
+    """Each `unreal.X` and `unreal.X.y` in a file, also by way of `name = unreal.X`, and each
+    property name given as a text."""
     tree = ast.parse(file.read_text("utf-8"))
     names, members, properties = set(), set(), set()
+    aliases = aliases_in(tree)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            for owner in aliases.get(node.value.id, ()):
+                members.add((owner, node.attr))
         if isinstance(node, ast.Attribute):
             if isinstance(node.value, ast.Name) and node.value.id == "unreal":
                 names.add(node.attr)
@@ -237,7 +259,7 @@ def test_the_bridge_uses_only_known_names(file):
     for name in names:
         assert name in newest["classes"] or name in newest["functions"], f"unreal.{name}"
         if name in gated:
-            assert f'hasattr(unreal, "{name}")' in source or guarded_elsewhere(name), (
+            assert f'hasattr(unreal, "{name}")' in source or guarded_by_twin(name, source), (
                 f"unreal.{name} comes with {gated[name]} and is used without hasattr"
             )
     for owner, member in members:
@@ -250,10 +272,9 @@ def test_the_bridge_uses_only_known_names(file):
     assert properties <= every | own, properties - every
 
 
-def guarded_elsewhere(name):
-    """compat.py asks for whole routes: the ticker, the authored widget."""
-    text = (BRIDGE / "SynCam/Content/Python/syncam_unreal/compat.py").read_text("utf-8")
-    return name in text and "hasattr" in text
+def guarded_by_twin(name, source):
+    """What unregisters is there where its counterpart is."""
+    return f'hasattr(unreal, "{name.removeprefix("un")}")' in source
 
 
 def panel_field_names():

@@ -225,7 +225,7 @@ def _view() -> list[Finding]:
         path = preconditions.saved_dir() / "SynCam" / "self_test_view.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture)
-        said = "the level, lit and coloured as a viewport shows it from there"
+        said = "the level, lit and coloured as a viewport shows it from there (alpha aside)"
         return [Finding(check="rendered view", ok=None, expected=said, found=str(path))]
 
     return _with_camera(use)
