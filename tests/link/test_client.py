@@ -55,11 +55,15 @@ class FakeEngine:
         self.peer = b""
         self.instance = "i" * 8
 
-    def turn(self, client, seconds=0.3):
-        """Let both sides talk for a while; return the client's events."""
-        events, end_s = [], time.monotonic() + seconds
-        while time.monotonic() < end_s:
+    def turn(self, client, until=None):
+        """Let both sides talk until something is so, and a little longer; return the client's
+        events. `until` is asked with the events so far; without it they talk for a moment."""
+        events, limit_s = [], time.monotonic() + 60
+        end_s = None if until else time.monotonic() + 0.3
+        while time.monotonic() < (limit_s if end_s is None else end_s):
             events += client.poll()
+            if end_s is None and until(events):
+                end_s = time.monotonic() + 0.2
             while self.socket.poll(1):
                 self.peer, *frames = self.socket.recv_multipart()
                 message = codec.decode(frames, TO_ENGINE)
@@ -98,6 +102,10 @@ def client(fake):
     client.close()
 
 
+def ready(client):
+    return lambda _: client.state == "ready"
+
+
 def bodies(fake, kind):
     return [m.body for m in fake.heard if isinstance(m.body, kind)]
 
@@ -129,7 +137,7 @@ def test_no_engine(tmp_path):
 
 def test_hello_then_submit(fake, client):
     client.submit(REQUEST)
-    events = fake.turn(client)
+    events = fake.turn(client, lambda _: bodies(fake, Submit))
     assert [type(e) for e in events] == [Hello]
     assert client.state == "ready"
     assert bodies(fake, Submit)[0].request == REQUEST
@@ -139,18 +147,18 @@ def test_hello_then_submit(fake, client):
 def test_unanswered_call_is_sent_again_and_acknowledged_once(fake, client, monkeypatch):
     monkeypatch.setattr(limits, "RESEND_AFTER_S", 0.1)
     message_id = client.cancel("j" * 8)
-    fake.turn(client, 0.5)
+    fake.turn(client, lambda _: sum(m.header.type == "cancel" for m in fake.heard) >= 2)
     calls = [m for m in fake.heard if m.header.type == "cancel"]
     assert len(calls) >= 2
     assert {m.header.id for m in calls} == {message_id}
     fake.say(Acknowledged(note="a"), message_id)
     fake.say(Acknowledged(note="a"), message_id)
-    events = fake.turn(client)
+    events = fake.turn(client, lambda events: any(isinstance(e, Reply) for e in events))
     assert [e.message_id for e in events if isinstance(e, Reply)] == [message_id]
 
 
 def test_lost_engine_is_noticed_and_found_again(fake, client):
-    fake.turn(client)
+    fake.turn(client, ready(client))
     client.submit(REQUEST)
     fake.socket.close(linger=0)
     events, end_s = [], time.monotonic() + 20
@@ -162,14 +170,14 @@ def test_lost_engine_is_noticed_and_found_again(fake, client):
     fake.instance = "n" * 8
     fake.socket = fake.context.socket(zmq.ROUTER)
     fake.socket.bind(fake.address)
-    events = fake.turn(client, 2.0)
+    events = fake.turn(client, lambda _: bodies(fake, Submit))
     assert any(isinstance(e, Hello) for e in events)
     assert bodies(fake, Submit)  # what was not acknowledged is sent again
     assert client.state == "ready"
 
 
 def test_silent_engine_is_lost(fake, client, monkeypatch):
-    fake.turn(client)
+    fake.turn(client, ready(client))
     monkeypatch.setattr(limits, "SILENCE_S", 0.3)
     monkeypatch.setattr(limits, "SYNC_INTERVAL_S", 0.1)
     events, end_s = [], time.monotonic() + 20
@@ -177,7 +185,8 @@ def test_silent_engine_is_lost(fake, client, monkeypatch):
         events = [e for e in client.wait(0.1) if isinstance(e, Lost)]
     assert events[0].error.code == "engine.silent"
     monkeypatch.setattr(limits, "SILENCE_S", 8.0)
-    assert any(isinstance(e, Hello) for e in fake.turn(client, 2.0))
+    events = fake.turn(client, ready(client))
+    assert any(isinstance(e, Hello) for e in events)
 
 
 def test_version_mismatch_from_either_side(fake, client):
@@ -187,13 +196,13 @@ def test_version_mismatch_from_either_side(fake, client):
         fake.socket.send_multipart([fake.peer, *frames])
 
     fake.answer = other_version
-    events = fake.turn(client)
+    events = fake.turn(client, lambda events: events)
     assert [e.error.code for e in events] == ["protocol.version"]
     assert client.state == "version mismatch"
 
 
 def test_garbage_from_an_engine_is_survived(fake, client):
-    fake.turn(client)
+    fake.turn(client, ready(client))
     for frames in (
         [b""],
         [b"\xc1", b""],
@@ -207,7 +216,7 @@ def test_garbage_from_an_engine_is_survived(fake, client):
 
 def test_each_thing_is_told_once_and_nothing_after_the_end(fake, client):
     client.submit(REQUEST)
-    fake.turn(client)
+    fake.turn(client, lambda _: bodies(fake, Submit))
     job = REQUEST.job_id
     story = [
         Queued(job_id=job, position=2),
@@ -225,7 +234,7 @@ def test_each_thing_is_told_once_and_nothing_after_the_end(fake, client):
     ]
     for event in story:
         fake.say(event)
-    told = fake.turn(client)
+    told = fake.turn(client, lambda events: any(isinstance(e, Done) for e in events))
     assert told == [story[k] for k in (0, 2, 3, 6, 7, 9)]
 
 

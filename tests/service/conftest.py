@@ -37,6 +37,14 @@ def engine():
 
 
 @pytest.fixture
+def let_go(engine):
+    """Call it, and jobs of the shared engine whose prompt says "hold" go on."""
+    go = engine.folder / "go"
+    yield go.touch
+    go.unlink(missing_ok=True)
+
+
+@pytest.fixture
 def client(engine):
     client = engine.client(client_name="a test")
     yield client

@@ -171,7 +171,7 @@ def test_deep_rig_is_refused(client):
 def test_jobs_quota(make_engine):
     engine = make_engine("--max-jobs", "3")
     client = engine.client()
-    requests = [sample_request(1, prompt="sleep=0.5 quota", steps=50) for _ in range(4)]
+    requests = [sample_request(1, prompt="hold", steps=4) for _ in range(4)]
     for request in requests[:3]:
         client.submit(request)
     answer(client, client.ask_status())
@@ -180,4 +180,5 @@ def test_jobs_quota(make_engine):
     assert refused.error.nearest == 3
     for request in requests[:3]:
         client.cancel(request.job_id)
+    (engine.folder / "go").touch()
     assert isinstance(run(client, sample_request(1))[0], Done)

@@ -129,7 +129,7 @@ def test_png_sequence_beside(client):
 
 
 def test_cancel_within_a_step_and_then_silence(client):
-    request = sample_request(2, prompt="long sleep=0.2", steps=50)
+    request = sample_request(2, prompt="long sleep=0.5", steps=50)
     client.submit(request)
     reach_step(client, request.job_id, 2)
     client.cancel(request.job_id)
@@ -164,8 +164,8 @@ def test_same_id_for_another_job_is_refused(client):
     assert failed.error.code == "job.conflict"
 
 
-def test_pause_resume_reorder(client):
-    blocker = sample_request(1, prompt="block sleep=0.1", steps=50)
+def test_pause_resume_reorder(client, let_go):
+    blocker = sample_request(1, prompt="hold", steps=4)
     client.submit(blocker)
     reach_step(client, blocker.job_id, 1)
     first, second, third = (sample_request(1, seed=k) for k in (1, 2, 3))
@@ -175,18 +175,18 @@ def test_pause_resume_reorder(client):
     assert answer(client, client.pause(first.job_id)).note == "paused"
     assert isinstance(answer(client, client.reorder(third.job_id, second.job_id)), Acknowledged)
     assert answer(client, client.pause(blocker.job_id)).code == "job.not_waiting"
-    client.cancel(blocker.job_id)
-    _, events = follow(client, [second.job_id, third.job_id])
-    ended = [e.job_id for e in events if isinstance(e, Done)]
+    let_go()
+    _, events = follow(client, [blocker.job_id, second.job_id, third.job_id])
+    ended = [e.job_id for e in events if isinstance(e, Done) and e.job_id != blocker.job_id]
     assert ended == [third.job_id, second.job_id]
     assert answer(client, client.resume(first.job_id)).note == "queued"
     ends, _ = follow(client, [first.job_id])
     assert isinstance(ends[first.job_id], Done)
 
 
-def test_clients_take_turns(engine, client):
+def test_clients_take_turns(engine, client, let_go):
     other = engine.client(client_name="another")
-    blocker = sample_request(1, prompt="block sleep=0.1", steps=50)
+    blocker = sample_request(1, prompt="hold", steps=4)
     client.submit(blocker)
     reach_step(client, blocker.job_id, 1)
     mine = [sample_request(1, seed=k) for k in range(3)]
@@ -198,8 +198,8 @@ def test_clients_take_turns(engine, client):
     for request in [*theirs, urgent]:
         other.submit(request)
     answer(other, other.ask_status())
-    client.cancel(blocker.job_id)
-    follow(client, [r.job_id for r in mine])
+    let_go()
+    follow(client, [blocker.job_id, *(r.job_id for r in mine)])
     follow(other, [r.job_id for r in [*theirs, urgent]])
     # The order in which they started is in the engine's log.
     log = (engine.state_dir / "logs" / "engine.log").read_text().splitlines()
@@ -211,7 +211,7 @@ def test_clients_take_turns(engine, client):
     assert got == [r.job_id for r in wanted]
 
 
-def test_position_and_time_to_go_are_told(engine, client):
+def test_position_and_time_to_go_are_told(client, let_go):
     run(client, sample_request(1, prompt="so that a time is known sleep=0.05"))
     blocker = sample_request(1, prompt="hold", steps=50)
     client.submit(blocker)
@@ -234,9 +234,8 @@ def test_position_and_time_to_go_are_told(engine, client):
     assert etas[0] > 0
     listed = {job.job_id: job for job in answer(client, client.ask_jobs(mine=True)).jobs}
     assert [listed[request.job_id].position for request in waiting] == [1, 2, 3]
-    (engine.folder / "go").touch()
+    let_go()
     follow(client, [blocker.job_id, *told])
-    (engine.folder / "go").unlink()
 
 
 def test_jobs_of_others_are_out_of_reach(engine, client):

@@ -26,8 +26,17 @@ from syncam_engine.service.harness import follow, sample_request, wait_until
 from .test_engine import answer, reach_step, run
 
 
-def slow(**changes):
-    return sample_request(2, **{"prompt": "slowly sleep=0.2", "steps": 8, **changes})
+def held(**changes):
+    """A job that stays at its fourth step until `let_go`."""
+    return sample_request(2, **{"prompt": "hold", "steps": 8, **changes})
+
+
+def let_go(engine):
+    (engine.folder / "go").touch()
+
+
+def stay(engine):
+    (engine.folder / "go").unlink()
 
 
 def digests(done):
@@ -47,12 +56,13 @@ def is_alive(pid):
 def test_worker_killed_runs_again_to_the_same_clip(make_engine):
     engine = make_engine()
     client = engine.client()
-    undisturbed, _ = run(client, slow())
-    request, worker = slow(), engine.worker_pid()
+    request, worker = held(), engine.worker_pid()
     client.submit(request)
-    reach_step(client, request.job_id, 2)
+    reach_step(client, request.job_id, 3)
     os.kill(worker, signal.SIGKILL)
+    let_go(engine)
     ends, events = follow(client, [request.job_id])
+    undisturbed, _ = run(client, held())
     assert digests(ends[request.job_id]) == digests(undisturbed)
     assert {e.attempt for e in events if isinstance(e, Phase)} == {2}
     assert not any(isinstance(e, Lost) for e in events)
@@ -61,9 +71,9 @@ def test_worker_killed_runs_again_to_the_same_clip(make_engine):
 def test_server_killed_and_started_again(make_engine):
     engine = make_engine()
     client = engine.client()
-    first, _ = run(client, slow(seed=1))
+    first, _ = run(client, sample_request(2, seed=1))
     kept = digests(first)
-    running, waiting = slow(seed=2), [sample_request(1, seed=k) for k in range(3)]
+    running, waiting = held(seed=2), [sample_request(1, seed=k) for k in range(3)]
     worker = engine.worker_pid()
     for request in (running, *waiting):
         client.submit(request)
@@ -72,6 +82,7 @@ def test_server_killed_and_started_again(make_engine):
     wait_until(lambda: any(isinstance(e, Lost) for e in client.wait(0.1)), 20, "no Lost")
     assert client.state == "lost"
     wait_until(lambda: not is_alive(worker), 20, "the worker outlived its server")
+    let_go(engine)
     engine.start()
     ids = [running.job_id, *(r.job_id for r in waiting)]
     ends, events = follow(client, ids)
@@ -79,7 +90,7 @@ def test_server_killed_and_started_again(make_engine):
     # The interrupted one first, then the others in their order.
     assert [e.job_id for e in events if isinstance(e, Done)] == ids
     assert digests(first) == kept
-    again, _ = run(client, slow(seed=2))
+    again, _ = run(client, held(seed=2))
     assert digests(ends[running.job_id]) == digests(again)
 
 
@@ -99,7 +110,7 @@ def test_inputs_survive_with_their_job(make_engine, tmp_path):
         engine.said,
     )
     engine.kill()
-    (engine.folder / "go").touch()
+    let_go(engine)
     engine.start()
     ends, _ = follow(client, [blocker.job_id, reference.job_id])
     done = ends[reference.job_id]
@@ -110,7 +121,8 @@ def test_inputs_survive_with_their_job(make_engine, tmp_path):
 def test_everything_killed_at_once(make_engine):
     engine = make_engine()
     owner = "a" * 32
-    request, worker = slow(seed=5), engine.worker_pid()
+    request, worker = held(seed=5), engine.worker_pid()
+    let_go(engine)
     script = (
         "import sys, msgspec; from pathlib import Path\n"
         "from syncam_engine.link.client import EngineClient\n"
@@ -160,7 +172,7 @@ def test_job_that_kills_its_worker_is_given_up(make_engine):
 
 
 def test_hanging_worker_is_replaced(make_engine):
-    engine = make_engine("--hang-s", "3")
+    engine = make_engine("--hang-s", "5")
     client = engine.client()
     once, _ = run(client, sample_request(2, prompt="hang-once"))
     assert isinstance(once, Done)
@@ -170,11 +182,11 @@ def test_hanging_worker_is_replaced(make_engine):
 
 
 def test_stalled_worker_is_replaced(make_engine):
-    engine = make_engine("--stall-s", "2", "--max-deaths", "1")
+    engine = make_engine("--stall-s", "6", "--max-deaths", "1")
     client = engine.client()
     failed, _ = run(client, sample_request(2, prompt="stall"))
     assert failed.error.code == "job.hung"
-    assert "no step for 2 s" in failed.error.sentence
+    assert "no step for 6 s" in failed.error.sentence
     assert isinstance(run(client, sample_request(2))[0], Done)
 
 
@@ -240,18 +252,22 @@ def test_damaged_database_is_mended_from_the_folders(make_engine, damage):
     engine = make_engine()
     client = engine.client()
     old, _ = run(client, sample_request(2, seed=1))
-    cancelled = slow(seed=2)
+    cancelled = held(seed=2)
     client.submit(cancelled)
     reach_step(client, cancelled.job_id, 1)
     client.cancel(cancelled.job_id)
     follow(client, [cancelled.job_id])
-    waiting = [slow(seed=3), sample_request(1, seed=4)]
+    let_go(engine)
+    wait_until(lambda: engine.status(client).workers[0].state == "ready", 60, engine.said)
+    stay(engine)
+    waiting = [held(seed=3), sample_request(1, seed=4)]
     for request in waiting:
         client.submit(request)
     reach_step(client, waiting[0].job_id, 1)
     assert engine.process.poll() is None
     engine.kill()
     damage(engine.state_dir / "jobs.sqlite")
+    let_go(engine)
     engine.start()
     ends, _ = follow(client, [r.job_id for r in waiting])
     assert all(isinstance(end, Done) for end in ends.values())
@@ -352,7 +368,7 @@ def test_failed_is_kept_over_a_restart(make_engine):
 
 
 def test_engine_that_nobody_uses_ends_when_it_was_told_to(make_engine):
-    engine = make_engine("--exit-when-idle", "1")
+    engine = make_engine("--exit-when-idle", "3")
     client = engine.client()
     assert isinstance(run(client, sample_request(2))[0], Done)
     client.wait(2.0)
