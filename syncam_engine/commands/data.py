@@ -21,7 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     latents.add_argument("kind", choices=[kind for kind in KINDS if kind != "latents"])
     latents.add_argument("folder", help="the source's folder")
     latents.add_argument("--out", type=Path, required=True, help="folder of the latents")
-    latents.add_argument("--autoencoder", type=Path, required=True, help="the autoencoder's folder")
+    latents.add_argument(
+        "--autoencoder",
+        type=Path,
+        required=True,
+        help="the autoencoder's folder: the preview's own, or a diffusers AutoencoderKLWan",
+    )
+    latents.add_argument("--device", default="cpu", help="cpu or cuda[:N]")
     latents.add_argument("--size", default="160x96", help="WIDTHxHEIGHT of the pictures")
     latents.add_argument(
         "--part", default="0/1", help="I/N: this process of N takes every N-th group"
@@ -94,17 +100,17 @@ def _latents(args: argparse.Namespace, source) -> int:
     import torch
 
     from syncam_engine.data.latents import encode_source, file_digest, open_store
-    from syncam_engine.model.preview_autoencoder import AUTOENCODER_FILE, PatchAutoencoder
+    from syncam_engine.training.autoencoder import load_frozen_autoencoder
 
     if args.threads:
         torch.set_num_threads(args.threads)
     width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
     part = two_numbers(args.part, "/", "--part", "I/N")
-    autoencoder = PatchAutoencoder.load(args.autoencoder)
-    open_store(args.out, file_digest(args.autoencoder / AUTOENCODER_FILE), width, height)
+    autoencoder, weights = load_frozen_autoencoder(args.autoencoder, args.device)
+    open_store(args.out, file_digest(weights), width, height)
     done = encode_source(
         source,
-        autoencoder.encode,
+        lambda video: autoencoder.encode(video.to(args.device)),
         args.out,
         width_px=width,
         height_px=height,

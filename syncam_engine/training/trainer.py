@@ -170,6 +170,8 @@ class Trainer:
         if getattr(self.task, "vocabulary", None) is not None:
             self.state.words = list(self.task.vocabulary.words)
         self._tell(self._estimate(last))
+        for note in self.mixture.notes:
+            self._tell(note)
         writer = self._curves()
         restore = self._catch_signals()
         began = saved_at = time.monotonic()

@@ -55,6 +55,16 @@ def test_a_cut_shard_is_named_and_the_others_are_read(shards):
     assert "shard-00000.npz" in read.broken.report()
 
 
+def test_a_shard_whose_cameras_have_no_intrinsics_is_named(tmp_path):
+    source = BoxSource(scenes=2)
+    write_shard(tmp_path / "shard-00000.npz", source)
+    source.scenes[1].K_CT33[2] = 0.0
+    write_shard(tmp_path / "shard-00001.npz", source)
+    read = PackedShards(tmp_path)
+    assert len(read.scenes) == 2
+    assert "scene-000001 has a camera without a focal length" in read.broken.report()
+
+
 def test_unreal_axes_become_opencv():
     # At (1, 2, 3) m, looking along Unreal's +Y (right), level.
     row = parse_matrix("[0 1 0 0] [-1 0 0 0] [0 0 1 0] [100 200 300 1] ")

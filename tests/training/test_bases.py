@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from syncam_engine.cli import main
+from syncam_engine.data.latents import LatentStore
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.presets import WAN_1_3B
@@ -14,6 +16,7 @@ from syncam_engine.training.config import TrainConfig, config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
 from syncam_engine.training.runs import export
 from syncam_engine.training.trainer import Trainer
+from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource
 
 TOY = {
@@ -103,6 +106,27 @@ def test_new_modules_learn_on_a_frozen_base_and_are_exported_alone(base, tmp_pat
     with safe_open(tmp_path / "out" / "toy-mvs.safetensors", "pt") as file:
         assert file.metadata()["form"] == "released"
         assert set(file.keys()) == {k.removeprefix("transformer.") for k in after if ".mvs." in k}
+
+
+def test_latents_of_the_bases_autoencoder_are_encoded_by_the_command(base, tmp_path, capsys):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    source = BoxSource(scenes=2, cameras=2, frames=5)
+    write_shard(shards / "shard-00000.npz", source)
+    command = ["data", "latents", "rendered", str(shards), "--size", "64x32", "--out"]
+    command += [str(tmp_path / "latents"), "--autoencoder", str(base / "vae")]
+    assert main(command) == 0
+    assert "2 scenes encoded" in capsys.readouterr().out
+    task = MultiViewTask(config_on(base), [])
+    video = torch.from_numpy(source.read_pictures(1, [1], range(5))).permute(0, 4, 1, 2, 3)
+    with torch.inference_mode():
+        wanted = task.autoencoder.encode(video.float() / 127.5 - 1.0)
+    found = LatentStore(tmp_path / "latents").read_latents(1, [1], 2)
+    assert found.shape == (1, 4, 2, 4, 8)
+    assert torch.allclose(torch.from_numpy(found).float(), wanted, atol=2e-3)
+    if not torch.cuda.is_available():
+        assert main([*command, "--device", "cuda"]) == 2
+        assert "no usable GPU" in capsys.readouterr().err
 
 
 def test_prompts_are_encoded_once(base):

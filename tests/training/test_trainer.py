@@ -19,7 +19,7 @@ from syncam_engine.training.checkpoint import checkpoints
 from syncam_engine.training.config import TrainConfig, config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
 from syncam_engine.training.trainer import Trainer, learning_rate
-from tests.data.synthetic import BoxSource
+from tests.data.synthetic import BoxSource, make_scene
 
 SMALL = {
     "num_attention_heads": 2,
@@ -247,6 +247,50 @@ def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
 
     loss, _ = trainer.task.loss(Broken(), batch)
     assert float(loss) == 0.0
+
+
+def test_conditions_are_dropped_as_often_as_the_config_says(tmp_path, autoencoder_folder):
+    """Eq. 7 needs all of them: neither, the video alone, and both."""
+    shares = {"reference": 0.9, "text_dropout": 0.25}
+    trainer = make_trainer(tmp_path, autoencoder_folder, conditioning=shares)
+    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0, stills_batch=300)
+    samples = trainer.mixture.batch(request, step=0)
+    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(6))
+    clean, empty = batch.t_BV[:, 0] == 0, (batch.text.ids_BL > 0).sum(1) == 1
+    assert clean.float().mean() == pytest.approx(0.9, abs=0.06)
+    assert empty.float().mean() == pytest.approx(0.25, abs=0.08)
+    kinds = {(bool(c), bool(e)) for c, e in zip(clean, empty, strict=True)}
+    assert kinds == {(True, True), (True, False), (False, True), (False, False)}
+
+
+def test_accumulated_micro_batches_are_one_mean_step(tmp_path, autoencoder_folder):
+    optim = {"learning_rate": 1e-2, "accumulation": 2, "clip_norm": 1e9}
+    trainer = make_trainer(tmp_path / "run", autoencoder_folder, optim=optim)
+    task = trainer.task
+    plain = task.build()
+    adam = torch.optim.AdamW(plain.parameters(), lr=1e-2, betas=(0.9, 0.999), weight_decay=0.01)
+    losses = []
+    for micro in range(2):
+        request = task.request(trainer.config.phase_at(0))
+        samples = trainer.mixture.batch(request, step=0, micro=micro)
+        loss, _ = task.loss(plain, task.prepare(samples, trainer._generator(0, micro)))
+        losses.append(loss / 2)
+    sum(losses).backward()
+    adam.step()
+    result = trainer.train(until=1)
+    assert result.losses[0] == pytest.approx(float(sum(losses).detach()), rel=1e-6)
+    for name, tensor in trainer.net.state_dict().items():
+        assert torch.allclose(tensor, plain.state_dict()[name], atol=1e-5), name
+
+
+def test_scenes_that_cannot_serve_are_said(tmp_path, autoencoder_folder):
+    """A scene with one camera among others; and nothing but such scenes."""
+    source, said = BoxSource(scenes=3), []
+    source.scenes[1] = make_scene(1, cameras=1)
+    make_trainer(tmp_path / "some", autoencoder_folder, source=source, said=said).train(until=1)
+    assert any("1 scenes of boxes cannot give 3 views" in text for text in said)
+    with pytest.raises(SynCamError, match="No scene has 3 views"):
+        make_trainer(tmp_path, autoencoder_folder, source=BoxSource(cameras=1)).train()
 
 
 def test_16_bits_and_gradient_checkpointing_give_nearly_the_same_losses(
