@@ -43,7 +43,8 @@ def turned(x_RNhd: Tensor, rotary: tuple[Tensor, Tensor], *, fused: bool) -> Ten
     Fused, x may be overwritten.
     """
     cos, sin = rotary[0][..., 0::2], rotary[1][..., 1::2]
-    if fused and x_RNhd.device.type == "cpu" and x_RNhd.dtype == torch.float32:
+    eager_cpu = x_RNhd.device.type == "cpu" and not torch.compiler.is_compiling()
+    if fused and eager_cpu and x_RNhd.dtype == torch.float32:
         # One pass as complex numbers; compilers and GPUs prefer the real form below.
         pairs = torch.view_as_complex(x_RNhd.unflatten(-1, (-1, 2)))
         turn = torch.complex(cos, sin)

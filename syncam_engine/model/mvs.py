@@ -18,14 +18,14 @@ In both, E_c and the projector start at zero, so a fresh module changes nothing,
 attention starts as a copy of the block's self-attention. Like every attention of the base (paper,
 appendix A), the paper form's view attention reads a normalised input.
 
-Shape legend: B scenes (or guidance branches), V views, F latent frames, S tokens of one latent
-frame of one view (h x w), N = F x S tokens of a view, D width, R camera numbers.
+`_paper_form` and `_released_form` below are these lines; F_s and F_v keep the paper's letters, and
+have the shape [B, V, F, S, D] throughout the module.
+
+Shape legend: B scenes (or guidance branches), V views, R = B x V rows, F latent frames, S tokens of
+one latent frame of one view (h x w), N = F x S tokens of a view, D width.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from diffusers.models.normalization import FP32LayerNorm
@@ -34,43 +34,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from syncam_engine.model.arithmetic import gated, shifted
-from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
+from syncam_engine.model.attention import MultiViewAttnProcessor
+from syncam_engine.model.views import Views
 
-
-@dataclass
-class Views:
-    """How the rows of a batch are views, and what the views share; one is made for each request.
-
-    `text_keys` and `camera_terms` are filled by the blocks as they first meet them: they depend on
-    the request alone, so the steps after the first read them.
-    """
-
-    views: int
-    """V. Under view parallelism, the views of this rank."""
-    frames: int
-    """F."""
-    cameras_BVFSR: Tensor
-    """Camera numbers; S is 1 where they are per frame (extrinsics), B is 1 where all share them."""
-    rotary: tuple[Tensor, Tensor]
-    """(cos, sin) for the V x S tokens of one latent frame, all ranks' views."""
-    mask: Tensor | None = None
-    """True where a token may look: [1, 1, VS, VS] or [BF, 1, VS, VS]; None means everywhere."""
-    text_mask_B11L: Tensor | None = None
-    exchange: ViewExchange | None = None
-    """Set under view parallelism."""
-    keep: bool = False
-    """Whether to remember text keys/values and camera terms between steps (inference only)."""
-    text_keys: dict[int, TextKeys] = field(default_factory=dict)
-    camera_terms: dict[int, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ViewExchange:
-    """Two all-to-alls: from 'my views, all frames' to 'all views, my frames' and back."""
-
-    to_frames: Callable[[Tensor], Tensor]
-    """[B, V of this rank, F, S, D] -> [B, V of all, F of this rank, S, D]."""
-    to_views: Callable[[Tensor], Tensor]
+KEEP_BYTES = 32 * 2**20
+"""The largest camera term remembered for each block: one vector a frame always fits; at full size
+one vector a token (Pluecker rays) does not, and is cheap beside what it would hold."""
 
 
 class MultiViewSync(nn.Module):
@@ -116,25 +85,33 @@ class MultiViewSync(nn.Module):
 
     def forward(self, x_RND: Tensor, timestep_R6D: Tensor, views: Views, index: int = 0) -> Tensor:
         """Return x with the views synchronised; rows R are scenes x views, same shape and dtype."""
-        camera_BVFSD = self._camera_term(views, index, x_RND.dtype)
-        x_BVFSD = rearrange(x_RND, "(b v) (f s) d -> b v f s d", v=views.views, f=views.frames)
+        F_s = rearrange(x_RND, "(b v) (f s) d -> b v f s d", v=views.views, f=views.frames)
+        camera = self._camera_term(views, index, x_RND.dtype)  # E_c(cam)
         if self.form == "paper":
-            x_BVFSD = x_BVFSD + camera_BVFSD
-            h_BVFSD = self.norm(x_BVFSD.float()).type_as(x_RND)
-            return rearrange(
-                x_BVFSD + self._view_attention(h_BVFSD, views),
-                "b v f s d -> (b v) (f s) d",
-            )
+            out = self._paper_form(F_s, camera, views)
+        else:
+            out = self._released_form(F_s, camera, views, timestep_R6D)
+        return rearrange(out, "b v f s d -> (b v) (f s) d")
+
+    def _paper_form(self, F_s: Tensor, camera: Tensor, views: Views) -> Tensor:
+        """Return Eq. 6 of the features F_s [B, V, F, S, D] and their camera term."""
+        F_v = F_s + camera  # Eq. 5
+        h = self.norm(F_v.float()).type_as(F_v)
+        return F_v + self._projected_view_attention(h, views)  # Eq. 6
+
+    def _released_form(
+        self, F_s: Tensor, camera: Tensor, views: Views, timestep_R6D: Tensor
+    ) -> Tensor:
+        """Return the authors' code's form, modulated by the timestep."""
         shift, scale, gate = (
             rearrange(m, "(b v) 1 d -> b v 1 1 d", v=views.views)
             for m in (self.modulation + timestep_R6D[:, :3].float()).chunk(3, dim=1)
         )
-        h_BVFSD = shifted(self.norm(x_BVFSD.float()), shift, scale, fused=self.fused).type_as(x_RND)
-        synced = self._view_attention(h_BVFSD + camera_BVFSD, views)
-        x_BVFSD = gated(x_BVFSD, synced, gate, fused=self.fused).type_as(x_RND)
-        return rearrange(x_BVFSD, "b v f s d -> (b v) (f s) d")
+        h = shifted(self.norm(F_s.float()), shift, scale, fused=self.fused).type_as(F_s) + camera
+        change = self._projected_view_attention(h, views)
+        return gated(F_s, change, gate, fused=self.fused).type_as(F_s)
 
-    def _view_attention(self, h_BVFSD: Tensor, views: Views) -> Tensor:
+    def _projected_view_attention(self, h_BVFSD: Tensor, views: Views) -> Tensor:
         """Return projector(attn_view(h)); a token reads all views' tokens of its latent frame."""
         if views.exchange is not None:
             h_BVFSD = views.exchange.to_frames(h_BVFSD)
@@ -149,14 +126,10 @@ class MultiViewSync(nn.Module):
 
     def _camera_term(self, views: Views, index: int, dtype: torch.dtype) -> Tensor:
         """Return E_c(cam) as [B or 1, V, F, S or 1, D], remembered for the request if asked."""
-        if index in views.camera_terms:
+        keep = views.keep and not torch.compiler.is_compiling()
+        if keep and index in views.camera_terms:
             return views.camera_terms[index]
         term = self.camera_encoder(views.cameras_BVFSR.to(dtype))
-        if views.keep and term.numel() * term.element_size() <= KEEP_BYTES:
+        if keep and term.numel() * term.element_size() <= KEEP_BYTES:
             views.camera_terms[index] = term
         return term
-
-
-KEEP_BYTES = 32 * 2**20
-"""The largest camera term remembered for each block: one vector a frame always fits; at full size
-one vector a token (Pluecker rays) does not, and is cheap beside what it would hold."""

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 
 from syncam_engine.model.arithmetic import gated, shifted, use_fast_layers
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
-from syncam_engine.model.mvs import MultiViewSync, ViewExchange, Views
+from syncam_engine.model.mvs import MultiViewSync
 from syncam_engine.model.presets import TransformerConfig
+from syncam_engine.model.views import ViewExchange, Views
 
 
 class MultiViewWanBlock(WanTransformerBlock):
@@ -90,7 +91,8 @@ class MultiViewWanBlock(WanTransformerBlock):
         return gated(x, self.ffn(h).float(), gate, fused=fused).type_as(x)
 
     def _text_keys(self, text_BLD: Tensor, views: Views) -> TextKeys | None:
-        if not views.keep:
+        # Compiled blocks are all one program: what differs by the block's index is not kept there.
+        if not views.keep or torch.compiler.is_compiling():
             return None
         if self.index not in views.text_keys:
             weight_padding = self.attn2.processor._attention_backend is None
@@ -209,7 +211,6 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             shape = (batch, *z_BVCFHW.shape[1:])
             views = self.prepare_views(shape, cameras_BVFSR, text_mask_BL, allowed_FKK=allowed_FKK)
         x = rearrange(z_BVCFHW, "b v c f h w -> (b v) c f h w")
-        rotary = self.rope(x)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()
 
         if not self.fused:  # as in diffusers, every view carries its own copy of the text
@@ -225,9 +226,11 @@ class MultiViewWanTransformer(WanTransformer3DModel):
 
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
-                x = self._gradient_checkpointing_func(block, x, text, timestep_R6D, rotary, views)
+                x = self._gradient_checkpointing_func(
+                    block, x, text, timestep_R6D, views.own_rotary, views
+                )
             else:
-                x = block(x, text, timestep_R6D, rotary, views)
+                x = block(x, text, timestep_R6D, views.own_rotary, views)
 
         shift, scale = (self.scale_shift_table + temb_RD.unsqueeze(1)).chunk(2, dim=1)
         x = (self.norm_out(x.float()) * (1 + scale) + shift).type_as(x)
@@ -263,9 +266,10 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         """
         batch, view_count, _, frames, rows, columns = shape
         _, p_h, p_w = self.config.patch_size
-        rotary = self.view_rotary(
-            all_views or view_count, rows // p_h, columns // p_w, cameras_BVFSR.device
-        )
+        device = cameras_BVFSR.device
+        grid = torch.empty(1, 1, frames, rows, columns, device="meta")
+        own_rotary = tuple(x.to(device) for x in self.rope(grid))
+        rotary = self.view_rotary(all_views or view_count, rows // p_h, columns // p_w, device)
         mask = None
         if allowed_FKK is not None:
             mask = allowed_FKK if allowed_FKK.ndim == 4 else allowed_FKK[None]
@@ -279,6 +283,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             views=view_count,
             frames=frames,
             cameras_BVFSR=cameras_BVFSR,
+            own_rotary=own_rotary,
             rotary=rotary,
             mask=mask,
             text_mask_B11L=text_mask,

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from syncam_engine.model.mvs import ViewExchange
+from syncam_engine.model.views import ViewExchange
 
 
 def shares(total: int, ranks: int) -> list[slice]:

@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from syncam_engine.model.mvs import Views
 from syncam_engine.model.transformer import MultiViewWanTransformer
 from syncam_engine.model.view_parallel import ViewGroup
+from syncam_engine.model.views import Views
 from syncam_engine.sampling.guidance import Guidance
 from syncam_engine.sampling.sampler import add_noise
 from syncam_engine.sampling.schedule import timestep_of

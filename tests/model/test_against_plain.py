@@ -68,6 +68,35 @@ def test_agrees_for_moving_cameras_and_epipolar_lines_that_move(form):
     assert float((ours - plain).abs().max()) < tolerance
 
 
+@pytest.mark.parametrize("form", ["paper", "released"])
+def test_a_batch_of_scenes_agrees(form):
+    ours, plain, tolerance = both(form, "plucker", "full", 2, scenes=3)
+    assert len(ours) == 3
+    assert float((ours - plain).abs().max()) < tolerance
+
+
+GRIDS = [(1, 1, 1), (2, 3, 1), (1, 2, 5), (5, 1, 2), (2, 4, 3)]
+
+
+@pytest.mark.parametrize("views", range(1, 17))
+@pytest.mark.parametrize("form", ["paper", "released"])
+def test_any_number_of_views_on_any_grid(form, views):
+    """1 to 16 views, on latent frames x token rows x token columns of all kinds."""
+    torch.set_num_threads(1)
+    frames, h, w = GRIDS[views % len(GRIDS)]
+    config = small_config(mvs_form=form, num_layers=1)
+    model = randomized(config)
+    generator = torch.Generator().manual_seed(views)
+    z = torch.randn(1, views, config.in_channels, frames, 2 * h, 2 * w, generator=generator)
+    t = torch.rand(1, views, generator=generator) * 1000
+    text = torch.randn(1, 4, config.text_dim, generator=generator)
+    cameras = torch.randn(1, views, frames, 1, config.camera_numbers, generator=generator)
+    with torch.no_grad():
+        ours = model(z, t, text, None, cameras)
+        plain = plain_forward(dict(model.state_dict()), config, z, t, text, None, cameras)
+    assert float((ours - plain).abs().max()) < TOLERANCE * max(1.0, float(plain.abs().max()))
+
+
 def test_a_batch_of_scenes_is_each_scene_alone():
     cameras = CameraEncoding(encoding="plucker", anchor_gravity=True, ground_frequencies=2)
     config = small_config(camera_numbers=cameras.numbers)

@@ -155,17 +155,33 @@ def test_a_file_of_the_other_form_is_refused(base):
         load_pipeline(preset_file(base, mvs_file=str(path)), "cpu")
 
 
-def test_a_cut_shard_is_refused(base, tmp_path):
+@pytest.mark.parametrize("cut", ["transformer", "vae", "text_encoder", "mvs"])
+def test_a_cut_file_is_refused_before_anything_is_read(base, tmp_path, monkeypatch, cut):
     import shutil
 
     folder, _ = base
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    shard = sorted((copy / "transformer").glob("*.safetensors"))[-1]
+    shards = [copy / "mvs.safetensors"] if cut == "mvs" else (copy / cut).glob("*.safetensors")
+    shard = max(shards)
     shard.write_bytes(shard.read_bytes()[:-7])
+
+    def read(*_args, **_kwargs):
+        raise AssertionError("a file was read into memory")
+
+    monkeypatch.setattr("syncam_engine.model.hub_parts.load_file", read)
+    monkeypatch.setattr("diffusers.AutoencoderKLWan.from_pretrained", read)
+    mvs_file = str(copy / "mvs.safetensors")
     with pytest.raises(SynCamError, match="was cut off") as caught:
-        load_pipeline(preset_file(base, base=str(copy)), "cpu")
+        load_pipeline(preset_file(base, base=str(copy), mvs_file=mvs_file), "cpu")
     assert caught.value.code == "weights.truncated"
+    assert str(shard) in str(caught.value)
+
+
+def test_more_views_than_trained_go_as_pairs(base):
+    """The toy preset, like the released checkpoint, was trained on two views."""
+    pipeline = load_pipeline(preset_file(base), "cpu")
+    assert [pipeline._use_pairs(views) for views in (1, 2, 3, 16)] == [False, False, True, True]
 
 
 def test_a_missing_mvs_file_says_how_to_make_it(base):

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the views of one request share: how rows are views, cameras, rotary tables, kept results.
+
+Shape legend: B scenes (or guidance branches), V views, F latent frames, S tokens of one latent
+frame of one view (h x w), D width, R camera numbers, L text tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from syncam_engine.model.attention import TextKeys
+
+
+@dataclass
+class Views:
+    """How the rows of a batch are views, and what the views share; one is made for each request.
+
+    `text_keys` and `camera_terms` are filled by the blocks as they first meet them: they depend on
+    the request alone, so the steps after the first read them.
+    """
+
+    views: int
+    """V. Under view parallelism, the views of this rank."""
+    frames: int
+    """F."""
+    cameras_BVFSR: Tensor
+    """Camera numbers; S is 1 where they are per frame (extrinsics), B is 1 where all share them."""
+    own_rotary: tuple[Tensor, Tensor]
+    """(cos, sin) for the F x S tokens of one view, for its self-attention."""
+    rotary: tuple[Tensor, Tensor]
+    """(cos, sin) for the V x S tokens of one latent frame, all ranks' views."""
+    mask: Tensor | None = None
+    """True where a token may look: [1, 1, VS, VS] or [BF, 1, VS, VS]; None means everywhere."""
+    text_mask_B11L: Tensor | None = None
+    exchange: ViewExchange | None = None
+    """Set under view parallelism."""
+    keep: bool = False
+    """Whether to remember text keys/values and camera terms between steps (inference only)."""
+    text_keys: dict[int, TextKeys] = field(default_factory=dict)
+    camera_terms: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ViewExchange:
+    """Two all-to-alls: from 'my views, all frames' to 'all views, my frames' and back."""
+
+    to_frames: Callable[[Tensor], Tensor]
+    """[B, V of this rank, F, S, D] -> [B, V of all, F of this rank, S, D]."""
+    to_views: Callable[[Tensor], Tensor]
