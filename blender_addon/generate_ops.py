@@ -107,6 +107,9 @@ def wait_for_engine(state: session.Session) -> Iterator[None]:
     own = preferences.get()
     if own is None or own.start_engine:
         state.start_engine()
+    if state.client is None and state.error is not None:
+        # An address or a key that is none, in the preferences.
+        raise state.error
     while state.client is None or state.client.hello is None or state.client.state == "lost":
         status = state.engine
         if status.state in ("not found", "version mismatch", "refused") or (

@@ -220,7 +220,8 @@ class Session:
         """Move everything on by a little; True when the panel should be drawn again."""
         self.tick_count += 1
         if self.client is None:
-            return False
+            # A job may wait for a connection that cannot be: it is to say so.
+            return self._advance_one_task()
         changed = False
         for event in self.client.poll(budget_s=0.0015):
             changed = self._hear(event) or changed

@@ -136,6 +136,8 @@ def test_remote_engine_from_its_address_and_key(blender):
         told = run_script(
             "remote", blender, folder / "shot.blend", address, info["remote_key"], config
         )
+    assert "render-box:7788" in told["no_address"]
+    assert "is not an engine's address" in told["no_address"]
     assert told["refused_state"] == "refused"
     assert "does not know this machine's key" in told["refused"]
     assert told["finished"] == ["FINISHED"]

@@ -20,9 +20,11 @@ def main() -> None:
     state = enable().get()
     bpy.ops.wm.open_mainfile(filepath=shot)
     preferences = bpy.context.preferences.addons["blender_addon"].preferences
-    preferences.use_remote, preferences.remote_address = True, address
-    preferences.remote_key = key
     asked = {**RUN, "cameras": "Wide\nDolly"}
+    preferences.use_remote, preferences.remote_address = True, "render-box:7788"
+    no_address = sentence_of(bpy.ops.syncam.generate, **asked)
+    preferences.remote_address, preferences.remote_key = address, key
+    bpy.ops.syncam.engine_reconnect()
     refused = sentence_of(bpy.ops.syncam.generate, **asked)
     refused_state = state.engine.state
     trust_me(engine_config)
@@ -30,6 +32,7 @@ def main() -> None:
     finished = bpy.ops.syncam.generate(**asked, seed=6, mode="PREVIZ")
     record = state.ended()[0]
     tell(
+        no_address=no_address,
         refused=refused,
         refused_state=refused_state,
         finished=sorted(finished),
