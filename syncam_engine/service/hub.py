@@ -37,9 +37,9 @@ from syncam_engine.link.messages import (
 
 LOG = logging.getLogger("syncam.hub")
 MAX_SESSIONS = 1024
-MAX_PARTS = 64
-"""A message of more parts than a message has is answered with an error; one of so many is an
-attack, and reading it to its end would keep the others waiting."""
+MAX_PARTS = 4096
+"""A message of more parts than a message has is read to its end and answered with an error; one of
+so many would keep the others waiting."""
 SESSION_SILENCE_S = 60.0
 
 
@@ -137,15 +137,18 @@ class Hub:
         if self._too_much:
             return []
         try:
-            frames = [self.socket.recv(zmq.NOBLOCK, copy=False)]
+            part = self.socket.recv(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return []
-        while frames[-1].more:
-            if len(frames) > MAX_PARTS:
-                self.drop_all(f"a message has more than {MAX_PARTS} parts")
-                return []
-            frames.append(self.socket.recv(copy=False))
-        return frames
+        frames = [part]
+        for _ in range(MAX_PARTS):
+            if not part.more:
+                return frames
+            part = self.socket.recv(copy=False)
+            if len(frames) < 4 + limits.MAX_BUFFERS:  # enough to see that it is too many
+                frames.append(part)
+        self.drop_all(f"a message has more than {MAX_PARTS} parts")
+        return []
 
     def publish(self, owner: str, body: Struct, job_id: str) -> None:
         """Send an event to every client of its owner; one that does not read misses it."""

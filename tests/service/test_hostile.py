@@ -17,7 +17,7 @@ import zmq
 from syncam_engine.link import codec, keys
 from syncam_engine.link.client import EngineClient, Fetched, Lost
 from syncam_engine.link.endpoint import Endpoint, socket_path
-from syncam_engine.link.messages import AskStatus, Done, Fetch, SayHello, Sync, new_id
+from syncam_engine.link.messages import TO_CLIENT, AskStatus, Done, Fetch, SayHello, Sync, new_id
 from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.soak.hostile import mutate
 
@@ -246,10 +246,13 @@ def test_message_of_many_parts_is_not_read_to_its_end(engine):
     context = zmq.Context()
     attacker = context.socket(zmq.DEALER)
     attacker.linger = 0
+    attacker.rcvtimeo = 60_000
     attacker.connect(f"ipc://{socket_path(engine.state_dir)}")
+    attacker.send_multipart([b""] * 3000)
+    assert codec.decode(attacker.recv_multipart(), TO_CLIENT).body.code == "message.too_large"
     attacker.send_multipart([b""] * 100_000)
     log = engine.state_dir / "logs" / "engine.log"
-    wait_until(lambda: "more than 64 parts" in log.read_text(), 30)
+    wait_until(lambda: "more than 4096 parts" in log.read_text(), 30)
     assert isinstance(run(client, sample_request(2))[0], Done)
     context.destroy(linger=0)
 

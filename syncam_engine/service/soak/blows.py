@@ -52,7 +52,8 @@ def give_jumping_clock(engine: LocalEngine) -> None:
 
 
 class Blows:
-    """Blows in random order at random moments, each kind as often as it was asked for."""
+    """Blows in random order at random moments, half of them while a job runs, each kind as often
+    as it was asked for."""
 
     def __init__(
         self, engine: LocalEngine, clients: Sequence[Killable], rng: random.Random
@@ -82,7 +83,9 @@ class Blows:
         ]
         self._rng.shuffle(names)
         for name in names:
-            self._pause(0.05, 0.8)
+            if self._rng.random() < 0.5:
+                self._wait_for_work()
+            self._pause(0.0, 0.6)
             self.kinds[name]()
             self.counts[name] += 1
 
@@ -148,6 +151,14 @@ class Blows:
             self._pause(0.05, 0.8)
             wait_until(look, 120, self._engine.said)
         return found[-1]
+
+    def _wait_for_work(self) -> None:
+        """Until a job runs: on a busy machine blows would fall on starting processes alone."""
+
+        def works() -> bool:
+            return self._engine.status(self._asker).workers[0].state == "busy"
+
+        wait_until(works, 120, self._engine.said)
 
     def _stop_a_while(self, pid: int, seconds: float) -> None:
         _signal(pid, signal.SIGSTOP)
