@@ -341,5 +341,7 @@ def test_the_real_model_from_viewport_renders(window):
         "[setattr(a.spaces.active.shading, 'type', 'MATERIAL')"
         " for a in bpy.context.window_manager.windows[0].screen.areas if a.type == 'VIEW_3D']"
     )
-    time.sleep(25)
+    # Shaders are made in the background; the viewport is drawn again as they come.
+    window.wait(lambda told: told["drawn"].get("as") == ["MATERIAL", 25], 300, "clips on plates")
+    time.sleep(20)
     window.settled_shot("8-real")

@@ -18,10 +18,19 @@ import bpy
 FOLDER = Path(os.environ["SYNCAM_WINDOW_FOLDER"])
 ADDON = "bl_ext.user_default.syncam"
 counts = {"redraws": 0, "panels": 0, "undos": 0}
+drawn: dict = {}
+"""How the 3-D viewport was drawn last."""
 
 
 def count_redraw() -> None:
     counts["redraws"] += 1
+
+
+def note_view() -> None:
+    scene = bpy.context.scene
+    shown = bpy.context.space_data.shading.type
+    times = drawn["times"] + 1 if drawn.get("as") == [shown, scene.frame_current] else 1
+    drawn.update({"as": [shown, scene.frame_current], "times": times})
 
 
 @bpy.app.handlers.persistent
@@ -66,6 +75,7 @@ def tell() -> float:
         "redraws": counts["redraws"],
         "panels": counts["panels"],
         "undos": counts["undos"],
+        "drawn": drawn,
         "ticks": session.tick_count,
         "engine": session.engine.state,
         "device": session.client.device if session.client else "",
@@ -104,6 +114,7 @@ def tell() -> float:
 def main() -> None:
     arrange()
     bpy.types.SpaceView3D.draw_handler_add(count_redraw, (), "UI", "POST_PIXEL")
+    bpy.types.SpaceView3D.draw_handler_add(note_view, (), "WINDOW", "POST_PIXEL")
     bpy.types.SYNCAM_PT_main.append(count_panel)
     bpy.app.handlers.undo_post.append(count_undo)
     bpy.app.timers.register(tell, first_interval=0.5, persistent=True)
