@@ -36,7 +36,9 @@ def _scene_capture_init(self):
         self, "SceneCaptureComponent2D", root_of(self), "NewSceneCaptureComponent2D"
     )
     eye._values.update(fov_angle=90.0, capture_every_frame=True, post_process_blend_weight=1.0)
-    eye._pictures = 0
+    # An edited component is registered anew, and forgets what it had settled on.
+    eye._edited = lambda: setattr(eye, "_pictures", 0)
+    eye._edited()
     self._values["capture_component2d"] = eye
 
 

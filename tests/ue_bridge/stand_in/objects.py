@@ -75,6 +75,7 @@ class EditorProperties:
         if not writable:
             raise Exception(f"{type(self).__name__}: property '{name}' is read-only")
         set_value(self, str(name), type_text, value)
+        self.__dict__.get("_edited", lambda: None)()
 
     def set_editor_properties(self, properties: Mapping[str, Any]) -> None:
         for name, value in properties.items():

@@ -126,7 +126,11 @@ class Capture:
             self.eye.set_editor_property(name, value)
 
     def draw(self, k: int) -> None:
-        """Render what the camera sees at picture k into the target."""
+        """Render what the camera sees at picture k into the target.
+
+        Plain attributes, no editor properties: an edit registers the component anew, and what it
+        remembers of earlier pictures would be lost.
+        """
         if not compat.is_alive(self.actor) or not compat.is_alive(self.component):
             raise SynCamError(
                 "unreal.camera_gone",
@@ -140,8 +144,8 @@ class Capture:
         turned = unreal.Rotator(roll=roll, pitch=pitch, yaw=yaw)
         self.actor.set_actor_location_and_rotation(unreal.Vector(*location), turned, False, True)
         self._set_lens(self.camera.K_at(k))
-        for name in ("post_process_settings", "post_process_blend_weight"):
-            self.eye.set_editor_property(name, self.component.get_editor_property(name))
+        self.eye.post_process_settings = self.component.post_process_settings
+        self.eye.post_process_blend_weight = self.component.post_process_blend_weight
         self.eye.capture_scene()
 
     def _set_lens(self, K: Matrix3) -> None:
@@ -151,20 +155,19 @@ class Capture:
         side = max(K[0][2], width - K[0][2]) / K[0][0]
         rise = max(K[1][2], height - K[1][2]) / K[1][1]
         half = math.atan(max(side, rise * width / height))
-        self.eye.set_editor_property("fov_angle", math.degrees(2.0 * half))
+        self.eye.fov_angle = math.degrees(2.0 * half)
         shift = (2.0 * K[0][2] / width - 1.0, 1.0 - 2.0 * K[1][2] / height)
         off_centre = max(map(abs, shift)) > 1e-6 or abs(K[0][0] - K[1][1]) > 1e-6 * K[0][0]
-        self.eye.set_editor_property("use_custom_projection_matrix", off_centre)
+        self.eye.use_custom_projection_matrix = off_centre
         if off_centre:
             near = self.camera.near_m * self._units
             # Rows by the engine's row vectors; depth reversed, the far plane at infinity.
-            matrix = unreal.Matrix(
+            self.eye.custom_projection_matrix = unreal.Matrix(
                 unreal.Plane(2.0 * K[0][0] / width, 0.0, 0.0, 0.0),
                 unreal.Plane(0.0, 2.0 * K[1][1] / height, 0.0, 0.0),
                 unreal.Plane(*shift, 0.0, 1.0),
                 unreal.Plane(0.0, 0.0, near, 0.0),
             )
-            self.eye.set_editor_property("custom_projection_matrix", matrix)
 
     def export(self, folder: Path) -> bytes:
         """Return the target as a PNG file's bytes, by a file that the editor writes."""
