@@ -227,6 +227,60 @@ def test_faults_of_the_build_step(unreal, editor, content, tmp_path):
     assert caught.value.code == "unreal.asset_make"
 
 
+def test_a_build_that_fails_half_way_takes_all_back(unreal, editor, content, tmp_path, monkeypatch):
+    fill(unreal, editor)
+    from syncam_unreal import rig_scene
+
+    plan = full_plan(content, tmp_path)
+    real, made = rig_scene.add_camera, []
+
+    def fails_later(*args):
+        made.append([p for p in editor.assets if p.startswith("/Game/SynCam")])
+        if len(made) == len(plan["batches"][0]) + 1:
+            raise RuntimeError("the editor said no")
+        return real(*args)
+
+    monkeypatch.setattr(rig_scene, "add_camera", fails_later)
+    with pytest.raises(RuntimeError):
+        rig_scene.build(plan)
+    assert len(made[-1]) == 3, "the configuration, the first sequence, half of the second"
+    assert not [p for p in editor.assets if p.startswith("/Game/SynCam")]
+    assert editor.actors == []
+
+
+def test_cameras_placed_elsewhere_than_drawn_are_noticed(unreal, editor, content, tmp_path):
+    """An editor that clamps, snaps or flips: the set must not say what is not in its pictures."""
+    from syncam_engine.unreal_rigs.collect import placed_cameras
+
+    fill(unreal, editor)
+    from syncam_unreal import rig_scene
+
+    plan = full_plan(content, tmp_path)
+    report = rig_scene.build(plan)
+    report["cameras"][1]["matrix_cm"][3][0] += 0.1
+    with pytest.raises(SynCamError) as caught:
+        placed_cameras(plan, report)
+    assert caught.value.code == "unreal.placement"
+
+
+def test_cameras_are_found_by_what_the_render_queue_calls_them(unreal, editor, content, tmp_path):
+    from syncam_engine.unreal_rigs.collect import frame_files
+
+    fill(unreal, editor)
+    editor.queue_suffix = "_1"
+    from syncam_unreal import rig_scene
+
+    report = rig_scene.build(full_plan(content, tmp_path))
+    assert [c["file_name"] for c in report["cameras"]] == [
+        f"{c['name']}_1" for c in report["cameras"]
+    ]
+    (tmp_path / "cam02_1").mkdir()
+    for number in (10, 9):
+        (tmp_path / "cam02_1" / f"{number:04d}.png").touch()
+    found = frame_files(tmp_path, report["cameras"][1])
+    assert [path.stem for path in found] == ["0009", "0010"]
+
+
 def test_command_lines(tmp_path, content, monkeypatch):
     plan = full_plan(content, tmp_path)
     build = commands.build_command(

@@ -39,6 +39,8 @@ class Editor:
         self.frame = 0.0
         self.spawned: dict[tuple, Any] = {}
         self.players: list[Any] = []
+        self.queue_suffix = ""
+        """What Movie Render Queue puts behind the names of spawnable cameras."""
         self.render_targets: list[Any] = []
         """Those that were made and not released."""
         self.exported: list[Path] = []

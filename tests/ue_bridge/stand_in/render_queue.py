@@ -62,7 +62,8 @@ def _update_shot_list(cls, sequence, job):
     shot = types["MoviePipelineExecutorShot"](job)
     cameras = [b for b in sequence._bindings if isinstance(b.thing, types["CameraActor"])]
     shot._values["sidecar_cameras"] = [
-        types["MoviePipelineSidecarCamera"](guid_of(b), b.name) for b in cameras
+        types["MoviePipelineSidecarCamera"](guid_of(b), b.name + editor_of(cls).queue_suffix)
+        for b in cameras
     ]
     job.shot_info = [shot]
     return True
