@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .generator import BEHAVIOURS as B
+from .objects import require_alive
 from .world import editor_of, root_of, set_world_transform, types_of
 
 
@@ -71,6 +72,7 @@ def _spawn_actor_from_object(self, object_to_use, location, rotation, transient)
 
 @B.method("EditorActorSubsystem", "destroy_actor")
 def _subsystem_destroy_actor(self, actor_to_destroy):
+    require_alive(actor_to_destroy)
     return editor_of(self).remove_actor(actor_to_destroy)
 
 
