@@ -119,7 +119,7 @@ def test_key_is_of_request_weights_and_device():
 def run(engine, client, request):
     """Return a job's end, what the log says of it, and the number of its attempts."""
     client.submit(request)
-    ends, _ = follow(client, [request.job_id], 400)
+    ends, _ = follow(client, [request.job_id], 800)
     assert not (engine.state_dir / "jobs" / request.job_id / "latents").exists()
     log = (engine.state_dir / "logs" / "engine.log").read_text().splitlines()
     said = [x["text"] for x in map(json.loads, log) if x.get("job") == request.job_id]
@@ -135,7 +135,7 @@ def digests(done):
     not (WEIGHTS_DIR / "preview" / "transformer.safetensors").is_file(),
     reason="the preview model's weights are not in this checkout",
 )
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_killed_preview_job_goes_on_to_the_same_clips():
     dying = "tests.service.dying_preview:load_pipeline"
     with LocalEngine("--checkpoint-steps", "2", pipeline=dying) as engine:
