@@ -92,11 +92,11 @@ def run(args: argparse.Namespace) -> int:
             prompt=args.prompt,
             weights=named_weights(args.weights, OF_CLIPS),
         )
-        print_table(scores.rows())
-        for what, how in scores.not_measured.items():
-            print(f"not measured: {what} ({how})")
+        rows = scores.rows()
+        rows += [(what, "not measured", how) for what, how in scores.not_measured.items()]
+        print_table(rows)
         if args.out:
-            page = write_report(scores.to_dict(), scores.rows(), args.out, scores.files)
+            page = write_report(scores.to_dict(), rows, args.out, scores.files)
             print(f"written to {page}")
         return 0
     if args.evaluate_command == "rigs":

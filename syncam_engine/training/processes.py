@@ -42,7 +42,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         raise SynCamError(
             "strategy.processes",
             f"The training config asks for {run.strategy}; this run has one process.",
-            fix="Start it with `accelerate launch --num_processes N -m syncam_engine.cli train`",
+            fix="Start it with `torchrun --nproc-per-node N -m syncam_engine.cli train`",
         )
     if run.strategy == "single" and world > 1:
         raise SynCamError(
