@@ -57,6 +57,10 @@ class InstallError(Exception):
     """One sentence for the artist."""
 
 
+class OfflineError(InstallError):
+    """There is no network: no other way of fetching is worth a try."""
+
+
 def say(text: str) -> None:
     print(text, flush=True)
 
@@ -77,7 +81,7 @@ def run(command: list[str]) -> str:
     if done.returncode == 0:
         return done.stdout
     if any(sign in done.stdout for sign in OFFLINE):
-        raise InstallError(
+        raise OfflineError(
             "The engine's packages could not be fetched: there is no network; "
             "connect and try again."
         )
@@ -116,6 +120,8 @@ def install_torch(python: Path, pin: str) -> None:
         try:
             run([*pip, f"{pin}+cpu"])
             return
+        except OfflineError:
+            raise
         except InstallError:
             say("no CPU build there; uv chooses the right one")
     run([*pip, "uv"])
