@@ -95,7 +95,7 @@ class MultiViewWanBlock(WanTransformerBlock):
         if not views.keep or torch.compiler.is_compiling():
             return None
         if self.index not in views.text_keys:
-            weight_padding = self.attn2.processor._attention_backend is None
+            weight_padding = self.fused and self.attn2.processor._attention_backend is None
             views.text_keys[self.index] = TextKeys.of(
                 self.attn2, text_BLD, views.text_mask_B11L, weight_padding=weight_padding
             )

@@ -156,7 +156,7 @@ class Denoiser:
         """Whether a batch's evaluations differ by their text alone: their common start (the first
         block up to its cross-attention) is computed once. Block caches want whole batches."""
         same = len(self.groups) == 1 and not any(b.video for b in self.method.guidance.branches)
-        return same and not self.model.is_cache_enabled
+        return same and self.model.fused and not self.model.is_cache_enabled
 
     @property
     def _has_reference(self) -> bool:

@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import torch
+from diffusers import WanTransformer3DModel
 
 from syncam_engine.link.camera import intrinsics_from_lens
 from syncam_engine.link.hemisphere import sample_hemisphere_cameras
@@ -42,6 +43,15 @@ def randomized(config: TransformerConfig, seed: int = 17):
             centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
             parameter.copy_(torch.randn_like(parameter) * scale + centre)
     return model.eval()
+
+
+def base_of(model) -> WanTransformer3DModel:
+    """Return the plain diffusers model with the same base weights."""
+    config = {k: v for k, v in model.config.items() if not k.startswith("_")}
+    ours = ("mask_text", "mvs_form", "camera_numbers", "view_rope")
+    base = WanTransformer3DModel(**{k: v for k, v in config.items() if k not in ours})
+    base.load_state_dict({k: v for k, v in model.state_dict().items() if ".mvs." not in k})
+    return base.eval()
 
 
 def make_rig(views: int, seed: int = 5, moving: bool = False, frames: int = FRAMES) -> Rig:

@@ -5,26 +5,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig, WanTransformer3DModel
+from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 from einops import rearrange
 
 from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.transformer import build_transformer
-from tests.model.networks import inputs, randomized, small_config
+from tests.model.networks import base_of, inputs, randomized, small_config
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-def base_of(model) -> WanTransformer3DModel:
-    """Return the plain diffusers model with the same base weights."""
-    config = {k: v for k, v in model.config.items() if not k.startswith("_")}
-    ours = ("mask_text", "mvs_form", "camera_numbers", "view_rope")
-    base = WanTransformer3DModel(**{k: v for k, v in config.items() if k not in ours})
-    base.load_state_dict({k: v for k, v in model.state_dict().items() if ".mvs." not in k})
-    return base.eval()
 
 
 @pytest.mark.parametrize("views", [1, 2, 3, 5, 16])

@@ -18,7 +18,7 @@ from syncam_engine.sampling.guidance import reference_guidance, text_guidance
 from syncam_engine.sampling.noise import camera_noise, rig_noise
 from syncam_engine.sampling.sampler import sample
 from syncam_engine.sampling.schedule import make_sigmas, start_at, timestep_of
-from tests.model.networks import inputs, randomized, small_config
+from tests.model.networks import base_of, inputs, randomized, small_config
 
 
 @pytest.fixture(autouse=True)
@@ -188,6 +188,25 @@ def test_values_that_are_not_finite_are_named():
     request.cameras[0, 1, 0, 0, 0] = math.inf
     with pytest.raises(ValueError, match="cameras_VFSR has values"):
         request.denoiser(guidance=text_guidance(2.0))
+
+
+@torch.no_grad()
+def test_unfused_with_a_fresh_mvs_it_is_diffusers_model_bit_by_bit():
+    request = Request(3, CameraEncoding())
+    request.model.start_mvs_from_base()
+    request.prompt = torch.nn.functional.pad(request.prompt, (0, 0, 0, 30))  # as Wan pads
+    request.mask = torch.ones(1, 36, dtype=torch.bool)
+    request.negative = torch.zeros_like(request.prompt)
+    request.model.set_fused(False)
+    denoiser = request.denoiser(guidance=text_guidance(4.0), rows_at_once=1)
+    base = base_of(request.model)
+    for sigma in (0.9, 0.4):
+        t = torch.full((3,), sigma * 1000)
+        no, yes = (
+            base(request.z, t, text.expand(3, -1, -1), return_dict=False)[0]
+            for text in (request.negative, request.prompt)
+        )
+        assert torch.equal(denoiser(request.z, sigma), no + 4.0 * (yes - no))
 
 
 @torch.no_grad()
