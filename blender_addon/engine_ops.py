@@ -97,7 +97,7 @@ def follow_install() -> float | None:
 
 
 class SYNCAM_OT_engine_install(bpy.types.Operator):
-    """Install the engine into an environment of its own (about 1 GB; 6 GB with a GPU)"""
+    """Install the engine into an environment of its own (about 1.5 GB; 6 GB with a GPU)"""
 
     bl_idname = "syncam.engine_install"
     bl_label = "Install the Engine"

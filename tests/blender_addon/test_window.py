@@ -82,7 +82,7 @@ exec blender --online-mode -p 0 0 {WIDTH} {HEIGHT} {folder}/plaza.blend --python
         except (OSError, ValueError):
             return {}
 
-    def wait(self, condition, limit_s: float = 120.0, what: str = "") -> dict:
+    def wait(self, condition, limit_s: float = 300.0, what: str = "") -> dict:
         """Wait until `condition(told)` holds; return what was told then."""
         deadline_s = time.monotonic() + limit_s
         while True:
@@ -193,6 +193,8 @@ def window():
             pytest.skip(f"NO REAL BLENDER WINDOW IS TESTED: {error}")
         running = Window(folder, archive)
         try:
+            # Minutes, on a machine that has other work: shaders are made and read in software.
+            running.wait(lambda told: "UI" in told["regions"], 500, "the window")
             yield running
         finally:
             running.close()
@@ -200,9 +202,8 @@ def window():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_from_the_zip_to_clips_by_mouse(window):
-    window.wait(lambda told: "UI" in told["regions"], 120, "the window")
     # The tab at the sidebar's right edge, below Blender's own three.
     for _ in range(10):
         window.click(-15, 168)
@@ -216,7 +217,7 @@ def test_from_the_zip_to_clips_by_mouse(window):
     window.type_prompt("sleep=1.5 a man walks a dog")
     window.generate()
     window.park()
-    begun = window.wait(lambda told: told["jobs"][0]["step"] >= 1, 120, "the first step")
+    begun = window.wait(lambda told: told["jobs"][0]["step"] >= 1, 300, "the first step")
     window.wait(lambda told: told["redraws"] > begun["redraws"] + 1, 60, "the panel is drawn")
     window.settled_shot("2-sampling")
     done = window.wait(lambda told: told["jobs"][0]["applied"], 180, "clips in the scene")
@@ -233,12 +234,12 @@ def test_from_the_zip_to_clips_by_mouse(window):
     window.wait(lambda told: len(told["plates"]) == 4, 60, "redo")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_cancel_by_mouse_and_undo_during_a_job(window):
     window.type_prompt("sleep=6 a second job")
     window.generate()
     window.park()
-    window.wait(lambda told: told["jobs"][-1]["step"] >= 1, 120, "the first step")
+    window.wait(lambda told: told["jobs"][-1]["step"] >= 1, 300, "the first step")
     window.xdotool("mousemove", 400, 700, "sleep", 0.2, "key", "ctrl+z")
     cancelled = ("cancelling", "cancelled")
     window.click_down(
@@ -248,12 +249,12 @@ def test_cancel_by_mouse_and_undo_during_a_job(window):
     window.settled_shot("4-cancelled")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_engine_killed_during_a_job_comes_back(window):
     window.type_prompt("sleep=0.8 a third job")
     window.generate()
     window.park()
-    begun = window.wait(lambda told: told["jobs"][-1]["step"] >= 1, 120, "the first step")
+    begun = window.wait(lambda told: told["jobs"][-1]["step"] >= 1, 300, "the first step")
     # An undo while the job runs takes nothing of it away: all datablocks are new after it.
     window.xdotool("mousemove", 400, 700, "sleep", 0.2, "key", "ctrl+z")
     state_dir = str(window.folder / "state")
@@ -269,17 +270,18 @@ def test_engine_killed_during_a_job_comes_back(window):
     assert killed
     window.wait(lambda told: told["engine"] == "lost" or "stopped" in told["notice"], 60, "lost")
     window.shot("5-lost")
-    window.wait(lambda told: told["engine"] == "ready", 120, "the engine is back")
+    window.wait(lambda told: told["engine"] == "ready", 300, "the engine is back")
     window.wait(lambda told: told["jobs"][-1]["applied"], 240, "the job went on, its clips landed")
     assert len(window.told()["plates"]) == 4
     assert window.told()["undos"] > begun["undos"], "the undo during the job was one"
     window.settled_shot("6-recovered")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_batch_of_shots_in_a_blender_without_a_window(window):
     """`blender -b` with the installed extension, beside the Blender of the window."""
     shutil.copy(ROOT / "examples" / "plaza.blend", window.folder / "second.blend")
+    before = set((window.folder / "syncam").rglob("Wide.mp4"))
     shots = {str(window.folder / "second.blend"): "a fox", "missing.blend": "nothing"}
     (window.folder / "shots.json").write_text(json.dumps(shots))
     script = f"""{window.exports}
@@ -294,15 +296,15 @@ exec blender -b --online-mode --python {ROOT}/examples/batch_of_shots.py -- \
         cwd=window.folder,
         text=True,
     )
-    said, _ = running.communicate(timeout=300)
+    said, _ = running.communicate(timeout=600)
     assert "second.blend: done" in said, said[-3000:]
     assert "missing.blend: " in said
     assert "Traceback" not in said
     assert running.returncode == 1
-    assert len(list((window.folder / "syncam").rglob("Wide.mp4"))) >= 3
+    assert len(set((window.folder / "syncam").rglob("Wide.mp4")) - before) == 1
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_real_model_from_viewport_renders(window):
     """Restart, Previz and Generate by mouse; the shipped weights sample what the cameras see."""
     (window.folder / "real").touch()
