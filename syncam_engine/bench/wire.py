@@ -89,8 +89,8 @@ def _compare(
         # With ZeroMQ's own limit of queued messages, and with the engine's: the better one counts.
         for most in (1000, limits.CREDIT_BYTES // limits.CHUNK_BYTES):
             bare.append(_bare_s(size, most, curve=bool(endpoint.server_key)))
-        wire.append(_fetch_s(endpoint, owner, done, to_file=False))
-        whole.append(_fetch_s(endpoint, owner, done, to_file=True))
+            wire.append(_fetch_s(endpoint, owner, done, to_file=False))
+            whole.append(_fetch_s(endpoint, owner, done, to_file=True))
     latencies = sorted(asker.stop())
     best = {"bare": min(bare), "wire": min(wire), "file": min(whole)}
     return {

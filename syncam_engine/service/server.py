@@ -115,14 +115,13 @@ class Server:
         LOG.info("engine %s listens at %s", __version__, self.hubs[0].address)
         next_sweep_s = 0.0
         while not self._stopping:
-            poller.poll(200)
-            self._safely(self._door.hear)
-            for hub in self.hubs:
-                self._safely(hub.hear)
+            ready = dict(poller.poll(200))
+            for listener in (self._door, *self.hubs, self.workers):
+                if listener.socket in ready:
+                    self._safely(listener.hear)
             self._safely(self._watch_memory)
             if any([hub.reopen_if_flooded() for hub in self.hubs]):
                 poller = self._poller()
-            self._safely(self.workers.hear)
             self._safely(self.workers.tick)
             self._safely(self.engine.tick)
             self._safely(self._end_when_idle)
