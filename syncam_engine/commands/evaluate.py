@@ -18,6 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("--truth", type=Path, help="folder of true clips of the same names")
     clips.add_argument("--method", choices=("essential", "homography"), default="essential")
     clips.add_argument("--every", type=int, default=4, metavar="N", help="score every N-th frame")
+    clips.add_argument(
+        "--pairs",
+        choices=("anchor", "neighbours"),
+        default="anchor",
+        help="compare view 0 with every other view, or each view with the next",
+    )
     clips.add_argument("--prompt", help="what was asked for (CLIP-T)")
     _add_weights(clips)
     clips.add_argument("--out", type=Path, help="folder of scores.json and index.html")
@@ -89,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
             truth=args.truth,
             method=args.method,
             every=args.every,
+            pairs=args.pairs,
             prompt=args.prompt,
             weights=named_weights(args.weights, OF_CLIPS),
         )

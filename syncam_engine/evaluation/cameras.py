@@ -21,7 +21,7 @@ from syncam_engine.evaluation.matches import Matcher, Matches, Sift
 
 Method = Literal["essential", "homography"]
 FEWEST_MATCHES = 8
-REPROJECTION_PX = 2.0
+REPROJECTION_PX = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import read_rig
+
+Pairs = Literal["anchor", "neighbours"]
+"""Which views are compared: view 0 with every other, or each with the next."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -74,6 +77,7 @@ def score_folder(
     truth: Path | None = None,
     method: Method = "essential",
     every: int = 4,
+    pairs: Pairs = "anchor",
     prompt: str | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> ClipScores:
@@ -87,7 +91,7 @@ def score_folder(
         from syncam_engine.evaluation.learned_matches import EfficientLoftr
 
         matcher = EfficientLoftr.load(weights["efficientloftr"])
-    scores = score_clips(clips, rig, method=method, every=every, matcher=matcher)
+    scores = score_clips(clips, rig, method=method, every=every, matcher=matcher, pairs=pairs)
     scores.files = files
     true = None
     if truth is not None:
@@ -114,6 +118,7 @@ def score_clips(
     method: Method = "essential",
     every: int = 4,
     matcher: Matcher | None = None,
+    pairs: Pairs = "anchor",
 ) -> ClipScores:
     """Score clips of a rig, anchor first; cameras of another size are fitted by cropping."""
     _, count, height, width, _ = clips_VTHW3.shape
@@ -126,6 +131,7 @@ def score_clips(
             clips_VTHW3,
             K,
             c2w,
+            pairs=[(v - 1 if pairs == "neighbours" else 0, v) for v in range(1, len(fitted))],
             frames=list(range(0, count, every)),
             method=method,
             matcher=matcher or Sift(),
