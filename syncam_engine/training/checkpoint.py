@@ -124,5 +124,21 @@ def read_optimizer(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
 
 
+def forget_after(log: Path, step: int) -> None:
+    """Drop a log's lines after `step`, and a last line that a kill cut short."""
+    if not log.is_file():
+        return
+    kept = []
+    for line in log.read_text("utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            continue
+    partial = log.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text("".join(kept), "utf-8")
+    partial.replace(log)
+
+
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -73,22 +73,6 @@ def run_folder(config: TrainConfig) -> Path:
     return base / config.name
 
 
-def forget_after(log: Path, step: int) -> None:
-    """Drop a log's lines after `step`, and a last line that a kill cut short."""
-    if not log.is_file():
-        return
-    kept = []
-    for line in log.read_text("utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except ValueError:
-            continue
-    partial = log.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text("".join(kept), "utf-8")
-    partial.replace(log)
-
-
 def learning_rate(config: TrainConfig, step: int) -> float:
     """The rate of step `step`: linear warm-up, then level or a cosine down to a tenth."""
     optim = config.optim
@@ -360,7 +344,7 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        forget_after(self.folder / LOG_FILE, self.state.step)
+        files.forget_after(self.folder / LOG_FILE, self.state.step)
         # Steps after the last checkpoint are done again: their points must not stand twice.
         return SummaryWriter(str(self.folder / "curves"), purge_step=self.state.step + 1)
 
