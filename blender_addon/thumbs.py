@@ -7,8 +7,6 @@ the same pixels for the panel. Pixels go in whole, by `foreach_set`.
 
 from __future__ import annotations
 
-import time
-
 import bpy
 import bpy.utils.previews
 import numpy as np
@@ -17,7 +15,6 @@ from .jobs import JobRecord
 from .plates import KEY
 
 SMALL_PX = 32
-LOOK_S = 3.0
 
 _live: dict[str, np.ndarray] = {}
 """The last live picture of each camera: 8-bit RGBA, rows from the bottom."""
@@ -25,7 +22,7 @@ _live: dict[str, np.ndarray] = {}
 _tried: set[str] = set()
 """Cameras whose thumbnail was begun since the file was opened."""
 
-_looked_s = 0.0
+_is_looked_at = False
 
 _icons: bpy.utils.previews.ImagePreviewCollection | None = None
 
@@ -121,13 +118,15 @@ def icon_id(key: str) -> int:
 
 def look() -> None:
     """The list of cameras is being drawn."""
-    global _looked_s
-    _looked_s = time.monotonic()
+    global _is_looked_at
+    _is_looked_at = True
 
 
-def is_looked_at() -> bool:
-    """Whether the list of cameras was drawn a moment ago."""
-    return time.monotonic() - _looked_s < LOOK_S
+def was_looked_at() -> bool:
+    """Whether the list of cameras was drawn since this was asked last."""
+    global _is_looked_at
+    was, _is_looked_at = _is_looked_at, False
+    return was
 
 
 def first_try(camera: str) -> bool:

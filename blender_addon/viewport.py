@@ -71,7 +71,7 @@ def begin_missing_thumbnails(state: Session, scene: bpy.types.Scene) -> None:
     Each is tried once: the refresh button tries again.
     """
     view = _viewport_or_none()
-    if view is None or not thumbs.is_looked_at() or scene.get("syncam_stage"):
+    if view is None or not thumbs.was_looked_at() or scene.get("syncam_stage"):
         return
     # A rendered viewport would render each camera, which takes seconds and the artist's device.
     if view[0].shading.type == "RENDERED":

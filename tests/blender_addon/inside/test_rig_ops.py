@@ -288,3 +288,17 @@ def test_request_presets_are_saved_and_loaded_field_by_field(scene):
             assert value != defaults[name], f"{name} must change for this test to see it"
     assert bpy.ops.syncam.preset_add(name="Night shots", remove_active=True) == {"FINISHED"}
     assert bpy.utils.preset_find("Night shots", presets.SUBFOLDER, display_name=True) is None
+
+
+def test_a_camera_without_a_picture_is_drawn_once_when_the_list_is_looked_at():
+    thumbs.clear()
+    thumbs.was_looked_at()
+    assert not thumbs.was_looked_at()
+    thumbs.look()
+    assert thumbs.was_looked_at()
+    assert not thumbs.was_looked_at(), "one look, one try"
+    assert thumbs.first_try("A")
+    assert not thumbs.first_try("A")
+    thumbs.clear()
+    assert thumbs.first_try("A"), "another file has other cameras"
+    thumbs.clear()
