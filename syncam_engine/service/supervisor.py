@@ -279,7 +279,13 @@ class Supervisor:
             public_key=self._keys[0].decode() if self._keys else "",
             secret_key=self._keys[1].decode() if self._keys else "",
         )
-        environment = {**os.environ, "SYNCAM_WORKER": json.dumps(asdict(settings))}
+        # Threads that spin while they wait for each other make a job many times slower as soon as
+        # an artist's render takes the cores.
+        environment = {
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **os.environ,
+            "SYNCAM_WORKER": json.dumps(asdict(settings)),
+        }
         try:
             with open(self._log_path, "ab") as log:
                 slot.process = subprocess.Popen(
