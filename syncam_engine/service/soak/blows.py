@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -11,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from syncam_engine.link.limits import SILENCE_S
 from syncam_engine.service.harness import LocalEngine, wait_until
@@ -60,6 +63,7 @@ class Blows:
     ) -> None:
         self._engine, self._clients, self._rng = engine, clients, rng
         self._asker = engine.client(client_name="blows")
+        self._stopped: list[psutil.Process] = []
         self.counts: Counter[str] = Counter()
         self.kinds: dict[str, Callable[[], None]] = {
             "kills of worker": self.kill_worker,
@@ -94,7 +98,16 @@ class Blows:
 
     def stop_worker(self) -> None:
         """Stopped for good: the server has to notice and replace it."""
-        self._signal_worker(signal.SIGSTOP)
+        pid = self._signal_worker(signal.SIGSTOP)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._stopped.append(psutil.Process(pid))
+
+    def end(self) -> None:
+        """Kill what was stopped before it could ask the kernel to die with its server, which was
+        killed before it noticed: nobody else will."""
+        for process in self._stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def kill_server(self) -> None:
         self._engine.kill()
@@ -134,9 +147,10 @@ class Blows:
         """Move the time of day of server and workers."""
         Path(self._engine.environment[CLOCK_VARIABLE]).write_text(str(self._rng.choice(_JUMPS_S)))
 
-    def _signal_worker(self, sign: signal.Signals) -> None:
-        while not _signal(self._worker_pid(), sign):
+    def _signal_worker(self, sign: signal.Signals) -> int:
+        while not _signal(pid := self._worker_pid(), sign):
             continue  # it was just being replaced
+        return pid
 
     def _worker_pid(self) -> int:
         """A worker's process; one that is only just starting is left alone for a moment."""

@@ -42,6 +42,7 @@ def soak_faults(kills: int, seed: int, pipeline: str) -> Finding:
     engine = LocalEngine(*arguments, pipeline=pipeline)
     give_jumping_clock(engine)
     actors: list[_Actor] = []
+    blows: Blows | None = None
     start_s = time.monotonic()
     try:
         engine.start()
@@ -71,6 +72,8 @@ def soak_faults(kills: int, seed: int, pipeline: str) -> Finding:
     finally:
         for actor in actors:
             actor.kill()
+        if blows is not None:
+            blows.end()
         engine.close()
     return finding
 
