@@ -152,6 +152,9 @@ class EngineLauncher:
             return self._say("starting", "Looking for the engine.")
         if client.state == "lost":
             return self._say("lost", "The engine does not answer any more.", "Restart the engine")
+        if client.hello is not None and client.state == "connecting":
+            # It forgot a client that was silent for long (a render blocked its host), and is asked.
+            return self._say("starting", "Looking for the engine.")
         if find_engine_python(self._python_wanted) is None:
             error = _not_found()
             return self._say("not found", str(error), error.fix)

@@ -446,3 +446,12 @@ def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
         client.wait(0.05)
     assert runs.read_text().count(".") == 2, "tried once more, and lost only by its own fault"
     client.close()
+
+
+def test_engine_that_forgot_a_silent_client_is_not_said_to_be_stopped(tmp_path):
+    client = EngineClient(state_dir=tmp_path / "state")
+    launcher = EngineLauncher(client, python=sys.executable, state_dir=tmp_path / "state")
+    assert launcher.status().state == "stopped"
+    client.hello = Hello(engine="0", protocol=1, instance="one")
+    assert launcher.status().state == "starting"
+    client.close()
