@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from syncam_engine.link.client import Lost
@@ -195,7 +196,13 @@ def test_status_is_answered_while_the_worker_hangs(make_engine):
     client = engine.client()
     request = sample_request(2, prompt="hang")
     client.submit(request)
-    reach_step(client, request.job_id, 1)
+
+    def stopped():  # its last words may still be in it, so its own state is asked for
+        client.poll()
+        pid = engine.worker_pid()
+        return pid and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+
+    wait_until(stopped, 60, "the worker never stopped")
     status = engine.status()
     assert (status.running, status.workers[0].state) == (1, "busy")
     assert status.workers[0].memory_free_mb > 0
