@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,19 @@ def load_into(net: nn.Module, checkpoint: Path) -> None:
 
 def read_optimizer(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+
+
+def wait_for_next_second(curves: Path) -> None:
+    """Wait until a new file of curves will be named after those that are there, 2 s at most.
+
+    TensorBoard reads them in the order of their names, which begin with the second of their start:
+    a run that goes on in the second in which the last one began would be read before it.
+    """
+    names = [path.name for path in curves.glob("events.out.tfevents.*")]
+    newest = max((int(name.split(".")[3]) for name in names), default=0)
+    end_s = time.monotonic() + 2.0
+    while int(time.time()) <= newest and time.monotonic() < end_s:
+        time.sleep(0.02)
 
 
 def forget_after(log: Path, step: int) -> None:

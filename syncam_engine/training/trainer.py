@@ -345,8 +345,10 @@ class Trainer:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         files.forget_after(self.folder / LOG_FILE, self.state.step)
+        curves = self.folder / "curves"
+        files.wait_for_next_second(curves)
         # Steps after the last checkpoint are done again: their points must not stand twice.
-        return SummaryWriter(str(self.folder / "curves"), purge_step=self.state.step + 1)
+        return SummaryWriter(str(curves), purge_step=self.state.step + 1)
 
     def _due(self, step: int, minutes: float) -> bool:
         # Only the main process looks at the clock; the others follow its decision.

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from syncam_engine.cli import main
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder, PatchAutoencoderConfig
-from syncam_engine.training.checkpoint import checkpoints, latest_or_none
+from syncam_engine.training.checkpoint import checkpoints, latest_or_none, wait_for_next_second
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource
 
@@ -136,3 +136,12 @@ def test_a_run_killed_at_random_moments_has_the_same_curve_and_weights(config, t
             for r in (killed, whole)]  # fmt: skip
     assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
     assert not list((killed / "checkpoints").glob(".partial-*"))
+
+
+def test_curves_of_a_run_that_goes_on_at_once_are_read_after_the_first(tmp_path):
+    """Files are read by name: within one second the lower process number would come first."""
+    second = int(time.time())
+    (tmp_path / f"events.out.tfevents.{second:010d}.host.99999.0").touch()
+    wait_for_next_second(tmp_path)
+    assert int(time.time()) > second
+    wait_for_next_second(tmp_path / "none yet")
