@@ -19,12 +19,17 @@ class MemoryWatch:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._process = psutil.Process()
+        try:
+            self._process = psutil.Process()
+        except psutil.Error:  # a /proc of another namespace: nothing can be said, so nothing is cut
+            self._process = None
         self._next_look_s = 0.0
         self._over = False
 
     def held_bytes(self) -> int:
         """Private resident memory; files that are mapped to be sent do not count."""
+        if self._process is None:
+            return 0
         info = self._process.memory_info()
         return info.rss - getattr(info, "shared", 0)
 

@@ -18,6 +18,7 @@ from syncam_engine.link import codec, keys
 from syncam_engine.link.client import EngineClient, Fetched, Lost
 from syncam_engine.link.endpoint import Endpoint, socket_path
 from syncam_engine.link.messages import TO_CLIENT, AskStatus, Done, Fetch, SayHello, Sync, new_id
+from syncam_engine.service import watch
 from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.soak.hostile import mutate
 
@@ -323,3 +324,13 @@ def test_without_ipc_the_local_engine_is_found_all_the_same(make_engine):
     engine.kill()
     engine.start()
     assert isinstance(run(client, sample_request(2))[0], Done)
+
+
+def test_a_proc_of_another_namespace_does_not_end_the_server(monkeypatch):
+    def nobody(*_):
+        raise psutil.NoSuchProcess(1)
+
+    monkeypatch.setattr(watch.psutil, "Process", nobody)
+    memory = watch.MemoryWatch(1)
+    assert memory.held_bytes() == 0
+    assert memory.too_much() == 0
