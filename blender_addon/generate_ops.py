@@ -11,12 +11,13 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from syncam_engine.link import png
 from syncam_engine.link.envelope import Envelope
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
-from . import apng, compat, heartbeat, job_request, preferences, session, settings, viewport
+from . import compat, heartbeat, job_request, preferences, session, settings, viewport
 from .jobs import JobRecord
 
 WAIT_FOR_ENGINE_S = 90.0
@@ -149,7 +150,8 @@ def viewport_clips(
             pictures = made
     record.step, record.steps = 0, request.steps
     fps = Fraction(*request.fps)
-    return [apng.encode(rows, request.width, request.height, fps) for rows in pictures]
+    size = request.width, request.height
+    return [png.clip([png.picture(rgb8, *size) for rgb8 in view], fps) for view in pictures]
 
 
 class SYNCAM_OT_generate(bpy.types.Operator):

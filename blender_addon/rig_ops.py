@@ -99,8 +99,6 @@ class SYNCAM_OT_rig_anchor(_OnCamera, bpy.types.Operator):
     bl_label = "Make Anchor"
     bl_options = {"REGISTER", "UNDO"}
 
-    camera: StringProperty(name="Camera")
-
     def execute(self, context: bpy.types.Context) -> set[str]:
         thing = self.camera_or_report(context.scene)
         if thing is None:
@@ -115,8 +113,6 @@ class SYNCAM_OT_rig_look(_OnCamera, bpy.types.Operator):
     bl_idname = "syncam.rig_look"
     bl_label = "Look Through"
     bl_options = {"REGISTER", "UNDO"}
-
-    camera: StringProperty(name="Camera")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         thing = self.camera_or_report(context.scene)

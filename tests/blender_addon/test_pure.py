@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon import apng, install_engine, lens, names, rig_math, timing
+from blender_addon import install_engine, lens, names, rig_math, timing
 from blender_addon.jobs import JobRecord, JobStore, age_text
-from syncam_engine.link import poses
+from syncam_engine.link import png, poses
 from syncam_engine.link.camera import Camera, intrinsics_from_lens
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import (
@@ -204,12 +204,12 @@ def test_clip_of_pictures_is_read_back_exactly(tmp_path):
     rng = random.Random(4)
     pictures = [bytes(rng.randrange(256) for _ in range(11 * 7 * 3)) for _ in range(5)]
     path = tmp_path / "clip.png"
-    path.write_bytes(apng.encode(pictures, 11, 7, Fraction(8)))
+    path.write_bytes(png.clip([png.picture(rgb8, 11, 7) for rgb8 in pictures], Fraction(8)))
     clip = media.read_clip(path)
     assert [picture.tobytes() for picture in clip.frames_THW3] == pictures
     assert clip.fps == 8
     with pytest.raises(ValueError, match="not 231"):
-        apng.encode([b"short"], 11, 7, Fraction(8))
+        png.picture(b"short", 11, 7)
 
 
 def rig_of(poses_list, anchor=0):
