@@ -43,6 +43,11 @@ class TransformerConfig:
     """R: `CameraEncoding.numbers` of the preset."""
     view_rope: bool = True
     """Whether the view attention's rotary embedding counts the views (in the frames' place)."""
+    pooled_text: bool = False
+    """Whether the text's mean joins the timestep in the modulation; for networks too small to learn
+    a prompt's place and light by cross-attention alone. Wan has none."""
+    refiner_width: int = 0
+    """Channels of the convolutions after the transformer (`cell_refiner.py`); 0 for none, as Wan."""
 
     def __post_init__(self) -> None:
         if self.attention_head_dim % 2 or self.attention_head_dim < 12:

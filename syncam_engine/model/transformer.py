@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from syncam_engine.model.arithmetic import gated, shifted, use_fast_layers
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
+from syncam_engine.model.cell_refiner import CellRefiner
 from syncam_engine.model.mvs import MultiViewSync
 from syncam_engine.model.presets import TransformerConfig
 from syncam_engine.model.views import ViewExchange, Views
@@ -140,6 +141,8 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         mvs_form: str = "paper",
         camera_numbers: int = 12,
         view_rope: bool = True,
+        pooled_text: bool = False,
+        refiner_width: int = 0,
     ) -> None:
         super().__init__(
             patch_size=patch_size,
@@ -172,6 +175,15 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             )
             for index in range(num_layers)
         )
+        self.text_pooler = None
+        if pooled_text:
+            self.text_pooler = nn.Linear(text_dim, width)
+            nn.init.zeros_(self.text_pooler.weight)
+            nn.init.zeros_(self.text_pooler.bias)
+        self.refiner = None
+        if refiner_width:
+            cells = math.prod(patch_size)
+            self.refiner = CellRefiner(out_channels, refiner_width, width, cells)
         use_fast_layers(self)
 
     def set_fused(self, fused: bool) -> None:
@@ -213,6 +225,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         x = rearrange(z_BVCFHW, "b v c f h w -> (b v) c f h w")
         x = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()
 
+        tokens_BLD = text_tokens_BLD
         if not self.fused:  # as in diffusers, every view carries its own copy of the text
             text_tokens_BLD = text_tokens_BLD.repeat_interleave(view_count, 0)
         t_BV = t_BV if t_BV.ndim == 2 else repeat(t_BV, "b -> b v", v=view_count)
@@ -223,6 +236,9 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         if len(t_BV) < batch:
             temb_RD = temb_RD.repeat(batch, 1)
             timestep_R6D = timestep_R6D.repeat(batch, 1, 1)
+        if self.text_pooler is not None:
+            temb_RD, timestep_R6D = self._with_text(temb_RD, tokens_BLD, text_mask_BL)
+            x = x.repeat(len(temb_RD) // len(x), 1, 1)  # the texts differ from the start
 
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
@@ -234,9 +250,31 @@ class MultiViewWanTransformer(WanTransformer3DModel):
 
         shift, scale = (self.scale_shift_table + temb_RD.unsqueeze(1)).chunk(2, dim=1)
         x = (self.norm_out(x.float()) * (1 + scale) + shift).type_as(x)
+        grid = (batch, frames, rows, columns)
+        prediction = self._cells(self.proj_out(x), grid)
+        if self.refiner is None:
+            return prediction
+        cells = self._cells(self.refiner.features(x), grid)
+        z_BVCFHW = z_BVCFHW.expand(batch, -1, -1, -1, -1, -1)
+        return self.refiner(z_BVCFHW, prediction, cells, temb_RD)
+
+    def _with_text(
+        self, temb_RD: Tensor, text_BLD: Tensor, mask_BL: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the time's embedding and modulation [R, 6, D] with the mean of the text in them."""
+        seen_BL = torch.ones_like(text_BLD[..., 0]) if mask_BL is None else mask_BL.to(text_BLD)
+        mean_BD = torch.einsum("bl,bld->bd", seen_BL, text_BLD) / seen_BL.sum(1, keepdim=True)
+        text_BD = self.text_pooler(mean_BD.to(temb_RD.dtype))
+        temb_RD = temb_RD + text_BD.repeat_interleave(len(temb_RD) // len(text_BD), 0)
+        embedder = self.condition_embedder
+        return temb_RD, embedder.time_proj(embedder.act_fn(temb_RD)).unflatten(1, (6, -1))
+
+    def _cells(self, y_RNP: Tensor, grid: tuple[int, int, int, int]) -> Tensor:
+        """Return the tokens' patches as latents [B, V, C, F, H, W]."""
+        batch, frames, rows, columns = grid
         p_t, p_h, p_w = self.config.patch_size
         return rearrange(
-            self.proj_out(x),
+            y_RNP,
             "(b v) (f h w) (pt ph pw c) -> b v c (f pt) (h ph) (w pw)",
             b=batch,
             f=frames // p_t,
@@ -342,6 +380,8 @@ def build_transformer(config: TransformerConfig) -> MultiViewWanTransformer:
         mvs_form=config.mvs_form,
         camera_numbers=config.camera_numbers,
         view_rope=config.view_rope,
+        pooled_text=config.pooled_text,
+        refiner_width=config.refiner_width,
     )
     model.start_mvs_from_base()
     return model

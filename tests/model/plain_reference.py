@@ -43,6 +43,7 @@ def plain_forward(
                 z_BVCFHW[b],
                 t_BV[b],
                 text,
+                _mean_text(weights, text_BLD[b], None if mask_BL is None else mask_BL[b]),
                 visible,
                 cameras_BVFSR[b],
                 allowed_FKK,
@@ -52,11 +53,21 @@ def plain_forward(
     return torch.stack(scenes)
 
 
-def _scene(weights, config, z_VCFHW, t_V, text_LD, visible_L, cameras_VFSR, allowed_FKK, mutation):
+def _mean_text(weights, raw_LD: Tensor, visible_L: Tensor | None) -> Tensor | float:
+    """Return what the mean of the prompt's tokens adds to the time's embedding."""
+    if "text_pooler.weight" not in weights:
+        return 0.0
+    seen = [row for k, row in enumerate(raw_LD) if visible_L is None or visible_L[k]]
+    return linear(weights, "text_pooler", sum(seen) / len(seen))
+
+
+def _scene(
+    weights, config, z_VCFHW, t_V, text_LD, mean_D, visible_L, cameras_VFSR, allowed_FKK, mutation
+):
     views, channels, frames, rows, columns = z_VCFHW.shape
     h, w = rows // 2, columns // 2
     x = [patches(weights, z) for z in z_VCFHW]
-    time = [time_embedding(weights, config, t) for t in t_V]
+    time = [time_embedding(weights, config, t, mean_D) for t in t_V]
     for index in range(config.num_layers):
         p = f"blocks.{index}."
         table = weights[p + "scale_shift_table"][0]
@@ -81,14 +92,56 @@ def _scene(weights, config, z_VCFHW, t_V, text_LD, visible_L, cameras_VFSR, allo
     out = []
     for v in range(views):
         shift, scale = (weights["scale_shift_table"][0][k] + time[v][0] for k in (0, 1))
-        y = linear(weights, "proj_out", layer_norm(x[v], config.eps) * (1 + scale) + shift)
-        picture = torch.empty(channels, frames, rows, columns)
-        for n in range(frames * h * w):
-            f, i, j = n // (h * w), n // w % h, n % w
-            patch = y[n].reshape(2, 2, channels)
-            picture[:, f, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = patch.permute(2, 0, 1)
+        last = layer_norm(x[v], config.eps) * (1 + scale) + shift
+        picture = _unpatched(linear(weights, "proj_out", last), channels, frames, rows, columns)
+        if config.refiner_width:
+            told = linear(weights, "refiner.features", last)
+            told = _unpatched(told, told.shape[1] // 4, frames, rows, columns)
+            picture = picture + _refinement(weights, z_VCFHW[v], picture, told, time[v][0])
         out.append(picture)
     return torch.stack(out)
+
+
+def _unpatched(y_NP: Tensor, channels: int, frames: int, rows: int, columns: int) -> Tensor:
+    h, w = rows // 2, columns // 2
+    picture = torch.empty(channels, frames, rows, columns)
+    for n in range(frames * h * w):
+        f, i, j = n // (h * w), n // w % h, n % w
+        patch = y_NP[n].reshape(2, 2, channels)
+        picture[:, f, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = patch.permute(2, 0, 1)
+    return picture
+
+
+def _refinement(weights, z_CFHW, prediction_CFHW, told_KFHW, time_D) -> Tensor:
+    """The cell refiner on one view, one latent frame and, in its 3x3 layers, one tap at a time."""
+    frames = []
+    for f in range(z_CFHW.shape[1]):
+        x = torch.cat([z_CFHW[:, f], prediction_CFHW[:, f], told_KFHW[:, f]])
+        x = _convolved(weights, "refiner.enter", x)
+        x = x + linear(weights, "refiner.time", time_D * torch.sigmoid(time_D))[:, None, None]
+        for block in range(4):
+            p = f"refiner.blocks.{block}."
+            grouped = x.reshape(8, -1)
+            centred = grouped - grouped.mean(1, keepdim=True)
+            normed = centred / torch.sqrt(centred.square().mean(1, keepdim=True) + 1e-5)
+            normed = normed.reshape(x.shape) * weights[p + "norm.weight"][:, None, None]
+            spread = _convolved(weights, p + "spread", normed + weights[p + "norm.bias"][:, None, None])
+            x = x + _convolved(weights, p + "mix", spread * torch.sigmoid(spread))
+        frames.append(_convolved(weights, "refiner.leave", x))
+    return torch.stack(frames, dim=1)
+
+
+def _convolved(weights, name: str, x_CHW: Tensor) -> Tensor:
+    kernel, (_, rows, columns) = weights[name + ".weight"], x_CHW.shape
+    reach = kernel.shape[-1] // 2
+    padded = torch.zeros(len(x_CHW), rows + 2 * reach, columns + 2 * reach)
+    padded[:, reach : reach + rows, reach : reach + columns] = x_CHW
+    out = weights[name + ".bias"][:, None, None].expand(-1, rows, columns).clone()
+    for i in range(kernel.shape[2]):
+        for j in range(kernel.shape[3]):
+            seen = padded[:, i : i + rows, j : j + columns]
+            out = out + torch.einsum("oc,chw->ohw", kernel[:, :, i, j], seen)
+    return out
 
 
 def _mvs(
@@ -196,14 +249,14 @@ def patches(weights, z_CFHW: Tensor) -> Tensor:
     return torch.stack(tokens) + weights["patch_embedding.bias"]
 
 
-def time_embedding(weights, config, t: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return (embedding [D], its six projections)."""
+def time_embedding(weights, config, t: Tensor, mean_D=0.0) -> tuple[Tensor, list[Tensor]]:
+    """Return (embedding [D] with what the text adds to it, its six projections)."""
     half = config.freq_dim // 2
     angle = [float(t) * math.exp(-math.log(10000.0) * k / half) for k in range(half)]
     wave = torch.tensor([math.cos(a) for a in angle] + [math.sin(a) for a in angle])
     p = "condition_embedder.time_embedder."
     hidden = linear(weights, p + "linear_1", wave)
-    embedding = linear(weights, p + "linear_2", hidden * torch.sigmoid(hidden))
+    embedding = linear(weights, p + "linear_2", hidden * torch.sigmoid(hidden)) + mean_D
     six = linear(weights, "condition_embedder.time_proj", embedding * torch.sigmoid(embedding))
     return embedding, list(six.reshape(6, -1))
 

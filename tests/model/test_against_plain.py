@@ -53,6 +53,9 @@ def test_agrees(form, encoding, pattern, views):
         {"view_rope": False},
         {"cameras": {"anchor_gravity": True}},
         {"cameras": {"anchoring": "first_frame"}, "rig": {"moving": True}},
+        {"pooled_text": True},
+        {"refiner_width": 8},
+        {"pooled_text": True, "refiner_width": 16, "mask_text": True},
     ],
     ids=lambda c: next(iter(c)),
 )

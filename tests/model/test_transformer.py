@@ -52,10 +52,11 @@ def test_a_fresh_mvs_is_exactly_the_base(form, encoding, views):
 
 @pytest.mark.parametrize("pattern", ["full", "epipolar"])
 @pytest.mark.parametrize("fused", [True, False])
-def test_scenes_that_differ_by_their_text_share_their_start(pattern, fused):
+@pytest.mark.parametrize("own", [{}, {"pooled_text": True, "refiner_width": 8}], ids=["wan", "own"])
+def test_scenes_that_differ_by_their_text_share_their_start(pattern, fused, own):
     """Guidance branches: one scene's latents for several texts, as if given once for each."""
     cameras = CameraEncoding(pattern=pattern)
-    config = small_config(mvs_form="released", mask_text=True)
+    config = small_config(mvs_form="released", mask_text=True, **own)
     model = randomized(config)
     model.set_fused(fused)
     given = inputs(config, cameras, views=3, moving=pattern == "epipolar")
@@ -68,6 +69,19 @@ def test_scenes_that_differ_by_their_text_share_their_start(pattern, fused):
     with torch.no_grad():
         assert torch.allclose(model(**given), model(**twice), atol=2e-5)
         assert not torch.allclose(model(**given)[0], model(**given)[1], atol=1e-3)
+
+
+def test_fresh_pooled_text_and_refiner_change_nothing():
+    given = inputs(small_config(), CameraEncoding(), 2)
+    outputs = []
+    for own in ({}, {"pooled_text": True, "refiner_width": 8}):
+        torch.manual_seed(3)
+        plain = build_transformer(small_config())
+        model = build_transformer(small_config(**own))
+        model.load_state_dict(plain.state_dict(), strict=False)
+        with torch.no_grad():
+            outputs.append(model(**given))
+    assert torch.allclose(*outputs, atol=1e-6)
 
 
 def test_fused_arithmetic_has_the_same_gradients():
