@@ -56,7 +56,9 @@ class InputStore:
         return path if path.is_file() else None
 
     def bytes_of(self, owner: str) -> int:
-        return sum(path.stat().st_size for path in self._owner_dir(owner).iterdir())
+        """What an owner's whole inputs hold."""
+        whole = [path for path in self._owner_dir(owner).iterdir() if path.suffix != ".part"]
+        return sum(path.stat().st_size for path in whole)
 
     def take(self, owner: str, call: Upload, data: bytes | memoryview) -> UploadState:
         """Add one chunk. Raises "quota.disk", "input.digest", "input.size"; `OSError` when full."""
@@ -92,6 +94,12 @@ class InputStore:
             self._finish(key, call.digest)
             return self._settled(key, call)
         return UploadState(digest=call.digest, received=partial.received)
+
+    def give_up(self, owner: str, digest: str) -> None:
+        """Drop an upload that is refused: what came of it would only keep the disk full."""
+        partial = self._partials.get((owner, digest))
+        if partial is not None and partial.settling is None:
+            self._drop((owner, digest))
 
     def forget_stale(self, after_s: float = 600.0) -> None:
         """Drop uploads that nobody went on with."""

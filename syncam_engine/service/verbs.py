@@ -185,7 +185,12 @@ class Verbs:
         if len(buffers) != 1:
             raise SynCamError("message.invalid", "An upload has exactly one buffer.")
         if self.inputs.path_or_none(session.owner, body.digest) is None:
-            self._check_disk(session.owner, max(0, body.size - body.offset))
+            # What has come of it already lies on the disk: it needs no room a second time.
+            try:
+                self._check_disk(session.owner, max(0, body.size - body.offset))
+            except SynCamError:
+                self.inputs.give_up(session.owner, body.digest)
+                raise
         return self.inputs.take(session.owner, body, buffers[0])
 
     def on_fetch(

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unfinished work does not hold the disk: refused uploads, half-written files."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import ErrorInfo, Upload
+from syncam_engine.service.engine import Rules
+from syncam_engine.service.files import LATENTS_FILE, bytes_in
+from syncam_engine.service.inputs import InputStore
+from syncam_engine.service.store import Store
+from syncam_engine.service.verbs import Verbs
+
+from .test_parts import make_job, write_result_by_hand
+
+DATA = bytes(range(7)) * 100
+CHUNK = 100
+
+
+class Desk(Verbs):
+    """The engine's verbs over a disk of `room` bytes that holds nothing but inputs."""
+
+    def __init__(self, folder, room):
+        self.room, self.folder = room, folder
+        self.store = Store(folder / "state")
+        self.inputs = InputStore(folder / "state", most_bytes_per_owner=10**6)
+        self.rules = Rules(reserve_bytes=150)
+
+    def _disk_free(self):
+        return self.room - bytes_in(self.folder / "state" / "inputs")
+
+    def send(self, data, k):
+        """Chunk `k` of `data`."""
+        digest = hashlib.sha256(data).hexdigest()
+        call = Upload(digest=digest, size=len(data), offset=k * CHUNK)
+        for partial in self.inputs._partials.values():
+            partial.file.flush()  # so that what has come is seen on the disk
+        piece = data[k * CHUNK : (k + 1) * CHUNK]
+        return self.on_upload(SimpleNamespace(owner="anna"), call, [piece])
+
+    def parts(self):
+        return list((self.folder / "state" / "inputs").glob("*/*.part"))
+
+
+def test_upload_is_not_refused_for_the_space_it_holds_itself(tmp_path):
+    # Just enough for all of it and the reserve.
+    desk = Desk(tmp_path, len(DATA) + 150)
+    states = [desk.send(DATA, k) for k in range(7)]
+    assert [state.received for state in states] == [100, 200, 300, 400, 500, 600, 700]
+    assert states[-1].complete
+
+
+def test_refused_upload_gives_its_space_back(tmp_path):
+    desk = Desk(tmp_path, len(DATA) + 150)
+    for k in range(5):
+        desk.send(DATA, k)
+    assert len(desk.parts()) == 1
+    desk.room -= 1  # something else took it
+    with pytest.raises(SynCamError) as refused:
+        desk.send(DATA, 5)
+    assert refused.value.code == "disk.full"
+    assert desk.parts() == []
+    assert desk._disk_free() == len(DATA) + 149
+    # A smaller one fits again, and the refused one once there is room.
+    assert desk.send(DATA[:CHUNK], 0).complete
+    desk.room += CHUNK + 1
+    assert [desk.send(DATA, k).complete for k in range(7)] == [False] * 6 + [True]
+
+
+def test_unfinished_upload_counts_once_against_the_quota(tmp_path):
+    store = InputStore(tmp_path, most_bytes_per_owner=1000)
+    one, two = (Upload(digest=mark * 64, size=500, offset=0) for mark in "12")
+    store.take("anna", one, b"x" * 400)
+    store._partials["anna", one.digest].file.flush()
+    assert store.take("anna", two, b"x").received == 1
+    with pytest.raises(SynCamError, match="room for 0"):
+        store.take("anna", Upload(digest="3" * 64, size=1, offset=0), b"x")
+
+
+def test_half_written_files_are_swept_at_the_start(tmp_path):
+    store = Store(tmp_path)
+    waits, runs, done, failed = (make_job(place=place) for place in (1.0, 2.0, 3.0, 4.0))
+    for job in (waits, runs, done, failed):
+        store.add(job)
+    store.start(runs, 1)
+    write_result_by_hand(store, done)
+    store.complete(done)
+    store.end(failed, "failed", ErrorInfo(code="job.failed", sentence="It broke."))
+    store.close()
+    for job in (waits, runs, done, failed):
+        folder = tmp_path / "jobs" / job.id
+        (folder / "result.part").mkdir()
+        (folder / "result.part" / "00-a.mp4").write_bytes(b"half a cl")
+        (folder / f".{LATENTS_FILE}.1f3a.part").write_bytes(b"half a ten")
+    kept = {path for path in tmp_path.glob("jobs/*/*") if path.suffix != ".part"}
+    again = Store(tmp_path)
+    assert set(tmp_path.glob("jobs/*/*")) == kept
+    assert [again.get(job.id).state for job in (waits, runs, done, failed)] == [
+        *("queued", "queued", "done", "failed")
+    ]
+    assert msgspec.json.decode((again.job_dir(done.id) / "result" / "result.json").read_bytes())
+    again.close()
