@@ -33,6 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--part", default="0/1", help="I/N: this process of N takes every N-th group"
     )
     latents.add_argument("--pictures", default="", help="folder of the pictures (realestate10k)")
+    latents.add_argument(
+        "--mirror",
+        action="store_true",
+        help="encode each scene's mirror image too: twice the scenes, where no caption says left",
+    )
     latents.add_argument("--threads", type=int, help="CPU threads of the process")
 
     static = verbs.add_parser("filter-static", help="find the clips whose camera stands still")
@@ -107,7 +112,7 @@ def _latents(args: argparse.Namespace, source) -> int:
     width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
     part = two_numbers(args.part, "/", "--part", "I/N")
     autoencoder, weights = load_frozen_autoencoder(args.autoencoder, args.device)
-    open_store(args.out, file_digest(weights), width, height)
+    open_store(args.out, file_digest(weights), width, height, args.mirror)
     done = encode_source(
         source,
         lambda video: autoencoder.encode(video.to(args.device)),
@@ -115,6 +120,7 @@ def _latents(args: argparse.Namespace, source) -> int:
         width_px=width,
         height_px=height,
         part=part,
+        mirror=args.mirror,
         on_group=lambda name, count: print(f"{name}: {count} scenes", flush=True),
     )
     print(f"{done} scenes encoded to {args.out}; {source.broken.report()}")

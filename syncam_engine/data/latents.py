@@ -26,6 +26,8 @@ from syncam_engine.link.errors import SynCamError
 
 STORE_FILE = "store.json"
 GROUP_SCENES = 64
+MIRRORED = "~mirrored"
+"""Ends the key of a scene's mirror image."""
 
 
 def groups_of(source: SceneSource) -> Iterator[tuple[str, list[int]]]:
@@ -45,8 +47,10 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_store(folder: Path, autoencoder_digest: str, width_px: int, height_px: int) -> None:
-    """Make a store, or check that this one was made with the same autoencoder and size."""
+def open_store(
+    folder: Path, autoencoder_digest: str, width_px: int, height_px: int, mirror: bool = False
+) -> None:
+    """Make a store, or check that this one was made with the same autoencoder, size and mirror."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {
@@ -55,10 +59,11 @@ def open_store(folder: Path, autoencoder_digest: str, width_px: int, height_px: 
         "autoencoder": autoencoder_digest,
         "width_px": width_px,
         "height_px": height_px,
+        "mirror": mirror,
     }
     path = folder / STORE_FILE
     if path.is_file():
-        found = json.loads(path.read_text("utf-8"))
+        found = {"mirror": False, **json.loads(path.read_text("utf-8"))}
         for field in wanted:
             if found.get(field) != wanted[field]:
                 raise SynCamError(
@@ -80,12 +85,13 @@ def encode_source(
     width_px: int,
     height_px: int,
     part: tuple[int, int] = (0, 1),
+    mirror: bool = False,
     on_group: Callable[[str, int], None] | None = None,
 ) -> int:
     """Encode every group of the source that the store has not; return how many scenes.
 
     `encode`: video_VCTHW in [-1, 1] -> z_VZFhw. `part`: (i, n) takes every n-th group from the
-    i-th. Scenes with broken files are left out, counted and named in `source.broken`.
+    i-th. `mirror`: each scene's mirror image is encoded too, as a scene of its own. Scenes with broken files are left out, counted and named in `source.broken`.
     """
     done = 0
     for number, (name, scenes) in enumerate(groups_of(source)):
@@ -96,26 +102,26 @@ def encode_source(
         documents = []
         for index in scenes:
             scene = source.scenes[index]
-            try:
-                z, K = _encode_scene(source, index, encode, width_px, height_px)
-            except BrokenFile as error:
-                source.broken.add(error)
-                continue
-            tensors[f"{scene.key}/z"] = z
-            tensors[f"{scene.key}/K"] = torch.from_numpy(K.astype(np.float32)).contiguous()
-            tensors[f"{scene.key}/c2w"] = torch.from_numpy(
-                scene.c2w_cv_m_CT44.astype(np.float32)
-            ).contiguous()
-            documents.append(
-                {
-                    "key": scene.key,
-                    "kind": scene.kind,
-                    "captions": list(scene.captions),
-                    "frames": (z.shape[2] - 1) * 4 + 1,
-                    "fps": scene.fps,
-                    "order": list(scene.order),
-                }
-            )
+            for mirrored in (False, True) if mirror else (False,):
+                key = f"{scene.key}{MIRRORED}" if mirrored else scene.key
+                try:
+                    z, K, c2w = _encode_scene(source, index, encode, width_px, height_px, mirrored)
+                except BrokenFile as error:
+                    source.broken.add(error)
+                    break
+                tensors[f"{key}/z"] = z
+                tensors[f"{key}/K"] = torch.from_numpy(K.astype(np.float32)).contiguous()
+                tensors[f"{key}/c2w"] = torch.from_numpy(c2w.astype(np.float32)).contiguous()
+                documents.append(
+                    {
+                        "key": key,
+                        "kind": scene.kind,
+                        "captions": list(scene.captions),
+                        "frames": (z.shape[2] - 1) * 4 + 1,
+                        "fps": scene.fps,
+                        "order": list(scene.order),
+                    }
+                )
         if not documents:
             continue
         meta = {"width_px": width_px, "height_px": height_px, "scenes": documents}
@@ -135,7 +141,9 @@ def _encode_scene(
     encode: Callable[[torch.Tensor], torch.Tensor],
     width_px: int,
     height_px: int,
-) -> tuple[torch.Tensor, np.ndarray]:
+    mirrored: bool,
+) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """Latents CZFhw, K_CT33 and c2w_cv_m_CT44 of a scene at the asked size."""
     scene = source.scenes[index]
     frames = (scene.frames - 1) // 4 * 4 + 1
     latents, K = [], None
@@ -143,11 +151,31 @@ def _encode_scene(
         pictures = source.read_pictures(index, [camera], range(frames))
         K_camera = scene.K_CT33[camera : camera + 1]
         pictures, K_camera = fit_pictures(pictures, K_camera, width_px, height_px)
+        if mirrored:
+            pictures, K_camera = pictures[..., ::-1, :].copy(), mirrored_K(K_camera, width_px)
         K = K_camera if K is None else np.concatenate([K, K_camera])
         video = torch.from_numpy(pictures).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
         with torch.inference_mode():
             latents.append(encode(video).to(torch.float16).cpu())
-    return torch.cat(latents).contiguous(), K
+    c2w = scene.c2w_cv_m_CT44
+    return torch.cat(latents).contiguous(), K, mirrored_c2w(c2w) if mirrored else c2w
+
+
+def mirrored_K(K_33: np.ndarray, width_px: int) -> np.ndarray:
+    """Intrinsics [..., 3, 3] of the picture flipped left to right; skew changes its sign."""
+    out = np.array(K_33)
+    out[..., 0, 1] = -K_33[..., 0, 1]
+    out[..., 0, 2] = width_px - K_33[..., 0, 2]
+    return out
+
+
+def mirrored_c2w(c2w_cv_m_44: np.ndarray) -> np.ndarray:
+    """Poses [..., 4, 4] in the world mirrored at its x = 0, of cameras that stay right-handed.
+
+    With the flipped picture they see the mirrored world as the original saw its own.
+    """
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0]).astype(c2w_cv_m_44.dtype)
+    return flip @ c2w_cv_m_44 @ flip
 
 
 def _write_whole(path: Path, data: bytes) -> None:

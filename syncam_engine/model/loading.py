@@ -25,6 +25,7 @@ from syncam_engine.model.weight_files import check_shapes, digest_of, read_heade
 OnProgress = Callable[[float, str], None]
 """(fraction 0 to 1, what is going on)."""
 
+TRANSFORMER_FILE = "transformer.safetensors"
 FP32_NAMES = ("scale_shift_table", "modulation", "time_embedder", ".norm2.")
 """Parameters that stay in float32 whatever the network's dtype."""
 
@@ -163,7 +164,7 @@ def write_package(
     }
     save_file(
         tensors,
-        folder / "transformer.safetensors",
+        folder / TRANSFORMER_FILE,
         metadata={"format": "syncam-transformer", "preset": json.dumps(preset.name)},
     )
     preset.write(folder / "preset.json")

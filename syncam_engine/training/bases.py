@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pretrained base to train multi-view modules on: a diffusers-format Wan folder.
+"""What a run starts from: a diffusers-format Wan folder, or a preset's folder in our own format.
 
-FOLDER/{transformer, vae, text_encoder, tokenizer}. Text encoder and autoencoder stay frozen.
+Of Wan, FOLDER/{transformer, vae, text_encoder, tokenizer}: text encoder and autoencoder stay frozen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -17,10 +18,11 @@ from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.hub_files import headers_of
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder
-from syncam_engine.model.loading import expected_shapes
+from syncam_engine.model.loading import TRANSFORMER_FILE, expected_shapes
 from syncam_engine.model.presets import Preset
+from syncam_engine.model.preview_text_encoder import WordTextEncoder
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
-from syncam_engine.model.weight_files import check_shapes
+from syncam_engine.model.weight_files import check_shapes, read_header
 from syncam_engine.training.config import TrainConfig
 
 REMEMBERED_PROMPTS = 64
@@ -94,3 +96,39 @@ def load_base(config: TrainConfig, preset: Preset) -> Base:
         autoencoder=WanAutoencoder(vae.eval().requires_grad_(False), device),
         text=FrozenText(UMT5Text(tokenizer, frozen, device)),
     )
+
+
+OWN_PARTS = ("text_pooler.", "refiner.")
+"""Parts of a transformer that weights may lack: they start as nothing."""
+
+
+def package_base(config: TrainConfig, preset: Preset) -> Path | None:
+    """The folder in our own format whose weights a run starts from; None to start from noise.
+
+    Raises `SynCamError` when it is not there, or its transformer has other shapes than the preset.
+    """
+    if not config.model.base:
+        return None
+    folder = expand(config.model.base)
+    if not folder.is_dir():
+        raise SynCamError(
+            "config.base",
+            f"The base folder {config.model.base} of the training config is not there.",
+            value=config.model.base,
+            fix="Name a folder that `syncam train CONFIG --export FOLDER` wrote",
+        )
+    header = read_header(folder / TRANSFORMER_FILE)
+    wanted = expected_shapes(preset.transformer)
+    lacking = {k for k in wanted if k.startswith(OWN_PARTS) and k not in header.shapes}
+    wanted = {k: v for k, v in wanted.items() if k not in lacking}
+    check_shapes(header.shapes, wanted, f"The base transformer in {folder}")
+    return folder
+
+
+def load_package_base(
+    folder: Path, transformer: MultiViewWanTransformer, text_encoder: WordTextEncoder
+) -> None:
+    """Put a folder's weights into a fresh network and text encoder; words beyond it stay fresh."""
+    tensors = load_file(folder / TRANSFORMER_FILE)
+    transformer.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
+    text_encoder.load_state_dict(WordTextEncoder.load(folder).state_dict())

@@ -129,7 +129,8 @@ class ModelConfig:
     transformer: dict[str, Any] = field(default_factory=dict)
     """Sizes that differ from the preset's."""
     base: str = ""
-    """Folder of base weights to start from; empty starts from noise."""
+    """Folder of weights to start from: of Wan in diffusers' format, or what an export wrote; for a
+    preset in our own format, empty starts from noise."""
     autoencoder: str = ""
     """Folder of the frozen autoencoder; needed for sheets and for sources without latents."""
     trainable: Literal["all", "new"] = "all"

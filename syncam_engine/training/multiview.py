@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,12 @@ from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEn
 from syncam_engine.model.preview_vocabulary import Vocabulary
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
 from syncam_engine.training import flow
-from syncam_engine.training.bases import FrozenText, load_base
+from syncam_engine.training.bases import (
+    FrozenText,
+    load_base,
+    load_package_base,
+    package_base,
+)
 from syncam_engine.training.config import PhaseConfig, TrainConfig
 
 
@@ -94,12 +100,16 @@ class MultiViewTask:
         self.vocabulary: Vocabulary | None = None
         self.autoencoder: Autoencoder | None = None
         self.frozen_text: FrozenText | None = None
+        self.base: Path | None = None
         self._transformer: MultiViewWanTransformer | None = None
         if self.preset.source.kind == "diffusers":
             base = load_base(config, self.preset)
             self._transformer, self.autoencoder = base.transformer, base.autoencoder
             self.frozen_text = base.text
         else:
+            self.base = package_base(config, self.preset)
+            if vocabulary is None and self.base is not None:
+                vocabulary = Vocabulary.read(self.base)
             self.vocabulary = _grown(vocabulary, scenes)
             if config.model.autoencoder:
                 self.autoencoder = PatchAutoencoder.load(expand(config.model.autoencoder))
@@ -128,6 +138,11 @@ class MultiViewTask:
             if text_encoder is not None:
                 text_encoder.requires_grad_(False)
         return MultiViewNet(transformer, text_encoder)
+
+    def start(self, net: MultiViewNet) -> None:
+        """The weights that a fresh run of our own format starts from, if its config names some."""
+        if self.base is not None:
+            load_package_base(self.base, net.transformer, net.text_encoder)
 
     def text_encoder_of(self, net: MultiViewNet) -> TextEncoder:
         """What turns prompts into tokens, for sampling."""

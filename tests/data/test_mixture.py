@@ -186,3 +186,34 @@ def test_parts_share_the_groups(tmp_path):
         encode_source(source, fake_encode, tmp_path, width_px=64, height_px=32, part=part)
     names = sorted(p.stem for p in tmp_path.glob("*.safetensors"))
     assert names == ["shard-0", "shard-1", "shard-2"]
+
+
+def test_mirror_images_are_scenes_whose_cameras_see_them(tmp_path):
+    source = BoxSource(scenes=3, broken=(1,))
+    options = {"width_px": 64, "height_px": 32, "mirror": True}
+    open_store(tmp_path, "abc", **options)
+    assert encode_source(source, fake_encode, tmp_path, **options) == 4
+    read = LatentStore(tmp_path)
+    keys = [scene.key for scene in read.scenes]
+    assert keys == ["scene-00000", "scene-00000~mirrored", "scene-00002", "scene-00002~mirrored"]
+    true, mirrored = read.scenes[2:]
+    pictures = read.read_latents(2, [1, 4], 5), read.read_latents(3, [1, 4], 5)
+    assert np.array_equal(pictures[0], pictures[1][..., ::-1])
+    rng = np.random.default_rng(4)
+    for camera in range(5):
+        point = np.append(rng.uniform(-1.0, 1.0, 3), 1.0)
+        u, v, depth = _projected(true, camera, point)
+        assert np.allclose(
+            _projected(mirrored, camera, point * (-1.0, 1.0, 1.0, 1.0)), (64 - u, v, depth), atol=1e-3
+        )
+        rotation = mirrored.c2w_cv_m_CT44[camera, 0, :3, :3]
+        assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)
+        assert np.linalg.det(rotation) > 0
+    with pytest.raises(SynCamError, match="mirror True, this run has False"):
+        open_store(tmp_path, "abc", 64, 32)
+
+
+def _projected(scene, camera, point_4):
+    x, y, z, _ = np.linalg.inv(scene.c2w_cv_m_CT44[camera, 0]) @ point_4
+    u, v = scene.K_at(camera, 0)[:2] @ np.array([x / z, y / z, 1.0])
+    return u, v, z
