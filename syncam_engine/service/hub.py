@@ -5,13 +5,16 @@ Nothing here blocks and nothing here trusts: a message is decoded within its lim
 a `hello` is told so, a peer that does not read loses events rather than holding memory.
 
 libzmq has no limit on the parts of one message, and none on what the parts of an unfinished one
-hold. Both are met in one way: the socket is opened anew, which drops everybody. Honest clients
-connect again and lose nothing.
+hold. A client whose message has too many parts is cut off. Where the server itself would suffer, by
+parts without end or by the memory that they hold, the socket is opened anew, which drops everybody.
+Honest clients connect again and lose nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket as system
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -37,9 +40,13 @@ from syncam_engine.link.messages import (
 
 LOG = logging.getLogger("syncam.hub")
 MAX_SESSIONS = 1024
-MAX_PARTS = 4096
-"""A message of more parts than a message has is read to its end and answered with an error; one of
-so many would keep the others waiting."""
+PARTS_ANSWERED = 4096
+"""A message of more parts than a message has is read to its end and answered with an error; the
+sender of one with so many is cut off."""
+PARTS_READ = 262_144
+"""To read so many keeps the others waiting for as long as a new socket does."""
+PIPE_BYTES = 512 * 1024
+"""What the kernel is asked to hold of an answer on its way over ipc."""
 SESSION_SILENCE_S = 60.0
 
 
@@ -127,28 +134,39 @@ class Hub:
         """Answer what has come, a bounded number at a time so that workers are heard as well."""
         for _ in range(most):
             frames = self._receive()
-            if not frames:
+            if frames is None:
                 return
-            routing_id = frames[0].bytes
-            self._answer(routing_id, _user_id(frames[-1]), [f.buffer for f in frames[1:]])
+            if frames:
+                self._answer(frames[0].bytes, frames[-1], [f.buffer for f in frames[1:]])
 
-    def _receive(self) -> list[zmq.Frame]:
-        """One message's parts, the routing id first; nothing where none has come."""
+    def _receive(self) -> list[zmq.Frame] | None:
+        """One message's parts, the routing id first; None where none has come, nothing of one that
+        is not to be answered."""
         if self._too_much:
-            return []
+            return None
         try:
             part = self.socket.recv(zmq.NOBLOCK, copy=False)
         except zmq.Again:
-            return []
-        frames = [part]
-        for _ in range(MAX_PARTS):
-            if not part.more:
-                return frames
+            return None
+        frames, count = [part], 1
+        while part.more and count <= PARTS_READ:
             part = self.socket.recv(copy=False)
+            count += 1
             if len(frames) < 4 + limits.MAX_BUFFERS:  # enough to see that it is too many
                 frames.append(part)
-        self.drop_all(f"a message has more than {MAX_PARTS} parts")
-        return []
+        if part.more:
+            self.drop_all(f"a message has more than {PARTS_READ} parts")
+            return []
+        if count > PARTS_ANSWERED:
+            self._cut_off(frames[0].bytes, part, f"a message of {count - 1} parts")
+            return []
+        return frames
+
+    def _cut_off(self, routing_id: bytes, part: zmq.Frame, why: str) -> None:
+        """End the connection that `part` came by; its client is a stranger when it is back."""
+        session = self.sessions.pop(routing_id, None)
+        LOG.warning("%s is cut off: %s", session.name if session else "a stranger", why)
+        _to_connection(part, lambda connection: connection.shutdown(system.SHUT_RDWR))
 
     def publish(self, owner: str, body: Struct, job_id: str) -> None:
         """Send an event to every client of its owner; one that does not read misses it."""
@@ -173,7 +191,8 @@ class Hub:
         for routing_id in [k for k, s in self.sessions.items() if s.heard_s < oldest_s]:
             del self.sessions[routing_id]
 
-    def _answer(self, routing_id: bytes, user_id: str, frames: list) -> None:
+    def _answer(self, routing_id: bytes, part: zmq.Frame, frames: list) -> None:
+        """`part` is the one that knows whence the message came."""
         message_id = job_id = ""
         try:
             if len(frames) > 2 + limits.MAX_BUFFERS:
@@ -187,7 +206,7 @@ class Hub:
             message_id, job_id = header.id, header.job
             message = codec.decode(frames, TO_ENGINE)
             self.counts[header.type] += 1
-            session = self._session(routing_id, user_id, message.body)
+            session = self._session(routing_id, part, message.body)
             answer = self._handle(session, message.body, message.buffers)
         except SynCamError as error:
             self.counts["error"] += 1
@@ -202,8 +221,8 @@ class Hub:
             frames = codec.encode(told, parent=message_id, job=job_id, buffers=buffers)
             self._send(routing_id, frames)
 
-    def _session(self, routing_id: bytes, user_id: str, body: Any) -> Session:
-        session = self.sessions.get(routing_id)
+    def _session(self, routing_id: bytes, part: zmq.Frame, body: Any) -> Session:
+        session, user_id = self.sessions.get(routing_id), _user_id(part)
         if isinstance(body, SayHello):
             if user_id and user_id not in self._trusted_keys():
                 raise SynCamError(
@@ -228,10 +247,18 @@ class Hub:
                 heard_s=0.0,
             )
             self.sessions[routing_id] = session
+            self._widen(part)
         if session is None or session.user_id != user_id:
             raise SynCamError("hello.first", "Say hello first.", fix="Send `hello`.")
         session.heard_s = time.monotonic()
         return session
+
+    def _widen(self, part: zmq.Frame) -> None:
+        """Have a local connection hold more at once, so that a result wakes both sides less often.
+        libzmq has an option for it, and heeds it for TCP alone, which finds its own measure."""
+        if self.address.startswith("ipc://"):
+            option = (system.SOL_SOCKET, system.SO_SNDBUF, PIPE_BYTES)
+            _to_connection(part, lambda connection: connection.setsockopt(*option))
 
     def _send(self, routing_id: bytes, frames: list) -> bool:
         try:
@@ -272,3 +299,15 @@ def _user_id(frame: zmq.Frame) -> str:
         return frame.get("User-Id")
     except zmq.ZMQError:
         return ""
+
+
+def _to_connection(part: zmq.Frame, change: Callable[[system.socket], None]) -> None:
+    """Do something to the system's socket that a message came by.
+
+    It may have been closed since: then it fails, and nothing comes of that. Should its number have
+    gone to another client by now, that one connects again.
+    """
+    with contextlib.suppress(OSError, zmq.ZMQError):
+        handle = part.get(zmq.SRCFD)
+        with system.fromfd(handle, system.AF_INET, system.SOCK_STREAM) as connection:
+            change(connection)

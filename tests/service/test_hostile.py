@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import shutil
 import socket
 import stat
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,9 +21,21 @@ import zmq
 from syncam_engine.link import codec, keys
 from syncam_engine.link.client import EngineClient, Fetched, Lost
 from syncam_engine.link.endpoint import Endpoint, socket_path
-from syncam_engine.link.messages import TO_CLIENT, AskStatus, Done, Fetch, SayHello, Sync, new_id
+from syncam_engine.link.messages import (
+    TO_CLIENT,
+    Acknowledged,
+    AskStatus,
+    Done,
+    EngineStatus,
+    Fetch,
+    Hello,
+    SayHello,
+    Sync,
+    new_id,
+)
 from syncam_engine.service import watch
 from syncam_engine.service.harness import follow, sample_request, wait_until
+from syncam_engine.service.hub import PARTS_READ, Hub
 from syncam_engine.service.soak.hostile import mutate
 
 from .test_engine import answer, run
@@ -241,21 +257,91 @@ def test_message_that_never_ends_holds_little(make_engine):
     wait_until(lambda: server.memory_info().rss < 200 * 2**20, 30)
 
 
-def test_message_of_many_parts_is_not_read_to_its_end(engine):
-    client = engine.client()
+def dealer(context, engine):
+    """A client of no manners."""
+    plain = context.socket(zmq.DEALER)
+    plain.linger = 0
+    plain.rcvtimeo = 60_000
+    plain.connect(f"ipc://{socket_path(engine.state_dir)}")
+    return plain
+
+
+def test_message_of_too_many_parts_costs_its_sender_alone(engine, client):
     assert isinstance(run(client, sample_request(2))[0], Done)
     context = zmq.Context()
-    attacker = context.socket(zmq.DEALER)
-    attacker.linger = 0
-    attacker.rcvtimeo = 60_000
-    attacker.connect(f"ipc://{socket_path(engine.state_dir)}")
+    honest, attacker = dealer(context, engine), dealer(context, engine)
+    for peer in (honest, attacker):
+        peer.send_multipart(codec.encode(SayHello(client_id=new_id(), client_name="of many parts")))
+        assert isinstance(codec.decode(peer.recv_multipart(), TO_CLIENT).body, Hello)
     attacker.send_multipart([b""] * 3000)
     assert codec.decode(attacker.recv_multipart(), TO_CLIENT).body.code == "message.too_large"
+    ended = attacker.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     attacker.send_multipart([b""] * 100_000)
+    assert ended.poll(60_000)
+    log = (engine.state_dir / "logs" / "engine.log").read_text()
+    assert "of many parts is cut off: a message of 100000 parts" in log
+    # The other one is who it was, without another hello; nobody noticed anything.
+    honest.send_multipart(codec.encode(AskStatus()))
+    assert isinstance(codec.decode(honest.recv_multipart(), TO_CLIENT).body, EngineStatus)
+    done, seen = run(client, sample_request(2))
+    assert isinstance(done, Done)
+    assert not [event for event in seen if isinstance(event, (Lost, Hello))]
+    # It is let in again, as anybody.
+    attacker.send_multipart(codec.encode(AskStatus()))
+    assert codec.decode(attacker.recv_multipart(), TO_CLIENT).body.code == "hello.first"
+    attacker.disable_monitor()
+    context.destroy(linger=0)
+
+
+def test_message_of_parts_without_end_is_not_read_to_its_end(engine):
+    client = engine.client()
+    done, _ = run(client, sample_request(2))
+    context = zmq.Context()
+    attacker = dealer(context, engine)
+    attacker.send_multipart([b""] * (PARTS_READ + 9))
     log = engine.state_dir / "logs" / "engine.log"
-    wait_until(lambda: "more than 4096 parts" in log.read_text(), 30)
+    wait_until(lambda: f"more than {PARTS_READ} parts" in log.read_text(), 60)
+    # Everybody was cut off, and is back with nothing lost.
+    client.watch(done.job_id)
+    assert follow(client, [done.job_id])[0][done.job_id].clips == done.clips
     assert isinstance(run(client, sample_request(2))[0], Done)
     context.destroy(linger=0)
+
+
+def send_buffers():
+    """What the kernel may hold for each of this process's local sockets."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with (
+            contextlib.suppress(OSError),
+            socket.fromfd(int(name), socket.AF_UNIX, socket.SOCK_STREAM) as one,
+        ):
+            if one.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == socket.AF_UNIX:
+                found.append(one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_local_client_that_said_hello_is_sent_more_at_once():
+    context, folder = zmq.Context(), tempfile.mkdtemp(prefix="syncam-")
+    hub = Hub(context, f"ipc://{folder}/hub.sock", lambda *_: Acknowledged())
+    peer = context.socket(zmq.DEALER)
+    peer.linger = 0
+    peer.connect(f"ipc://{folder}/hub.sock")
+
+    def say(body):
+        peer.send_multipart(codec.encode(body))
+        assert hub.socket.poll(60_000)
+        hub.hear()
+        return codec.decode(peer.recv_multipart(), TO_CLIENT).body
+
+    assert say(AskStatus()).code == "hello.first"
+    usual = max(send_buffers())
+    assert isinstance(say(SayHello(client_id=new_id())), Acknowledged)
+    assert sum(size > usual for size in send_buffers()) == 1
+    hub.close()
+    context.destroy(linger=0)
+    shutil.rmtree(folder)
 
 
 def test_silent_connections(engine):
