@@ -144,6 +144,11 @@ class MultiViewTask:
         if self.base is not None:
             load_package_base(self.base, net.transformer, net.text_encoder)
 
+    def compiled_parts(self, net: MultiViewNet) -> list[nn.Module]:
+        """What `run.compile` compiles: each block alone, so that all share one program."""
+        refiner = net.transformer.refiner
+        return [*net.transformer.blocks, *([refiner] if refiner is not None else [])]
+
     def text_encoder_of(self, net: MultiViewNet) -> TextEncoder:
         """What turns prompts into tokens, for sampling."""
         return net.text_encoder if net.text_encoder is not None else self.frozen_text.encoder

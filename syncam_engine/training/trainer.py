@@ -122,6 +122,9 @@ class Trainer:
             weight_decay=config.optim.weight_decay,
         )
         self.model = prepare(self.accelerator, self.net, self.optimizer)
+        if config.run.compile:
+            for part in getattr(task, "compiled_parts", lambda net: [])(self.net):
+                part.compile()
         self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None
         if found:
             load_optimizer_state(self.optimizer, files.read_optimizer(found))
@@ -207,7 +210,9 @@ class Trainer:
         """A sheet of samples from the averaged weights."""
         path = self.folder / "sheets" / f"step-{self.state.step:08d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self.averaged.used_by(self.net) if self.averaged else nullcontext():
+        averaged = self.averaged.used_by(self.net) if self.averaged else nullcontext()
+        # Sampling's shapes are not the training's: compiling for them would cost minutes.
+        with averaged, torch.compiler.set_stance("force_eager"):
             self.net.eval()
             self.on_sheet(self.net, self.state.step, path)
             self.net.train()

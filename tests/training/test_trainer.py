@@ -305,3 +305,18 @@ def test_16_bits_and_gradient_checkpointing_give_nearly_the_same_losses(
     assert thrifty == pytest.approx(plain, rel=0.03)
     assert thrifty != plain
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_compiled_blocks_give_the_same_losses(tmp_path, autoencoder_folder, monkeypatch):
+    plain = make_trainer(tmp_path / "plain", autoencoder_folder).train(until=2).losses
+    compiled, torchs_own = [], torch.nn.Module.compile
+
+    def traced_only(part: torch.nn.Module) -> None:
+        compiled.append(part)
+        torchs_own(part, backend="eager")  # no C++ compiler is needed to see what was traced
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced_only)
+    run = {"device": "cpu", "compile": True}
+    trainer = make_trainer(tmp_path / "compiled", autoencoder_folder, run=run)
+    assert compiled == list(trainer.net.transformer.blocks)
+    assert trainer.train(until=2).losses == pytest.approx(plain, rel=1e-4)
