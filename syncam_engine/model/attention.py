@@ -16,6 +16,7 @@ from einops import repeat
 from torch import Tensor
 
 from syncam_engine.model.arithmetic import rms_normalised, turned
+from syncam_engine.model.bfloat16_products import attention_in_bfloat16, may_attend_in_bfloat16
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,27 @@ def keys_and_values(attn, text_BLD: Tensor) -> tuple[Tensor, Tensor]:
     return key.unflatten(2, (attn.heads, -1)), value.unflatten(2, (attn.heads, -1))
 
 
+def attended(
+    query_RNhd: Tensor, key_RMhd: Tensor, value_RMhd: Tensor, mask: Tensor | None, backend
+) -> Tensor:
+    """Return attention's output [R, N, h, d] by diffusers' dispatch."""
+    if query_RNhd.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        # torch's attention on a CPU is several times slower in 16 bits: it alone stays in 32.
+        with torch.autocast("cpu", enabled=False):
+            wide = (x.float() for x in (query_RNhd, key_RMhd, value_RMhd))
+            if mask is not None and mask.is_floating_point():
+                mask = mask.float()
+            return dispatch_attention_fn(*wide, attn_mask=mask, backend=backend)
+    return dispatch_attention_fn(query_RNhd, key_RMhd, value_RMhd, attn_mask=mask, backend=backend)
+
+
 class MultiViewAttnProcessor(WanAttnProcessor):
     """Self-, view and cross-attention. A subclass, so that diffusers treats it as Wan's own."""
 
     fused = True
     """See `arithmetic.py`."""
+    in_bfloat16 = False
+    """See `bfloat16_products.py`."""
 
     def __call__(
         self,
@@ -110,7 +127,9 @@ class MultiViewAttnProcessor(WanAttnProcessor):
         if attention_mask is not None and 1 < len(attention_mask) < len(query):
             copies = len(query) // len(attention_mask)
             attention_mask = attention_mask.repeat_interleave(copies, 0)
-        out = dispatch_attention_fn(
-            query, key, value, attn_mask=attention_mask, backend=self._attention_backend
-        )
+        plain = attention_mask is None and self._attention_backend is None
+        if self.in_bfloat16 and plain and may_attend_in_bfloat16(query, key):
+            out = attention_in_bfloat16(query, key, value)
+        else:
+            out = attended(query, key, value, attention_mask, self._attention_backend)
         return attn.to_out[1](attn.to_out[0](out.flatten(2, 3).type_as(query)))

@@ -47,7 +47,7 @@ class TransformerConfig:
     """Whether the text's mean joins the timestep in the modulation; for networks too small to learn
     a prompt's place and light by cross-attention alone. Wan has none."""
     refiner_width: int = 0
-    """Channels of the convolutions after the transformer (`cell_refiner.py`); 0 for none, as Wan."""
+    """Channels of the convolutions behind the transformer (`cell_refiner.py`); Wan has none: 0."""
 
     def __post_init__(self) -> None:
         if self.attention_head_dim % 2 or self.attention_head_dim < 12:

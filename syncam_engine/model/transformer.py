@@ -193,6 +193,11 @@ class MultiViewWanTransformer(WanTransformer3DModel):
                 if hasattr(owner, "fused"):
                     owner.fused = fused
 
+    def fuse_qkv_projections(self) -> None:
+        """As diffusers': one layer for query, key and value; it too is a fast one."""
+        super().fuse_qkv_projections()
+        use_fast_layers(self)
+
     def forward(
         self,
         z_BVCFHW: Tensor,
@@ -261,7 +266,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
     def _with_text(
         self, temb_RD: Tensor, text_BLD: Tensor, mask_BL: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the time's embedding and modulation [R, 6, D] with the mean of the text in them."""
+        """Return the time's embedding and modulation [R, 6, D] with the text's mean in them."""
         seen_BL = torch.ones_like(text_BLD[..., 0]) if mask_BL is None else mask_BL.to(text_BLD)
         mean_BD = torch.einsum("bl,bld->bd", seen_BL, text_BLD) / seen_BL.sum(1, keepdim=True)
         text_BD = self.text_pooler(mean_BD.to(temb_RD.dtype))

@@ -2,11 +2,12 @@
 """How much memory a request needs, known before it starts, and what would fit instead.
 
 An estimate from the tensors that are alive at the worst moment, checked against measured peaks in
-the tests. No torch here but for asking the device how much is free.
+the tests. torch only where the device or a small part is asked.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,21 @@ def parameter_count(config: TransformerConfig) -> int:
     patch = config.patch_size[0] * config.patch_size[1] * config.patch_size[2] * config.in_channels
     condition = (config.freq_dim * d + d) + (d * d + d) + (d * 6 * d + 6 * d)
     condition += (config.text_dim * d + d) + (d * d + d)
+    condition += config.text_dim * d + d if config.pooled_text else 0
+    condition += _refiner_parameters(config) if config.refiner_width else 0
     return config.num_layers * block + condition + (patch * d + d) + (d * patch + patch) + 2 * d
+
+
+def _refiner_parameters(config: TransformerConfig) -> int:
+    import torch
+
+    from syncam_engine.model.cell_refiner import CellRefiner
+
+    with torch.device("meta"):
+        refiner = CellRefiner(
+            config.in_channels, config.refiner_width, config.width, math.prod(config.patch_size)
+        )
+    return sum(parameter.numel() for parameter in refiner.parameters())
 
 
 def estimate_memory(
@@ -79,7 +94,7 @@ def estimate_memory(
     rows_px = (width_px // SPATIAL_STRIDE) * (height_px // SPATIAL_STRIDE)
     tokens = latent_frame_count(frames) * rows_px // (config.patch_size[1] * config.patch_size[2])
     element = 4 if placement.dtype == "float32" else 2
-    stored = 1 if placement.fp8 else element
+    stored = 1 if placement.fp8 else 2 if placement.multiplies_in_bfloat16 else element
     weights = parameter_count(config) * stored
     if placement.offload == "group":
         weights = 2 * weights / config.num_layers  # the block at work and the next on its way

@@ -2,18 +2,21 @@
 """Where the networks lie and how much is traded for memory or speed; all by diffusers' own means.
 
 docs/model.md describes each option; `syncam bench sampler` prints its speed and its error against
-the exact run.
+the exact run. An engine takes them from SYNCAM_PLACEMENT (`Placement.default`).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.bfloat16_products import has_bfloat16_hardware, multiply_in_bfloat16
 from syncam_engine.model.presets import Preset
 
 if TYPE_CHECKING:
@@ -24,12 +27,19 @@ StepCache = Literal["none", "first_block", "mag", "taylorseer"]
 STEP_CACHES: tuple[StepCache, ...] = ("first_block", "mag", "taylorseer")
 
 
+ENVIRONMENT = "SYNCAM_PLACEMENT"
+"""Options of `Placement.default`, as in `matmul_dtype=float32 offload=group tiling=true`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """One way of running a preset. The defaults are exact."""
+    """One way of running a preset. The defaults of the fields are exact."""
 
     device: str
     dtype: Literal["float32", "bfloat16"]
+    matmul_dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """On a CPU, of a network in float32: what its matrix products are taken in
+    (`bfloat16_products.py`). `auto`: bfloat16 where the processor has it in hardware."""
     offload: Literal["none", "model", "group"] = "none"
     """`model`: each network on the device only while it works; `group`: the transformer block by
     block, the text encoder layer by layer."""
@@ -53,6 +63,7 @@ class Placement:
     def __post_init__(self) -> None:
         allowed = {
             "dtype": ("float32", "bfloat16"),
+            "matmul_dtype": ("auto", "float32", "bfloat16"),
             "offload": ("none", "model", "group"),
             "step_cache": ("none", *STEP_CACHES),
         }
@@ -63,14 +74,70 @@ class Placement:
                 )
         if self.rows_at_once < 1:
             raise ValueError(f"rows_at_once is {self.rows_at_once}; it must be at least 1")
+        if self.matmul_dtype == "bfloat16" and not self._may_multiply_in_bfloat16:
+            raise ValueError(
+                "matmul_dtype is 'bfloat16'; that is for a network in float32 on a CPU, fused and "
+                "without fp8: it must be 'auto' or 'float32' here"
+            )
+
+    @property
+    def _may_multiply_in_bfloat16(self) -> bool:
+        on_cpu = torch.device(self.device).type == "cpu"
+        return on_cpu and self.dtype == "float32" and self.fused and not self.fp8
+
+    @property
+    def multiplies_in_bfloat16(self) -> bool:
+        """Whether matrix products are taken in bfloat16 though the network is in float32.
+
+        By what the processor has, never by a measurement: a machine gives the same clips always.
+        """
+        if self.matmul_dtype != "auto":
+            return self.matmul_dtype == "bfloat16"
+        return self._may_multiply_in_bfloat16 and has_bfloat16_hardware()
 
     @classmethod
     def default(cls, preset: Preset, device: str | None) -> Placement:
-        """Return the exact placement of a preset: the GPU where there is one, bfloat16 there."""
+        """Return a preset's usual placement: the GPU where there is one, bfloat16 there; on a CPU
+        float32, with matrix products in bfloat16 where the processor has them.
+
+        SYNCAM_PLACEMENT may change options; raises SynCamError for one that is not there.
+        """
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         big = preset.source.kind == "diffusers"
         on_gpu = torch.device(chosen).type != "cpu"
-        return cls(device=chosen, dtype="bfloat16" if big and on_gpu else "float32", tiling=big)
+        usual = {
+            "device": chosen,
+            "dtype": "bfloat16" if big and on_gpu else "float32",
+            "matmul_dtype": "auto",
+            "tiling": big,
+        }
+        text = os.environ.get(ENVIRONMENT, "")
+        try:
+            return cls(**{**usual, **_options(text)})
+        except ValueError as error:
+            raise SynCamError(
+                "placement.option", f"{ENVIRONMENT} is {text!r}: {error}.", value=text
+            ) from error
+
+
+def _options(text: str) -> dict[str, Any]:
+    """Return the options of a text like "offload=group fp8=true"; raises ValueError naming one."""
+    kinds = {field.name: field.type for field in fields(Placement) if field.name != "device"}
+    options: dict[str, Any] = {}
+    for part in text.replace(",", " ").split():
+        name, _, value = part.partition("=")
+        if name not in kinds:
+            raise ValueError(f"there is no option {name!r}; there are {', '.join(kinds)}")
+        read, must_be = {
+            "bool": ({"true": True, "false": False}.__getitem__, "true or false"),
+            "int": (int, "a number"),
+            "float": (float, "a number"),
+        }.get(kinds[name], (str, ""))
+        try:
+            options[name] = read(value)
+        except (KeyError, ValueError):
+            raise ValueError(f"{name} is {value!r}; it must be {must_be}") from None
+    return options
 
 
 def apply_placement(parts: Parts, placement: Placement) -> None:
@@ -78,6 +145,8 @@ def apply_placement(parts: Parts, placement: Placement) -> None:
     transformer = parts.transformer
     device = torch.device(placement.device)
     transformer.set_fused(placement.fused)
+    if placement.multiplies_in_bfloat16:
+        multiply_in_bfloat16(transformer.blocks)
     if placement.fp8:
         transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, placement.dtype)

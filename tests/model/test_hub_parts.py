@@ -22,14 +22,14 @@ from syncam_engine.model.loading import check_files
 from syncam_engine.model.presets import WAN_1_3B
 from syncam_engine.sampling.pipeline import load_pipeline
 from syncam_engine.sampling.placement import Placement
-from tests.model.networks import randomized, small_config
+from tests.model.networks import base_of, randomized, small_config
 from tests.sampling.tiny import make_request, make_rig
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A folder as on the hub, of toy networks, with an MVS file beside it."""
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    from diffusers import AutoencoderKLWan
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
@@ -37,14 +37,8 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub")
     config = small_config(mvs_form="released", in_channels=4)
     ours = randomized(config)
-    ours_only = ("mask_text", "mvs_form", "camera_numbers", "view_rope")
-    plain = WanTransformer3DModel(
-        **{k: v for k, v in ours.config.items() if k not in ours_only and not k.startswith("_")}
-    )
-    state = ours.state_dict()
-    plain.load_state_dict({k: v for k, v in state.items() if ".mvs." not in k})
-    plain.save_pretrained(folder / "transformer", max_shard_size="20KB")
-    mvs = {k: v for k, v in state.items() if ".mvs." in k}
+    base_of(ours).save_pretrained(folder / "transformer", max_shard_size="20KB")
+    mvs = {k: v for k, v in ours.state_dict().items() if ".mvs." in k}
     save_file(mvs, folder / "mvs.safetensors", metadata={"form": "released"})
     AutoencoderKLWan(
         base_dim=8,
@@ -106,7 +100,9 @@ def test_offload_keeps_the_clips(base, offload):
     torch.set_num_threads(1)
     request = make_request(make_rig(2), steps=1, frames=5, fps=(15, 1))
     exact = load_pipeline(preset_file(base), "cpu").generate(request)
-    placement = Placement(device="cpu", dtype="float32", offload=offload, tiling=True)
+    placement = Placement(
+        device="cpu", dtype="float32", matmul_dtype="auto", offload=offload, tiling=True
+    )
     pipeline = load_pipeline(preset_file(base), placement=placement)
     assert np.abs(pipeline.generate(request).astype(int) - exact).max() <= 1
     assert len(pipeline.parts.offload_hooks) == (3 if offload == "model" else 1)

@@ -27,14 +27,17 @@ from syncam_engine.sampling.pipeline import Cancelled, load_pipeline
 from syncam_engine.sampling.placement import Placement
 from tests.sampling.tiny import make_request, make_rig, write_tiny
 
+EXACT = Placement(device="cpu", dtype="float32")
 GPU = Placement(device="cuda", dtype="bfloat16", tiling=True)
 FULL = {"views": 4, "branches": 2, "size": (832, 480), "frames": 81}
 
 
+@pytest.mark.parametrize("own", [{}, {"pooled_text": True, "refiner_width": 24}], ids=["", "own"])
 @pytest.mark.parametrize("preset", [PREVIEW_RECIPE, WAN_1_3B], ids=lambda p: p.name)
-def test_parameters_are_counted_exactly(preset):
-    shapes = expected_shapes(preset.transformer).values()
-    assert parameter_count(preset.transformer) == sum(torch.Size(s).numel() for s in shapes)
+def test_parameters_are_counted_exactly(preset, own):
+    config = replace(preset.transformer, **own)
+    shapes = expected_shapes(config).values()
+    assert parameter_count(config) == sum(torch.Size(s).numel() for s in shapes)
 
 
 def test_flops_are_the_published_ones():
@@ -113,8 +116,8 @@ def test_placements_keep_the_clips(tmp_path, changes):
     torch.set_num_threads(1)
     preset = str(write_tiny(tmp_path))
     request = make_request(make_rig(2))
-    exact = load_pipeline(preset, "cpu").generate(request)
-    placement = Placement(device="cpu", dtype="float32", cache_threshold=0.0, **changes)
+    exact = load_pipeline(preset, placement=EXACT).generate(request)
+    placement = replace(EXACT, cache_threshold=0.0, **changes)
     clips = load_pipeline(preset, placement=placement).generate(request)
     assert np.abs(clips.astype(int) - exact).max() <= 1
 
@@ -123,7 +126,7 @@ def test_placements_keep_the_clips(tmp_path, changes):
 def test_step_caches_leave_nothing_behind(tmp_path, cache):
     torch.set_num_threads(1)
     preset = str(write_tiny(tmp_path))
-    placement = Placement(device="cpu", dtype="float32", step_cache=cache, cache_threshold=0.5)
+    placement = replace(EXACT, step_cache=cache, cache_threshold=0.5)
     pipeline = load_pipeline(preset, placement=placement)
     request = make_request(make_rig(2), steps=6)
     pipeline.generate(request)  # for mag: measures its ratios, in full
@@ -145,19 +148,83 @@ def test_fp8_is_near_and_model_offload_runs(tmp_path):
     torch.set_num_threads(1)
     preset = str(write_tiny(tmp_path, prediction="velocity"))
     request = make_request(make_rig(2), guidance_scale=1.0)
-    exact = load_pipeline(preset, "cpu").generate(request).astype(float)
-    fp8 = Placement(device="cpu", dtype="float32", fp8=True)
+    exact = load_pipeline(preset, placement=EXACT).generate(request).astype(float)
+    fp8 = replace(EXACT, fp8=True)
     clips = load_pipeline(preset, placement=fp8).generate(request)
     assert 0 < np.abs(clips - exact).mean() < 8
-    offload = Placement(device="cpu", dtype="float32", offload="model")
+    offload = replace(EXACT, offload="model")
     pipeline = load_pipeline(preset, placement=offload)
     assert np.abs(pipeline.generate(request) - exact).max() <= 1
     assert len(pipeline.parts.offload_hooks) == 1
 
 
+def test_products_in_bfloat16_by_what_the_processor_has(monkeypatch):
+    usual = Placement.default(PREVIEW_RECIPE, "cpu")
+    assert (usual.dtype, usual.matmul_dtype) == ("float32", "auto")
+    for has in (True, False):
+        monkeypatch.setattr(
+            "syncam_engine.sampling.placement.has_bfloat16_hardware", lambda h=has: h
+        )
+        assert usual.multiplies_in_bfloat16 is has
+        assert replace(EXACT, matmul_dtype="bfloat16").multiplies_in_bfloat16
+        for other in (
+            EXACT, replace(usual, fp8=True), replace(usual, fused=False),
+            replace(usual, device="cuda"), replace(usual, dtype="bfloat16"),
+        ):  # fmt: skip
+            assert not other.multiplies_in_bfloat16
+    weights = [
+        estimate_memory(WAN_1_3B, replace(EXACT, matmul_dtype=name), **FULL).transformer
+        for name in ("float32", "bfloat16")
+    ]
+    assert weights[0] == 2 * weights[1]
+
+
+def test_products_in_bfloat16_give_nearly_the_same_clips(tmp_path):
+    torch.set_num_threads(1)
+    preset = str(write_tiny(tmp_path))
+    request = make_request(make_rig(2))
+    exact = load_pipeline(preset, placement=EXACT).generate(request).astype(int)
+    placement = replace(EXACT, matmul_dtype="bfloat16")
+    pipeline = load_pipeline(preset, placement=placement)
+    clips = pipeline.generate(request)
+    assert pipeline.parts.transformer.blocks[0].attn1.to_q.weight.dtype == torch.bfloat16
+    assert 0 < np.abs(clips - exact).max() < 40
+    assert np.abs(clips - exact).mean() < 1
+    assert np.array_equal(clips, load_pipeline(preset, placement=placement).generate(request))
+    grouped = load_pipeline(preset, placement=replace(placement, offload="group"))
+    assert np.array_equal(clips, grouped.generate(request))
+
+
+def test_options_of_the_environment(monkeypatch):
+    def default() -> Placement:
+        return Placement.default(PREVIEW_RECIPE, "cpu")
+
+    usual = default()
+    text = "matmul_dtype=float32, offload=group tiling=true rows_at_once=3 cache_threshold=0.1"
+    monkeypatch.setenv("SYNCAM_PLACEMENT", text)
+    assert default() == replace(
+        usual, matmul_dtype="float32", offload="group", tiling=True, rows_at_once=3,
+        cache_threshold=0.1,
+    )  # fmt: skip
+    for text, said in (
+        ("fp9=true", "there is no option 'fp9'; there are dtype, matmul_dtype"),
+        ("device=cuda", "there is no option 'device'"),
+        ("fp8=yes", "fp8 is 'yes'; it must be true or false"),
+        ("rows_at_once=many", "rows_at_once is 'many'; it must be a number"),
+        ("offload=disk", "offload is 'disk'; it must be one of none, model, group"),
+    ):
+        monkeypatch.setenv("SYNCAM_PLACEMENT", text)
+        with pytest.raises(SynCamError, match=said) as caught:
+            default()
+        assert caught.value.code == "placement.option"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"matmul_dtype": "half"}, "matmul_dtype is 'half'"),
+        ({"matmul_dtype": "bfloat16", "fp8": True}, "for a network in float32 on a CPU"),
+        ({"matmul_dtype": "bfloat16", "device": "cuda"}, "for a network in float32 on a CPU"),
         ({"dtype": "float16"}, "dtype is 'float16'"),
         ({"offload": "disk"}, "offload is 'disk'"),
         ({"step_cache": "faster"}, "step_cache is 'faster'"),

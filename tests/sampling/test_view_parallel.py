@@ -51,7 +51,8 @@ def test_spread_is_exact(tmp_path):
         assert float(largest) > 0.05
 
 
-def test_torchrun_makes_the_same_clips(tmp_path):
+def test_torchrun_makes_the_same_clips(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNCAM_PLACEMENT", "matmul_dtype=float32")
     preset = write_tiny(tmp_path / "tiny")
     rig = make_rig(3)
     write_rig(rig, tmp_path / "rig.json")
