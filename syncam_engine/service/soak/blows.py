@@ -18,6 +18,8 @@ import psutil
 from syncam_engine.link.limits import SILENCE_S
 from syncam_engine.service.harness import LocalEngine, wait_until
 
+WORK_S = 1.2
+"""A blow that waits for work falls within so long of its begin: a few jobs' lives."""
 CLOCK_VARIABLE = "SYNCAM_SOAK_CLOCK"
 _JUMPS_S = (60.0, -60.0, 3600.0, -3600.0, 1e6, -1e6, 3e8, 0.0)
 _CLOCK = f"""
@@ -55,8 +57,7 @@ def give_jumping_clock(engine: LocalEngine) -> None:
 
 
 class Blows:
-    """Blows in random order at random moments, half of them while a job runs, each kind as often
-    as it was asked for."""
+    """Blows in random order at random moments, each kind as often as it was asked for."""
 
     def __init__(
         self, engine: LocalEngine, clients: Sequence[Killable], rng: random.Random
@@ -79,7 +80,11 @@ class Blows:
         }
 
     def deal(self, kills: int, others: int) -> None:
-        """`kills` of worker, server and client each, `others` of every other kind."""
+        """`kills` of worker, server and client each, `others` of every other kind.
+
+        A third of them fall whenever they do, which is mostly on processes that are starting; the
+        others once jobs run again: in one's first step, its last, while it is written, between two.
+        """
         names = [
             name
             for name in self.kinds
@@ -87,9 +92,12 @@ class Blows:
         ]
         self._rng.shuffle(names)
         for name in names:
-            if self._rng.random() < 0.5:
-                self._wait_for_work()
-            self._pause(0.0, 0.6)
+            if self._rng.random() < 2 / 3:
+                wait_until(self._works, 120, self._engine.said)
+                self._pause(0.0, WORK_S)
+            else:
+                self._pause(0.0, 0.6)
+            self.counts["blows that met a running job"] += self._works()
             self.kinds[name]()
             self.counts[name] += 1
 
@@ -166,13 +174,8 @@ class Blows:
             wait_until(look, 120, self._engine.said)
         return found[-1]
 
-    def _wait_for_work(self) -> None:
-        """Until a job runs: on a busy machine blows would fall on starting processes alone."""
-
-        def works() -> bool:
-            return self._engine.status(self._asker).workers[0].state == "busy"
-
-        wait_until(works, 120, self._engine.said)
+    def _works(self) -> bool:
+        return self._engine.status(self._asker).workers[0].state == "busy"
 
     def _stop_a_while(self, pid: int, seconds: float) -> None:
         _signal(pid, signal.SIGSTOP)

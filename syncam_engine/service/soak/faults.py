@@ -178,6 +178,7 @@ def _judge(
 
 def _judge_order(finding: Finding, logs: Path, sent: set[str]) -> None:
     """First attempts of one client's jobs (of `sent`) began in the order of their acceptance."""
+    attempts = 0
     accepted: dict[str, list[str]] = {}
     started: dict[str, list[str]] = {}
     for path in sorted(logs.glob("engine.log*"), reverse=True):
@@ -191,11 +192,14 @@ def _judge_order(finding: Finding, logs: Path, sent: set[str]) -> None:
                 continue
             if said["text"] == "job accepted":
                 accepted.setdefault(job[:2], []).append(job)
-            elif said["text"] == "job started" and said["attempt"] == 1:
-                started.setdefault(job[:2], []).append(job)
+            elif said["text"] == "job started":
+                attempts += 1
+                if said["attempt"] == 1:
+                    started.setdefault(job[:2], []).append(job)
     for owner, order in accepted.items():
         # An index that was lost counts attempts anew.
         firsts = [job for job in dict.fromkeys(started.get(owner, [])) if job in set(order)]
         if firsts != [job for job in order if job in set(firsts)]:
             finding.fault(f"the jobs of client {owner} began out of order")
     finding.figures["accepted"] = sum(map(len, accepted.values()))
+    finding.figures["attempts"] = attempts
