@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from syncam_engine.model.bfloat16_products import multiply_in_bfloat16
 from syncam_engine.model.hub_parts import WanAutoencoder
 from syncam_engine.model.loading import Parts, load_transformer
 from syncam_engine.sampling.placement import (
@@ -80,6 +81,12 @@ def measure_options(case: Case, steps: int, *, compiled: bool = False) -> list[d
         with step_cache(case.model, placement, steps, ratios):
             rows.append(_row(f"step cache {name}", run(), exact))
     rows.append(_row("fp8 weights", _fp8(case, run), exact))
+    if device.type == "cpu" and case.model.dtype == torch.float32:
+        mixed = copy.deepcopy(case.model)
+        multiply_in_bfloat16(mixed.blocks)
+        rows.append(_row("bf16 products", run(replace(case, model=mixed)), exact))
+    else:
+        rows.append(_reason("bf16 products", "for a network in float32 on a CPU"))
     if case.model.dtype == torch.float32:
         state = {k: v.clone() for k, v in case.model.state_dict().items()}
         half = load_transformer(case.config, state, device, torch.bfloat16)
