@@ -67,6 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) went away: nothing more to say, and no traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A folder that is a file, a disk that is full or read-only: the user's to mend.
+        print(f"syncam: {_text(error.filename)}: {error.strerror}.", file=sys.stderr)
+        return 2
+
+
+def _text(filename: str | bytes | int) -> str:
+    return os.fsdecode(filename) if isinstance(filename, bytes) else str(filename)
 
 
 if __name__ == "__main__":

@@ -28,34 +28,55 @@ from syncam_engine.link.messages import (
     new_id,
 )
 
+MOST_RESTARTS = 3
+"""How often an engine that ends under a job is started again."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--rig", type=Path, required=True, help="a rig file (JSON)")
     add("--prompt", required=True, help="what happens in the scene")
-    add("--negative-prompt", default=None)
+    add("--negative-prompt", default=None, help="what must not be seen")
     add("--out", type=Path, required=True, help="folder for the clips and result.json")
-    add("--seed", type=int, default=0)
+    add("--seed", type=_whole(0, 2**53), default=0, help="the same seed, the same clips (0)")
     add("--steps", type=int)
-    add("--guidance", type=float)
+    add("--guidance", type=float, help="how strongly the prompt is followed")
     add("--size", metavar="WIDTHxHEIGHT")
-    add("--frames", type=int)
-    add("--fps", type=int)
+    add("--frames", type=int, help="pictures in each clip")
+    add("--fps", type=_whole(1, 1000), help="default: the preset's own, as for all numbers here")
     add("--preset", default="", help="default: the engine's own")
-    add("--fit", choices=("crop", "letterbox"), default="crop")
-    add("--previz", type=Path, nargs="+", metavar="CLIP", help="a clip a camera to start from")
-    add("--previz-strength", type=float, default=0.6)
-    add("--reference", type=Path, metavar="CLIP", help="a clip of the anchor camera to follow")
+    add("--fit", choices=("crop", "letterbox"), default="crop", help="of cameras of another shape")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--previz", type=Path, nargs="+", metavar="CLIP", help="a clip a camera to start from"
+    )
+    mode.add_argument(
+        "--reference", type=Path, metavar="CLIP", help="a clip of the anchor camera to follow"
+    )
+    add("--previz-strength", type=float, default=0.6, help="0 to 1: how far from them (0.6)")
     add("--png", action="store_true", help="also write PNG sequences")
-    add("--priority", type=int, default=0)
+    add("--priority", type=_whole(-10, 10), default=0, help="-10 to 10; higher runs earlier")
     add("--job-id", default="", help="the same id again finds the same job")
     add("--engine", default="", metavar="tcp://HOST:PORT#KEY", help="a remote engine")
     add("--state-dir", type=Path, help="the local engine's folder")
     add("--json", action="store_true", help="print result.json instead of a progress bar")
 
 
+def _whole(least: int, most: int):
+    """Return what reads a whole number of an option, within the wire's limits."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
 def run(args: argparse.Namespace) -> int:
     rig = rig_json.read_rig(args.rig)
+    # Before anything is sampled: clips that have no place would have cost the time for nothing.
+    args.out.mkdir(parents=True, exist_ok=True)
     client = EngineClient(
         args.engine or None,
         state_dir=args.state_dir,
@@ -77,12 +98,11 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
     job_id = client.submit(request, args.previz or ([args.reference] if args.reference else []))
     try:
         with _Bar(quiet=args.json) as bar:
-            done = _follow(client, job_id, bar)
+            done = _follow(client, launcher, job_id, bar)
     except KeyboardInterrupt:
         client.cancel(job_id)
         _await_end(client, job_id)
         raise
-    args.out.mkdir(parents=True, exist_ok=True)
     clips = [_bring(client, done, clip, args.out, local=hello.local) for clip in done.clips]
     result = {
         "job_id": job_id,
@@ -100,7 +120,7 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
     }
     text = json.dumps(result, indent=1, ensure_ascii=False)
     (args.out / "result.json").write_text(text + "\n", encoding="utf-8")
-    print(text if args.json else f"{len(clips)} clips in {args.out}")
+    print(text if args.json else f"{len(clips)} clip{'s' * (len(clips) > 1)} in {args.out}")
     return 0
 
 
@@ -160,12 +180,30 @@ def _size(text: str | None) -> tuple[int | None, int | None]:
         return None, None
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit()):
-        raise SynCamError("size.impossible", f'"{text}" is no size.', value=text, nearest="160x96")
+        raise SynCamError(
+            "size.impossible",
+            f'"{text}" is no size; it must be WIDTHxHEIGHT, such as 160x96.',
+            value=text,
+            nearest="160x96",
+        )
     return int(width), int(height)
 
 
-def _follow(client: EngineClient, job_id: str, bar: _Bar) -> Done:
+def _follow(client: EngineClient, launcher: EngineLauncher | None, job_id: str, bar: _Bar) -> Done:
+    """Wait for the job's end. A local engine that ends meanwhile is started again, a few times."""
+    restarts = 0
     while True:
+        stands = launcher.status() if launcher is not None else None
+        if stands is not None and stands.state == "lost":
+            if restarts == MOST_RESTARTS:
+                raise SynCamError(
+                    "engine.unavailable",
+                    f"{stands.sentence} The job {job_id} is kept and runs once an engine does.",
+                    value=job_id,
+                    fix=f"Read {stands.log_path}, then: syncam serve",
+                )
+            restarts += 1
+            launcher.ensure_started()
         for event in client.wait(0.25):
             if isinstance(event, Done) and event.job_id == job_id:
                 return event
@@ -235,6 +273,7 @@ class _Bar:
             disable=not self._live,
         )
         self._task = self._progress.add_task("sending", total=None, note="")
+        self._noted: set[str] = set()
 
     def __enter__(self) -> _Bar:
         self._progress.start()
@@ -246,8 +285,11 @@ class _Bar:
     def show(self, event: object) -> None:
         update = self._progress.update
         if isinstance(event, Queued):
-            for notice in event.warnings if event.position or not event.paused else ():
-                self._console.print(f"note: {notice.sentence}", markup=False)
+            for notice in event.warnings:
+                # It comes with each change of place.
+                if notice.sentence not in self._noted:
+                    self._noted.add(notice.sentence)
+                    self._console.print(f"note: {notice.sentence}", markup=False, soft_wrap=True)
             place = f"{event.position} before it" if event.position else "next"
             update(self._task, description="waiting", note=place)
         elif isinstance(event, Phase):
@@ -259,5 +301,5 @@ class _Bar:
             note = f"step {event.step} of {event.steps}{eta}"
             update(self._task, total=event.steps, completed=event.step, note=note)
         elif isinstance(event, Lost):
-            self._console.print(event.error.sentence, markup=False)
+            self._console.print(event.error.sentence, markup=False, soft_wrap=True)
             update(self._task, description="engine lost", note="waiting for it")

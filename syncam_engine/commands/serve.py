@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
+
+import zmq
 
 from syncam_engine.link.endpoint import user_state_dir
 from syncam_engine.link.errors import SynCamError
@@ -77,9 +80,18 @@ def run(args: argparse.Namespace) -> int:
     if args.bind and not args.bind.startswith("tcp://"):
         raise SynCamError(
             "serve.bind",
-            f'"{args.bind}" is no address to listen on.',
+            f'"{args.bind}" is no address to listen on; tcp://0.0.0.0:7788 is.',
             value=args.bind,
             nearest="tcp://0.0.0.0:7788",
+        )
+    if args.bind:
+        _check_bind(args.bind)
+    if args.metrics_port and not _is_free(args.metrics_port):
+        raise SynCamError(
+            "serve.metrics_port",
+            f"The metrics port {args.metrics_port} is used by another program, or is no port.",
+            value=args.metrics_port,
+            nearest=9401,
         )
     catalog = read_catalog(args.preset, args.preset_file)
     devices, pipeline = tuple(args.device or ("",)), args.pipeline
@@ -122,3 +134,26 @@ def run(args: argparse.Namespace) -> int:
         print(f"syncam: {error}", file=sys.stderr)
         return EXIT_ENGINE_RUNS
     return 0
+
+
+def _check_bind(address: str) -> None:
+    """Raise `SynCamError` "serve.bind" where nothing can listen, before anything has begun."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as probe:
+        try:
+            probe.bind(address)
+        except zmq.ZMQError as error:
+            raise SynCamError(
+                "serve.bind",
+                f"The engine cannot listen at {address}: {error.strerror}.",
+                value=address,
+                nearest="tcp://0.0.0.0:7788",
+            ) from None
+
+
+def _is_free(port: int) -> bool:
+    """Whether metrics can be served there: asked before anything of the engine has begun."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except (OSError, OverflowError):
+        return False

@@ -13,7 +13,7 @@ import msgspec
 from syncam_engine.link.client import EngineClient, Reply
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import EngineStatus, JobList
+from syncam_engine.link.messages import EngineStatus, JobList, WorkerInfo
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def show(status: EngineStatus, jobs: JobList) -> None:
             worker.preset,
             worker.job_id[:8],
             phase,
-            f"{worker.memory_mb:.0f} MiB, {worker.memory_free_mb:.0f} free",
+            _memory(worker),
             str(worker.restarts),
         )
     console.print(workers)
@@ -103,6 +103,12 @@ def show(status: EngineStatus, jobs: JobList) -> None:
     console.print(table)
     for note in status.notes:
         console.print(f"note: {note}", markup=False)
+
+
+def _memory(worker: WorkerInfo) -> str:
+    held = f"{worker.memory_mb:.0f} MiB" if worker.memory_mb else ""
+    free = f"{worker.memory_free_mb:.0f} free" if worker.memory_free_mb else ""
+    return ", ".join(part for part in (held, free) if part)
 
 
 def _span(seconds: float) -> str:

@@ -100,6 +100,7 @@ class EngineClient:
         self._chunk_calls: dict[str, Incoming | Outgoing] = {}
         self._events: deque[Any] = deque()
         self._hello_id = ""
+        self._refusal = ""
         self._asked_since_s: float | None = None
         self._next_sync_s = 0.0
 
@@ -120,8 +121,11 @@ class EngineClient:
         """Send a job and follow it. `clips` are its inputs (previz: one a camera in the rig's
         order; reference: one), sent by content; without them `request.inputs` stands as it is.
 
-        Raises `SynCamError` "input.*" for a clip that cannot be read.
+        Raises `SynCamError` "input.*" for a clip that cannot be read, and "message.*" for what
+        the wire does not carry (a number out of range, a name that is no Unicode): once it waits to
+        be sent, it could only be tried again and again.
         """
+        codec.check(Submit(request=request))
         self._jobs[request.job_id] = FollowedJob(Submit(request=request), clips)
         return request.job_id
 
@@ -137,10 +141,12 @@ class EngineClient:
         """Stop a job; its `Failed` with `cancelled` follows. Twice is the same as once."""
         job = self._jobs.get(job_id)
         if job and not job.acknowledged and job_id not in self._pending:
+            # The engine was not told of it, and would only answer that there is no such job.
             sentence = "The job was cancelled before it was sent."
             self._tell(
                 Failed(job_id=job_id, error=ErrorInfo(code="job.cancelled", sentence=sentence))
             )
+            return ""
         return self._call(Cancel(job_id=job_id), job_id)
 
     def pause(self, job_id: str) -> str:
@@ -278,26 +284,37 @@ class EngineClient:
 
     def _advance_jobs(self, end_s: float) -> None:
         """Bring inputs over and send the jobs whose inputs are there."""
-        for job_id, job in self._jobs.items():
+        for job_id, job in list(self._jobs.items()):
             if job.acknowledged or job.submission is None or job_id in self._pending:
                 continue
-            for outgoing in job.inputs:
-                self._retry_when_stalled(outgoing)
-                while not outgoing.hash_piece():
-                    if time.monotonic() > end_s:
-                        return
-                while (chunk := outgoing.next_chunk()) is not None:
-                    message_id = new_id()
-                    self._chunk_calls[message_id] = outgoing
-                    self._connection.send(
-                        codec.encode(chunk[0], message_id=message_id, buffers=[chunk[1]])
-                    )
-                    if time.monotonic() > end_s:
-                        return
+            try:
+                if not self._advance_inputs(job, end_s):
+                    return
+            except SynCamError as error:
+                self._tell(Failed(job_id=job_id, error=codec.error_info(error)))
+                continue
             if all(outgoing.complete for outgoing in job.inputs):
                 if job.inputs:
                     job.submission.request.inputs = [item.digest for item in job.inputs]
                 self._pending[job_id] = (job.submission, job_id, None)
+
+    def _advance_inputs(self, job: FollowedJob, end_s: float) -> bool:
+        """Send what may be sent of a job's inputs; False when the time is up. Raises `SynCamError`
+        "input.*" for a file that went away or changed meanwhile."""
+        for outgoing in job.inputs:
+            self._retry_when_stalled(outgoing)
+            while not outgoing.hash_piece():
+                if time.monotonic() > end_s:
+                    return False
+            while (chunk := outgoing.next_chunk()) is not None:
+                message_id = new_id()
+                self._chunk_calls[message_id] = outgoing
+                self._connection.send(
+                    codec.encode(chunk[0], message_id=message_id, buffers=[chunk[1]])
+                )
+                if time.monotonic() > end_s:
+                    return False
+        return True
 
     def _advance_fetches(self) -> None:
         for incoming in list(self._fetches.values()):
@@ -369,7 +386,7 @@ class EngineClient:
         self.hello, self.worker, self.device = hello, hello.worker, hello.device
         if self._state == "ready" and not fresh:
             return
-        self._state = "ready"
+        self._state, self._refusal = "ready", ""
         self._next_sync_s = 0.0
         # Whatever was on its way may not have arrived: every verb may be sent twice.
         self._pending = {key: (body, job, None) for key, (body, job, _) in self._pending.items()}
@@ -391,6 +408,12 @@ class EngineClient:
             if self._state != "refused":
                 self._events.append(Lost(error=error))
             self._state = "refused"
+            return
+        if parent == self._hello_id:
+            # It is there and does not take this client (too many are): each second it is asked.
+            if self._refusal != error.code:
+                self._refusal = error.code
+                self._events.append(Lost(error=error))
             return
         if error.code == "hello.first":
             # The engine forgot this client, which was silent for long (a render blocked its host).

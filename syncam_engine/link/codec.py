@@ -47,6 +47,26 @@ def encode(
     return [_ENCODER.encode(header), _ENCODER.encode(body), *buffers]
 
 
+def check(body: Struct) -> None:
+    """Raise `SynCamError` "message.*" for a body that cannot be sent, or would be refused."""
+    cls = type(body)
+    try:
+        data = _ENCODER.encode(body)
+    except (OverflowError, ValueError, TypeError) as error:
+        raise SynCamError(
+            "message.invalid", f'The "{_TYPE_NAMES[cls]}" message cannot be sent: {error}.'
+        ) from error
+    if len(data) > limits.MAX_BODY_BYTES:
+        raise SynCamError(
+            "message.too_large",
+            f'The "{_TYPE_NAMES[cls]}" message has {len(data)} bytes, more than '
+            f"{limits.MAX_BODY_BYTES}.",
+            value=len(data),
+            nearest=limits.MAX_BODY_BYTES,
+        )
+    _decode(_decoder_of(cls), data, f'"{_TYPE_NAMES[cls]}" message')
+
+
 def decode_header(frames: Sequence[bytes]) -> Header:
     """Read the header alone, in any protocol version; raises `SynCamError` "message.*"."""
     if not frames:
@@ -98,9 +118,7 @@ def decode(frames: Sequence[bytes], table: dict[str, type[Struct]]) -> Message:
                 nearest=most,
             )
     cls = table[header.type]
-    if cls not in _DECODERS:
-        _DECODERS[cls] = msgspec.msgpack.Decoder(cls)
-    body = _decode(_DECODERS[cls], frames[1], f'"{header.type}" message')
+    body = _decode(_decoder_of(cls), frames[1], f'"{header.type}" message')
     if isinstance(body, Submit):
         _check_depth(body.request.rig, limits.MAX_DEPTH)
     if isinstance(body, Preview):
@@ -109,6 +127,12 @@ def decode(frames: Sequence[bytes], table: dict[str, type[Struct]]) -> Message:
             raise SynCamError("message.invalid", "The preview's pixels do not fit its size.")
         body = msgspec.structs.replace(body, rgb8=pixels)
     return Message(header, body, buffers)
+
+
+def _decoder_of(cls: type[Struct]) -> msgspec.msgpack.Decoder:
+    if cls not in _DECODERS:
+        _DECODERS[cls] = msgspec.msgpack.Decoder(cls)
+    return _DECODERS[cls]
 
 
 def _decode(decoder: msgspec.msgpack.Decoder, data: bytes, what: str) -> Any:

@@ -120,10 +120,13 @@ def local_endpoint(state_dir: Path | None = None) -> Endpoint | None:
 def parse_endpoint(text: str) -> Endpoint:
     """Read `ipc://PATH`, `tcp://HOST:PORT` or `tcp://HOST:PORT#SERVER-PUBLIC-KEY`."""
     address, _, key = text.partition("#")
-    if not address.startswith(("ipc://", "tcp://")) or (key and len(key) != 40):
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    is_tcp = address.startswith("tcp://") and bool(host) and port.isdecimal()
+    is_tcp = is_tcp and 0 < int(port) < 65536
+    if not (is_tcp or address.startswith("ipc://")) or (key and len(key) != 40):
         raise SynCamError(
             "endpoint.invalid",
-            f'"{text}" is not an engine\'s address.',
+            f'"{text}" is not an engine\'s address, which is tcp://HOST:PORT#PUBLIC-KEY.',
             value=text,
             nearest="tcp://HOST:PORT#PUBLIC-KEY",
         )

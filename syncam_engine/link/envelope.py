@@ -147,7 +147,7 @@ def check_request(request: RequestLike, envelope: Envelope) -> list[EnvelopeIssu
             f"{nearest}.",
             request.frames,
             nearest,
-            f"Use {nearest} frames",
+            f"Use {nearest} frame{'s' * (nearest > 1)}",
         )
     low, high = envelope.steps
     if not low <= request.steps <= high:
@@ -158,9 +158,14 @@ def check_request(request: RequestLike, envelope: Envelope) -> list[EnvelopeIssu
             f"the nearest is {nearest}.",
             request.steps,
             nearest,
-            f"Use {nearest} steps",
+            f"Use {nearest} step{'s' * (nearest > 1)}",
         )
     return issues
+
+
+def range_text(low: float, high: float) -> str:
+    """Return a trained range in words; one value where there is only one."""
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
@@ -262,7 +267,7 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                     code=f"camera.{code}_untrained",
                     camera=camera.name,
                     sentence=f"Camera {camera.name!r} {said} {value:.1f} {unit}; this preset was "
-                    f"trained on {low:g} to {high:g}, so its picture may not follow it.",
+                    f"trained on {range_text(low, high)}, so its picture may not follow it.",
                     value=round(value, 3),
                     nearest=round(nearest, 3),
                     fix=fix,

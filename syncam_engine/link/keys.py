@@ -50,8 +50,8 @@ def new_pair(role: Role, *, replace: bool = False) -> KeyPair:
     if path.exists() and not replace:
         raise SynCamError(
             "keys.exist",
-            f"There is already a key at {path}.",
-            fix=f"syncam keys new --{role} --replace",
+            f"There is already a key at {path}; another one would have to be trusted anew.",
+            fix=f"syncam keys list shows it; syncam keys new --{role} --replace makes another",
         )
     public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
     _write_private(path, json.dumps({"public": public, "secret": secret}))

@@ -187,6 +187,17 @@ class EngineLauncher:
         try:
             private_dir(self.state_dir)
             self.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except SynCamError as error:
+            self._problem = error
+            return
+        except OSError as error:
+            self._problem = SynCamError(
+                "engine.folder",
+                f"The engine's folder {self.state_dir} cannot be used: {error.strerror or error}.",
+                value=str(self.state_dir),
+            )
+            return
+        try:
             with open(self.launch_log_path, "ab") as log:
                 self._process = subprocess.Popen(
                     command,
@@ -197,8 +208,6 @@ class EngineLauncher:
                     env=environment,
                     **flags,
                 )
-        except SynCamError as error:
-            self._problem = error
         except OSError as error:
             self._problem = SynCamError(
                 "engine.start",

@@ -102,7 +102,7 @@ def rig_from_dict(data: Any) -> Rig:
             source=str(data.get("source", "")),
             source_unit=str(data.get("source_unit", "metre")),
         )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         detail = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
         raise SynCamError(
             "rig.format", f"The rig cannot be read: {detail}.", value=detail

@@ -48,14 +48,16 @@ class Outgoing(_Stalls):
         self._file: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else _open(source)
         self.size = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
+        self._name = "" if isinstance(source, bytes) else source
         self._sha = hashlib.sha256()
+        self._hashed = 0
         self.digest = ""
         self.sent = self.received = 0
         self.complete = False
         if not 0 < self.size <= limits.MAX_UPLOAD_BYTES:
             raise SynCamError(
                 "input.size",
-                f"The input clip {source if not isinstance(source, bytes) else ''} has "
+                f"The input clip {self._name} has "
                 f"{self.size} bytes; 1 to {limits.MAX_UPLOAD_BYTES} can be sent.",
                 value=self.size,
                 nearest=limits.MAX_UPLOAD_BYTES if self.size else 1,
@@ -65,9 +67,10 @@ class Outgoing(_Stalls):
         """Read one piece for the digest; True when the digest is there."""
         if self.digest:
             return True
-        piece = self._file.read(limits.CHUNK_BYTES // 2)
+        piece = self._read(self._hashed, limits.CHUNK_BYTES // 2)
+        self._hashed += len(piece)
         self._sha.update(piece)
-        if not piece:
+        if self._hashed == self.size:
             self.digest = self._sha.hexdigest()
         return bool(self.digest)
 
@@ -84,9 +87,27 @@ class Outgoing(_Stalls):
             return None
         return self._chunk()
 
+    def _read(self, offset: int, most: int) -> bytes:
+        """Read what is left, up to `most` bytes. Raises `SynCamError` "input.*" for a file that can
+        not be read any more, or became shorter."""
+        wanted = min(most, self.size - offset)
+        try:
+            self._file.seek(offset)
+            piece = self._file.read(wanted)
+        except OSError as error:
+            raise SynCamError(
+                "input.unreadable", f"The input clip {self._name} cannot be read: {error.strerror}."
+            ) from error
+        if len(piece) < wanted:
+            raise SynCamError(
+                "input.changed",
+                f"The input clip {self._name} became shorter while it was sent.",
+                fix="Send the job again once the file is written",
+            )
+        return piece
+
     def _chunk(self) -> tuple[Upload, bytes]:
-        self._file.seek(self.sent)
-        piece = self._file.read(limits.CHUNK_BYTES)
+        piece = self._read(self.sent, limits.CHUNK_BYTES)
         call = Upload(digest=self.digest, size=self.size, offset=self.sent)
         self.sent += len(piece)
         self._moved()

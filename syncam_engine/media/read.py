@@ -69,8 +69,10 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES) -> Clip:
             fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
             metadata = _metadata(container.metadata.get(METADATA_KEY, ""))
     except (av.FFmpegError, OSError, ValueError) as error:
+        # The text of an error that has a file names it with its folder, which is nobody's business.
+        reason = getattr(error, "strerror", None) or error
         raise SynCamError(
-            "clip.unreadable", f"{path.name} is no readable clip: {error}."
+            "clip.unreadable", f"{path.name} is no readable clip: {reason}."
         ) from error
     if not pictures:
         raise SynCamError("clip.empty", f"{path.name} has no frame in it.")

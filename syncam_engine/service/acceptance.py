@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from syncam_engine.link import limits, rig_json
-from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig
+from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig, range_text
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import GenerateRequest, Notice
@@ -58,8 +58,8 @@ def accept(
             EnvelopeIssue(
                 kind="warn",
                 code="fps.untrained",
-                sentence=f"{fps:g} frames a second; this preset was trained on {low:g} to "
-                f"{high:g}, so motion may look too fast or too slow.",
+                sentence=f"{fps:g} frames a second; this preset was trained on "
+                f"{range_text(low, high)}, so motion may look too fast or too slow.",
                 value=fps,
                 nearest=nearest,
             )

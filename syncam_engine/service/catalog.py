@@ -55,9 +55,8 @@ def read_catalog(default: str = "", preset_files: list[Path] | None = None) -> C
     for path in preset_files or []:
         preset = Preset.read(path)
         presets[preset.name], sources[preset.name] = preset, str(path.absolute())
-    catalog = Catalog(presets, sources, default or list_presets()[0])
-    catalog.get(catalog.default)
-    return catalog
+    Catalog(presets, sources, list_presets()[0]).get(default or list_presets()[0])
+    return Catalog(presets, sources, default or list_presets()[0])
 
 
 def is_available(preset: Preset, source: str) -> bool:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 
@@ -21,6 +22,7 @@ from syncam_engine.link.launch import EngineLauncher, find_engine_python
 from syncam_engine.link.messages import (
     TO_ENGINE,
     Acknowledged,
+    Cancel,
     ClipResult,
     Done,
     ErrorInfo,
@@ -246,6 +248,58 @@ def test_cancel_before_it_was_sent(tmp_path):
     client.close()
 
 
+def test_cancel_before_it_was_sent_asks_nothing_of_the_engine(fake, client):
+    """It would answer that there is no such job, and the host would show that as a fault."""
+    client.submit(REQUEST)
+    client.cancel(REQUEST.job_id)
+    events = fake.turn(client, ready(client))
+    assert [type(e) for e in events] == [Failed, Hello]
+    assert bodies(fake, Cancel) == bodies(fake, Submit) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"seed": 10**30}, "message.invalid"),
+        ({"seed": -1}, "message.invalid"),
+        ({"prompt": "a d\udce9g"}, "message.invalid"),
+        (
+            {"rig": {"cameras": [], "source": "x" * (limits.MAX_BODY_BYTES + 1)}},
+            "message.too_large",
+        ),
+    ],
+)
+def test_job_that_the_wire_does_not_carry_is_refused_at_once(fake, client, wrong, code):
+    """Kept to be sent, it would end each poll to come, and every other job with it."""
+    with pytest.raises(SynCamError) as caught:
+        client.submit(msgspec.structs.replace(REQUEST, job_id="w" * 8, **wrong))
+    assert caught.value.code == code
+    client.submit(REQUEST)
+    fake.turn(client, lambda _: bodies(fake, Submit))
+    assert [body.request.job_id for body in bodies(fake, Submit)] == [REQUEST.job_id]
+
+
+def test_input_that_becomes_shorter_ends_its_job_alone(fake, client, tmp_path):
+    """A reference that is being written over: the read came up short, for ever, in each poll."""
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"a" * 5000)
+    client.submit(msgspec.structs.replace(REQUEST, job_id="s" * 8), [clip])
+    clip.write_bytes(b"a" * 10)
+    client.submit(REQUEST)
+    events = fake.turn(client, lambda _: bodies(fake, Submit))
+    failed = [e for e in events if isinstance(e, Failed)]
+    assert [(e.job_id, e.error.code) for e in failed] == [("s" * 8, "input.changed")]
+    assert bodies(fake, Submit)[0].request.job_id == REQUEST.job_id
+
+
+def test_engine_that_takes_no_more_clients_says_so_once(fake, client, monkeypatch):
+    monkeypatch.setattr(limits, "SYNC_INTERVAL_S", 0.01)
+    full = ErrorInfo(code="quota.clients", sentence="The engine has 1024 clients.")
+    monkeypatch.setattr(fake, "answer", lambda message: fake.say(full, message.header.id))
+    events = fake.turn(client, lambda _: len(bodies(fake, SayHello)) > 3)
+    assert [e.error.code for e in events if isinstance(e, Lost)] == ["quota.clients"]
+
+
 @pytest.mark.parametrize(
     ("state", "kinds"),
     [("queued", [Queued]), ("paused", [Queued]), ("running", [Phase, Progress])],
@@ -368,7 +422,19 @@ def test_incoming_waits_for_its_turn_and_checks(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
 
 
-@pytest.mark.parametrize("text", ["http://x", "tcp:/x", "tcp://h:1#short", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://x",
+        "tcp:/x",
+        "tcp://h:1#short",
+        "",
+        "tcp://h",
+        "tcp://h:",
+        "tcp://:1",
+        "tcp://h:70000",
+    ],
+)
 def test_addresses_that_are_none(text):
     with pytest.raises(SynCamError, match="address"):
         parse_endpoint(text)
@@ -411,6 +477,18 @@ def test_engine_python_is_found_or_said_missing(tmp_path, monkeypatch):
     status = launcher.status()
     assert status.state == "not found"
     assert "bootstrap.py" in status.fix
+    client.close()
+
+
+def test_state_folder_that_is_a_file_is_said(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    client = EngineClient(state_dir=tmp_path / "state")
+    launcher = EngineLauncher(client, python=sys.executable, state_dir=tmp_path / "state")
+    launcher.ensure_started()
+    end_s = time.monotonic() + 20
+    while launcher.status().state != "not found" and time.monotonic() < end_s:
+        client.wait(0.05)
+    assert str(tmp_path / "state") in launcher.status().sentence
     client.close()
 
 

@@ -66,6 +66,8 @@ def test_a_rig_file_gives_the_same_rig_back(rig, tmp_path):
         (lambda d: d.update(cameras=[]), "rig.empty"),
         (lambda d: d.update(anchor="nobody"), "rig.anchor"),
         (lambda d: d.update(fps=[1, 0]), "rig.format"),
+        (lambda d: d.update(fps=[float("inf")]), "rig.format"),
+        (lambda d: d["cameras"][0].update(near_m=10**400), "rig.format"),
         (lambda d: d["cameras"][0].pop("K"), "rig.format"),
         (lambda d: d["cameras"][0].update(name="east"), "rig.names"),
         (lambda d: d["cameras"][2]["c2w_cv_m"][1].__setitem__(2, float("nan")), "camera.matrix"),

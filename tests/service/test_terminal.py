@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person at a terminal sees of `generate`, `status` and `serve`, mistakes included."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from syncam_engine.cli import main
+from syncam_engine.commands import generate
+from syncam_engine.link import rig_json
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import Done
+from syncam_engine.service.harness import sample_request
+
+
+@pytest.fixture
+def ask(engine, tmp_path, monkeypatch):
+    """Run `syncam generate` on the shared engine; returns its exit status."""
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", engine.environment["SYNCAM_CONFIG_DIR"])
+    request = sample_request(views=2)
+    rig = tmp_path / "mein Gerüst.json"
+    rig_json.write_rig(rig_json.rig_from_dict(request.rig), rig)
+
+    def run(*options, out="Ausgabe ü"):
+        given = ["--rig", str(rig), "--out", str(tmp_path / out), "--prompt", "a small stage"]
+        given += ["--state-dir", str(engine.state_dir), "--steps", "2", "--frames", "5"]
+        return main(["generate", *given, *options])
+
+    return run
+
+
+def test_clips_of_a_rig_with_notes_said_once(ask, tmp_path, capsys):
+    assert ask("--fps", "7") == 0
+    said = capsys.readouterr()
+    assert said.err.count("7 frames a second; this preset was trained on 15, so motion") == 1
+    folder = tmp_path / "Ausgabe ü"
+    assert said.out == f"2 clips in {folder}\n"
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    assert all((folder / clip["path"]).is_file() for clip in result["clips"])
+
+
+def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    before = engine.status().done
+    assert ask(out="taken") == 2
+    assert capsys.readouterr().err == f"syncam: {tmp_path / 'taken'}: File exists.\n"
+    assert engine.status().done == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--fps", "0"], "0 is no whole number from 1 to 1000"),
+        (["--seed", "-1"], "-1 is no whole number from 0"),
+        (["--seed", "9" * 30], "is no whole number from 0"),
+        (["--priority", "11"], "11 is no whole number from -10 to 10"),
+        (["--previz", "a.mp4", "--reference", "b.mp4"], "not allowed with"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_by_name(ask, capsys, options, said):
+    with pytest.raises(SystemExit):
+        ask(*options)
+    error = capsys.readouterr().err
+    assert said in error
+    assert options[0] in error
+
+
+def test_clip_that_is_none_is_said_without_the_engines_folders(ask, tmp_path, capsys):
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("no clip")
+    assert ask("--reference", str(wrong)) == 2
+    said = capsys.readouterr().err
+    assert "Input clip 1 of the job: it is no readable clip: Invalid data" in said
+    assert "inputs/" not in said
+
+
+class _Launcher:
+    """Of an engine that never comes to stay."""
+
+    def __init__(self):
+        self.started = 0
+
+    def status(self):
+        return SimpleNamespace(state="lost", sentence="The engine ended at once.", log_path="a.log")
+
+    def ensure_started(self):
+        self.started += 1
+
+
+def test_engine_that_ends_under_a_job_is_started_again_and_in_the_end_said():
+    launcher, bar = _Launcher(), SimpleNamespace(show=lambda event: None)
+    comes_back = SimpleNamespace(wait=lambda _: [Done(job_id="j", clips=[])] * launcher.started)
+    assert generate._follow(comes_back, launcher, "j", bar).job_id == "j"
+    assert launcher.started == 1
+    launcher = _Launcher()
+    with pytest.raises(SynCamError, match="The job j is kept"):
+        generate._follow(SimpleNamespace(wait=lambda _: []), launcher, "j", bar)
+    assert launcher.started == generate.MOST_RESTARTS
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--bind", "tcp://192.0.2.1:7788"],
+            "The engine cannot listen at tcp://192.0.2.1",
+        ),
+        (["--bind", "gpu-box:7788"], "tcp://0.0.0.0:7788 is"),
+        (["--metrics-port", "70000"], "The metrics port 70000"),
+        (["--preset", "nope"], "fix: Use preview"),
+    ],
+)
+def test_engine_that_cannot_start_says_why(tmp_path, monkeypatch, capsys, options, said):
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "config"))
+    assert main(["serve", "--state-dir", str(tmp_path / "state"), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_folders_that_cannot_be_are_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "file"))
+    assert main(["status"]) == 2
+    assert main(["keys", "list"]) == 2
+    assert main(["evaluate", "rigs", "--out", str(tmp_path / "file")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"syncam: {tmp_path / 'file'}: File exists."] * 3
