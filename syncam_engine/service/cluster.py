@@ -89,7 +89,7 @@ class Sampler:
 
         `latents`: key, every and kept of `SentLatents`, where they are kept.
         """
-        from .memory import free_device
+        from .memory import forget_frames, free_device
         from .worker import as_syncam_error
 
         request = msgspec.msgpack.decode(packed, type=GenerateRequest)
@@ -118,7 +118,7 @@ class Sampler:
             return None
         except Exception as error:  # noqa: BLE001  (a job's fault is told in words, not by Ray)
             told = as_syncam_error(error, phase, request).to_dict()
-            error.__traceback__ = None
+            forget_frames(error)
             free_device()
             return told
 

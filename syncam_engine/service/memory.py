@@ -46,6 +46,15 @@ def out_of_memory(phase: str, request: GenerateRequest | None) -> SynCamError:
     )
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of the tensors in the frames that an error passed through, and those that it came of
+    (a first attempt that had no room either): its tracebacks hold them."""
+    chain: list[BaseException] = [error]
+    for one in chain:
+        one.__traceback__ = None
+        chain += [e for e in (one.__cause__, one.__context__) if e is not None and e not in chain]
+
+
 def free_device() -> None:
     """Give cached memory back. torch is only touched where a pipeline has imported it."""
     import gc

@@ -34,7 +34,14 @@ from syncam_engine.link.messages import GenerateRequest
 
 from . import worker_messages as wm
 from .files import LATENTS_FILE
-from .memory import free_device, is_out_of_memory, memory_free_mb, memory_mb, out_of_memory
+from .memory import (
+    forget_frames,
+    free_device,
+    is_out_of_memory,
+    memory_free_mb,
+    memory_mb,
+    out_of_memory,
+)
 
 PREVIEW_SIDE_PX = 256
 PREVIEW_EVERY_S = 0.4
@@ -198,8 +205,7 @@ class Worker:
             traceback.print_exc()
             info = codec.error_info(as_syncam_error(error, clock.phase, order.request))
             details = traceback.format_exc()
-            # The traceback holds the tensors of the frames it passed through.
-            error.__traceback__ = None
+            forget_frames(error)
             free_device()
             self._talk.say(
                 wm.Broke(job_id=order.job_id, attempt=order.attempt, error=info, details=details)

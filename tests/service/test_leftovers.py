@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unfinished work does not hold the disk: refused uploads, half-written files."""
+"""Unfinished work holds nothing: refused uploads, half-written files, jobs that had no room."""
 
 from __future__ import annotations
 
 import hashlib
+import weakref
 from types import SimpleNamespace
 
 import msgspec
@@ -11,8 +12,10 @@ import pytest
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo, Upload
+from syncam_engine.service import worker, worker_messages
 from syncam_engine.service.engine import Rules
 from syncam_engine.service.files import LATENTS_FILE, bytes_in
+from syncam_engine.service.harness import sample_request
 from syncam_engine.service.inputs import InputStore
 from syncam_engine.service.store import Store
 from syncam_engine.service.verbs import Verbs
@@ -106,3 +109,48 @@ def test_half_written_files_are_swept_at_the_start(tmp_path):
     ]
     assert msgspec.json.decode((again.job_dir(done.id) / "result" / "result.json").read_bytes())
     again.close()
+
+
+class Greedy:
+    """A pipeline that has no room for a request, and none for its second, smaller try either."""
+
+    device, digest = "stub", "0" * 64
+
+    def __init__(self):
+        self.held = []
+
+    def generate(self, request, **_):
+        try:
+            self.take(2**20, None)
+        except MemoryError as first:
+            self.take(2**19, first)
+
+    def take(self, size, cause):
+        tensor = Tensor(size)
+        self.held.append(weakref.ref(tensor))
+        raise MemoryError(f"no room for {len(tensor)}") from cause
+
+
+class Tensor(bytearray):
+    """Something large that tells when it is gone."""
+
+
+def test_out_of_memory_frees_the_device_before_the_job_is_told(tmp_path, monkeypatch):
+    pipeline, said, alive = Greedy(), [], []
+    monkeypatch.setattr(
+        worker, "free_device", lambda: alive.extend(ref() is not None for ref in pipeline.held)
+    )
+    talk = SimpleNamespace(say=lambda message, *_: said.append(message), check=lambda _: None)
+    settings = SimpleNamespace(pipeline="", presets={}, device="")
+    one = worker.Worker(settings, talk)
+    one._pipeline, one._loaded = pipeline, "preview"
+    request = sample_request(3)
+    order = worker_messages.Run(
+        job_id=request.job_id, attempt=1, request=request, folder=str(tmp_path), inputs=[]
+    )
+    one._do(order)
+    assert alive == [False, False]
+    told = said[-1]
+    assert isinstance(told, worker_messages.Broke)
+    assert told.error.code == "device.out_of_memory"
+    assert told.error.nearest == {"views": 1}
