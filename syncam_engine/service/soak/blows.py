@@ -19,7 +19,7 @@ from syncam_engine.link.limits import SILENCE_S
 from syncam_engine.service.harness import LocalEngine, wait_until
 
 WORK_S = 1.2
-"""A blow that waits for work falls within so long of its begin: a few jobs' lives."""
+"""A blow that waits for work falls within so long of it: a few jobs' lives."""
 CLOCK_VARIABLE = "SYNCAM_SOAK_CLOCK"
 _JUMPS_S = (60.0, -60.0, 3600.0, -3600.0, 1e6, -1e6, 3e8, 0.0)
 _CLOCK = f"""
@@ -82,8 +82,10 @@ class Blows:
     def deal(self, kills: int, others: int) -> None:
         """`kills` of worker, server and client each, `others` of every other kind.
 
-        A third of them fall whenever they do, which is mostly on processes that are starting; the
-        others once jobs run again: in one's first step, its last, while it is written, between two.
+        A third of them fall whenever they do, which is mostly on processes that are starting; a
+        third in the life of the first job after it, a worker's slowest; and a third once that one
+        has ended, so that jobs get done: in one's first step, its last, while it is written,
+        between two.
         """
         names = [
             name
@@ -92,11 +94,7 @@ class Blows:
         ]
         self._rng.shuffle(names)
         for name in names:
-            if self._rng.random() < 2 / 3:
-                wait_until(self._works, 120, self._engine.said)
-                self._pause(0.0, WORK_S)
-            else:
-                self._pause(0.0, 0.6)
+            self._await_a_moment()
             self.counts["blows that met a running job"] += self._works()
             self.kinds[name]()
             self.counts[name] += 1
@@ -176,6 +174,18 @@ class Blows:
 
     def _works(self) -> bool:
         return self._engine.status(self._asker).workers[0].state == "busy"
+
+    def _await_a_moment(self) -> None:
+        moment = self._rng.choice(("any", "at work", "well at work"))
+        if moment == "any":
+            self._pause(0.0, 0.6)
+            return
+        wait_until(self._works, 120, self._engine.said)
+        if moment == "well at work":
+            done = self._engine.status(self._asker).done
+            more = lambda: self._engine.status(self._asker).done > done  # noqa: E731
+            wait_until(more, 120, self._engine.said)
+        self._pause(0.0, WORK_S)
 
     def _stop_a_while(self, pid: int, seconds: float) -> None:
         _signal(pid, signal.SIGSTOP)
