@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from syncam_engine.data.mixture import BatchRequest, Mixture
 from syncam_engine.data.scene import Sample
+from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import Autoencoder
 from syncam_engine.model.preview_autoencoder import (
@@ -57,25 +58,44 @@ class AutoencoderModel(nn.Module):
         super().__init__()
         self.autoencoder = autoencoder
 
-    def forward(self, video_NCTHW: Tensor, noise: float, seed: int) -> Tensor:
+    def forward(self, video_NCTHW: Tensor, noise: float, block: int, seed: int) -> Tensor:
+        """`noise`, `block`: `AutoencoderConfig.latent_noise` and `.noise_block`."""
         z = self.autoencoder.encode_patches(to_patches(video_NCTHW))
         if noise:
             generator = torch.Generator(device="cpu").manual_seed(seed)
-            spread = torch.randn(z.shape, generator=generator).to(z) / self.autoencoder.latent_scale
-            z = z + noise * spread
+            spread = noise_like(z, noise, block, generator) / self.autoencoder.latent_scale
+            z = z + spread
         return from_patches(self.autoencoder.decode_patches(z), video_NCTHW.shape[0])
 
 
-class AutoencoderTask:
-    """Builds the autoencoder (linear start from PCA), makes batches, computes the loss."""
+def noise_like(z_NChw: Tensor, most: float, block: int, generator: torch.Generator) -> Tensor:
+    """Noise of a deviation drawn for each picture up to `most`, half of it alike in squares."""
+    count, channels, rows, columns = z_NChw.shape
+    noise = torch.randn(z_NChw.shape, generator=generator)
+    if block > 1:
+        squares = (count, channels, -(-rows // block), -(-columns // block))
+        coarse = torch.randn(squares, generator=generator)
+        coarse = coarse.repeat_interleave(block, 2).repeat_interleave(block, 3)
+        noise = (noise + coarse[:, :, :rows, :columns]) * 0.5**0.5
+    share = torch.rand(count, 1, 1, 1, generator=generator)
+    return (most * share * noise).to(z_NChw)
 
-    def __init__(self, config: TrainConfig, mixture: Mixture) -> None:
+
+class AutoencoderTask:
+    """Builds the autoencoder (linear start from PCA), makes batches, computes the loss.
+
+    Without a mixture it builds, and samples nothing.
+    """
+
+    def __init__(self, config: TrainConfig, mixture: Mixture | None) -> None:
         self.config = config
         self.mixture = mixture
 
     def build(self) -> AutoencoderModel:
         torch.manual_seed(self.config.seed)
         sizes = self.config.autoencoder
+        if sizes.decoder_only:
+            return self._with_frozen_encoder()
         autoencoder = PatchAutoencoder(
             PatchAutoencoderConfig(
                 z_channels=sizes.z_channels,
@@ -86,8 +106,23 @@ class AutoencoderTask:
         )
         return AutoencoderModel(autoencoder)
 
+    def _with_frozen_encoder(self) -> AutoencoderModel:
+        base = self.config.model.base
+        if not base:
+            raise SynCamError(
+                "config.base",
+                "The training config asks for decoder_only and names no autoencoder to start from.",
+                fix="Name the autoencoder's folder in model.base",
+            )
+        autoencoder = PatchAutoencoder.load(expand(base))
+        autoencoder.encode_line.requires_grad_(False)
+        autoencoder.encode_tower.requires_grad_(False)
+        return AutoencoderModel(autoencoder)
+
     def start(self, net: AutoencoderModel) -> None:
         """The linear start of a fresh run, from the data's principal components."""
+        if self.config.autoencoder.decoder_only:
+            return
         net.autoencoder.start_from_pca(self._patches(self.config.autoencoder.pca_clips))
         set_latent_scale(net.autoencoder, self.sample_videos(32))
 
@@ -118,7 +153,7 @@ class AutoencoderTask:
         """Squared and a little absolute error, more for pixels that move."""
         video = batch.video_NCTHW
         sizes = self.config.autoencoder
-        output = model(video, sizes.latent_noise, batch.noise_seed).float()
+        output = model(video, sizes.latent_noise, sizes.noise_block, batch.noise_seed).float()
         error = (output - video).square()
         weight = 1.0 + (sizes.moving_weight - 1.0) * moving_pixels(video)
         both = error + L1_SHARE * (output - video).abs()

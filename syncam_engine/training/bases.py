@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run starts from: a diffusers-format Wan folder, or a preset's folder in our own format.
 
-Of Wan, FOLDER/{transformer, vae, text_encoder, tokenizer}: text encoder and autoencoder stay frozen.
+Of Wan, FOLDER/{transformer, vae, text_encoder, tokenizer}: text encoder and autoencoder stay as is.
 """
 
 from __future__ import annotations

@@ -186,12 +186,18 @@ class AutoencoderConfig:
     moving_weight: float = 4.0
     """Weight of pixels that change over the clip, against 1 for those that stand."""
     latent_noise: float = 0.03
-    """Noise on the latents while training, relative to their scale: a decoder that forgives."""
+    """Most noise on the latents while training, relative to their scale; each picture draws how
+    much of it: a decoder that forgives."""
+    noise_block: int = 1
+    """Above 1, half of the noise is one for each square of so many cells: a model whose tokens are
+    such squares errs so, and the decoder learns to smooth over their borders."""
+    decoder_only: bool = False
+    """Train the decoder alone, from the autoencoder in `model.base`: latents keep their meaning."""
     pca_clips: int = 400
     """Clips whose patches give the linear start."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips")
+        _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips", "noise_block")
         _at_least(self, "autoencoder.", 0.0, "moving_weight", "latent_noise")
 
 

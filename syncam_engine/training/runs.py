@@ -130,11 +130,12 @@ def export(
 def _export_autoencoder(
     config: TrainConfig, tensors: dict[str, Tensor], target: Path, say: Callable[[str], None]
 ) -> None:
-    mixture = open_mixture(config, say)
-    task = AutoencoderTask(config, mixture)
+    keeps_latents = config.autoencoder.decoder_only
+    task = AutoencoderTask(config, None if keeps_latents else open_mixture(config, say))
     net = task.build()
     net.load_state_dict(tensors)
-    set_latent_scale(net.autoencoder, task.sample_videos(64))
+    if not keeps_latents:
+        set_latent_scale(net.autoencoder, task.sample_videos(64))
     net.autoencoder.save(target)
 
 

@@ -204,7 +204,9 @@ def test_mirror_images_are_scenes_whose_cameras_see_them(tmp_path):
         point = np.append(rng.uniform(-1.0, 1.0, 3), 1.0)
         u, v, depth = _projected(true, camera, point)
         assert np.allclose(
-            _projected(mirrored, camera, point * (-1.0, 1.0, 1.0, 1.0)), (64 - u, v, depth), atol=1e-3
+            _projected(mirrored, camera, point * (-1.0, 1.0, 1.0, 1.0)),
+            (64 - u, v, depth),
+            atol=1e-3,
         )
         rotation = mirrored.c2w_cv_m_CT44[camera, 0, :3, :3]
         assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)

@@ -125,7 +125,9 @@ def _refinement(weights, z_CFHW, prediction_CFHW, told_KFHW, time_D) -> Tensor:
             centred = grouped - grouped.mean(1, keepdim=True)
             normed = centred / torch.sqrt(centred.square().mean(1, keepdim=True) + 1e-5)
             normed = normed.reshape(x.shape) * weights[p + "norm.weight"][:, None, None]
-            spread = _convolved(weights, p + "spread", normed + weights[p + "norm.bias"][:, None, None])
+            spread = _convolved(
+                weights, p + "spread", normed + weights[p + "norm.bias"][:, None, None]
+            )
             x = x + _convolved(weights, p + "mix", spread * torch.sigmoid(spread))
         frames.append(_convolved(weights, "refiner.leave", x))
     return torch.stack(frames, dim=1)

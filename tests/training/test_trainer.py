@@ -14,10 +14,12 @@ from accelerate.state import AcceleratorState
 
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.training.autoencoder import AutoencoderTask
-from syncam_engine.training.checkpoint import checkpoints
+from syncam_engine.model.preview_autoencoder import PatchAutoencoder
+from syncam_engine.training.autoencoder import AutoencoderTask, noise_like
+from syncam_engine.training.checkpoint import checkpoints, latest_or_none
 from syncam_engine.training.config import TrainConfig, config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.runs import averaged_tensors, export
 from syncam_engine.training.trainer import Trainer, learning_rate
 from tests.data.synthetic import BoxSource, make_scene
 
@@ -140,6 +142,49 @@ def test_a_killed_run_resumes_exactly(tmp_path, autoencoder_folder):
         assert torch.equal(tensor, second.averaged.tensors[name]), name
 
 
+def test_a_decoder_learns_alone_to_forgive_noise(tmp_path, autoencoder_folder):
+    """The encoder's numbers stay, so that latents encoded before still serve."""
+    sizes = {"decoder_only": True, "latent_noise": 1.0, "noise_block": 2}
+    config = autoencoder_config(
+        name="decoder",
+        model={"base": str(autoencoder_folder)},
+        autoencoder=sizes,
+        phases=[{"until_step": 40, "stills": 0.5, "batch": 2}],
+    )
+    mixture = mixture_of(config)
+    task = AutoencoderTask(config, mixture)
+    Trainer(config, task, mixture, tmp_path / "run", say=lambda text: None).train()
+    export(config, tmp_path / "out", tmp_path / "run", say=lambda text: None)
+    before = PatchAutoencoder.load(autoencoder_folder)
+    after = PatchAutoencoder.load(tmp_path / "out")
+    for name, tensor in before.state_dict().items():
+        assert name.startswith("decode") or torch.equal(tensor, after.state_dict()[name]), name
+    errors = []
+    for model in (before, after):
+        error = 0.0
+        for number, video in enumerate(task.sample_videos(6)):
+            z = model.encode(video)
+            generator = torch.Generator().manual_seed(number)
+            frames = z.transpose(1, 2).flatten(0, 1)
+            noisy = frames + noise_like(frames, 1.0, 2, generator)
+            z = noisy.unflatten(0, (z.shape[0], z.shape[2])).transpose(1, 2)
+            error += float((model.decode(z) - video).square().mean())
+        errors.append(error)
+    assert errors[1] < 0.9 * errors[0]
+    with pytest.raises(SynCamError, match="names no autoencoder"):
+        AutoencoderTask(replace(config, model=replace(config.model, base="")), mixture).build()
+
+
+def test_noise_in_squares_is_half_alike_and_of_unit_size():
+    generator = torch.Generator().manual_seed(1)
+    noise = noise_like(torch.zeros(4000, 1, 4, 4), 1.0, 2, generator)
+    assert float(noise.square().mean()) == pytest.approx(1 / 3, rel=0.05)  # E of a share squared
+    inside = float((noise[..., 0, 0] * noise[..., 0, 1]).mean())
+    across = float((noise[..., 0, 1] * noise[..., 0, 2]).mean())
+    assert inside == pytest.approx(1 / 6, rel=0.15)
+    assert abs(across) < 0.02
+
+
 def test_only_new_parameters_learn(tmp_path, autoencoder_folder):
     model = {"transformer": SMALL, "autoencoder": str(autoencoder_folder), "trainable": "new"}
     trainer = make_trainer(tmp_path, autoencoder_folder, model=model)
@@ -227,6 +272,29 @@ def test_learning_rate_warms_up_and_falls():
     assert learning_rate(config, 0) == pytest.approx(0.2, rel=0.01)
     assert learning_rate(config, 5) == pytest.approx(1.0, rel=0.02)
     assert learning_rate(config, 100) == pytest.approx(0.1)
+
+
+def test_a_run_starts_from_an_exports_weights(tmp_path, autoencoder_folder):
+    """Parts that the export has not yet start as nothing; other shapes are refused."""
+    first = make_trainer(tmp_path / "first", autoencoder_folder)
+    first.train(until=2)
+    export(first.config, tmp_path / "base", tmp_path / "first", say=lambda text: None)
+    model = {
+        "transformer": {**SMALL, "pooled_text": True, "refiner_width": 8},
+        "autoencoder": str(autoencoder_folder),
+        "base": str(tmp_path / "base"),
+    }
+    second = make_trainer(tmp_path / "second", autoencoder_folder, model=model)
+    trained = averaged_tensors(latest_or_none(tmp_path / "first" / "checkpoints"))
+    found = second.net.state_dict()
+    for name, tensor in trained.items():
+        assert torch.allclose(found[name], tensor, atol=2e-3), name
+    assert {name.split(".")[1] for name in set(found) - set(trained)} == {"text_pooler", "refiner"}
+    other = {**model, "transformer": {**SMALL, "ffn_dim": 96}}
+    with pytest.raises(SynCamError, match="base transformer"):
+        make_trainer(tmp_path / "third", autoencoder_folder, model=other)
+    with pytest.raises(SynCamError, match=r"base folder .* is not there"):
+        make_trainer(tmp_path / "third", autoencoder_folder, model={**model, "base": "/nowhere"})
 
 
 def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
