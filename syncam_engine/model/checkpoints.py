@@ -8,7 +8,6 @@ once as safetensors.
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +103,10 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
     mapped = zipfile.is_zipfile(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        said = str(error).strip().splitlines()[0][:160] if str(error).strip() else "empty"
+    except Exception as error:  # an unpickler that is given other bytes may raise anything
         raise SynCamError(
             "checkpoint.unreadable",
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint of tensors "
-            f"alone: it is cut off, of another kind, or holds code ({said}).",
+            f"{path} ({path.stat().st_size:,} bytes) {_why_unreadable(path, str(error))}.",
             value=str(path),
             fix="Download it again",
         ) from error
@@ -124,6 +121,23 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
             value=kind,
         )
     return content
+
+
+def _why_unreadable(path: Path, said: str) -> str:
+    """Return why a file could not be read, as a sentence's end; `said` are torch's own words."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not start:
+        return "is empty"
+    if start != b"PK" and start[:1] != b"\x80":
+        return "is no checkpoint: it is neither an archive nor a pickle of PyTorch's"
+    if "GLOBAL" in said:
+        return "holds more than tensors: objects whose reading would run code, so it is not read"
+    if "Unsupported operand" in said:
+        return "is a pickle that PyTorch did not write"
+    if zipfile.is_zipfile(path):
+        return "is a zip archive that holds no checkpoint of PyTorch's"
+    return "was cut off or damaged"
 
 
 def describe(path: Path) -> dict[str, Any]:

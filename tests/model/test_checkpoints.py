@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -148,22 +150,50 @@ class Evil:
         return (print, ("code ran",))
 
 
-@pytest.mark.parametrize("how", ["cut", "text", "code", "list", "missing"])
-def test_files_that_are_no_checkpoints(tmp_path, how, capsys):
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("cut", "was cut off or damaged."),
+        ("text", "is no checkpoint: it is neither an archive nor a pickle of PyTorch's."),
+        ("letter", "is no checkpoint: it is neither an archive nor a pickle of PyTorch's."),
+        ("empty", "(0 bytes) is empty."),
+        ("zip", "is a zip archive that holds no checkpoint of PyTorch's."),
+        ("code", "holds more than tensors: objects whose reading would run code"),
+        ("old code", "holds more than tensors: objects whose reading would run code"),
+        ("cut pickle", "was cut off or damaged."),
+        ("other pickle", "is a pickle that PyTorch did not write."),
+        ("list", "holds a list, not a flat table of named tensors."),
+        ("missing", "is not there."),
+    ],
+)
+def test_files_that_are_no_checkpoints(tmp_path, how, said, capsys):
     path = tmp_path / "step.ckpt"
     if how == "cut":
         torch.save(released_state(small_preset()), path)
         path.write_bytes(path.read_bytes()[:5000])
-    elif how == "text":
-        path.write_text("<html>please log in</html>")
+    elif how in ("text", "letter", "empty"):
+        path.write_text({"text": "<html>please log in</html>", "letter": "hello"}.get(how, ""))
+    elif how == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("note.txt", "hello")
     elif how == "code":
         torch.save({"a": Evil()}, path)
+    elif how == "old code":
+        path.write_bytes(pickle.dumps({"a": Evil()}, protocol=2))
+    elif how == "cut pickle":
+        path.write_bytes(pickle.dumps({"a": [1.0] * 100}, protocol=2)[:50])
+    elif how == "other pickle":
+        path.write_bytes(pickle.dumps({"a": 1.0}, protocol=4))
     elif how == "list":
         torch.save([torch.zeros(2)], path)
-    with pytest.raises(SynCamError) as caught:
+    with pytest.raises(SynCamError, match=re.escape(said)) as caught:
         convert_released(path, tmp_path / "out.safetensors", small_preset())
     assert caught.value.code in ("checkpoint.unreadable", "checkpoint.missing")
     assert "code ran" not in capsys.readouterr().out
+    assert main(["checkpoint", "inspect", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "weights_only" not in error
 
 
 def test_the_command(tmp_path, capsys):
