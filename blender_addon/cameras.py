@@ -163,9 +163,14 @@ def read_rig(
         ),
         anchor=anchor,
         fps=scene_fps(scene),
-        source=bpy.path.basename(bpy.data.filepath) or "unsaved scene",
+        source=_text(bpy.path.basename(bpy.data.filepath)) or "unsaved scene",
         source_unit="metre" if abs(unit_m - 1.0) < 1e-9 else f"{unit_m:g} metre",
     )
+
+
+def _text(path: str) -> str:
+    """Return a path as text that can be sent: a file's name may have bytes that are no Unicode."""
+    return path.encode("utf-8", "replace").decode("utf-8")
 
 
 def _pose_of(name: str, matrix_world: Matrix, unit_m: float) -> tuple:

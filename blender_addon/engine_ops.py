@@ -67,6 +67,11 @@ def engine_package_or_none() -> Path | None:
     return PROJECT_ROOT if (PROJECT_ROOT / "pyproject.toml").is_file() else None
 
 
+def follow_install_by_timer() -> None:
+    """Follow it whatever file is opened meanwhile: other timers end with the file."""
+    bpy.app.timers.register(follow_install, first_interval=0.2, persistent=True)
+
+
 def follow_install() -> float | None:
     """A timer while the engine is installed: show progress; at the end use it."""
     state = session.get()
@@ -120,7 +125,7 @@ class SYNCAM_OT_engine_install(bpy.types.Operator):
                 self.report({"ERROR"}, f"{error.filename}: {error.strerror}.")
                 return {"CANCELLED"}
             if not bpy.app.background:
-                bpy.app.timers.register(follow_install, first_interval=0.2)
+                follow_install_by_timer()
         return self._wait(state) if bpy.app.background else {"FINISHED"}
 
     def _wait(self, state: session.Session) -> set[str]:

@@ -17,8 +17,9 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
-from . import compat, heartbeat, job_request, preferences, session, settings, viewport
+from . import compat, heartbeat, job_request, landing, preferences, session, settings, viewport
 from .jobs import JobRecord
+from .waiting import settle
 
 WAIT_FOR_ENGINE_S = 90.0
 
@@ -36,6 +37,9 @@ def read_later(
     The cameras are read anew once it has: their frames follow from the preset's speed.
     """
     yield from wait_for_engine(state)
+    # Reading moves the scene's frame, which a render that began meanwhile counts with.
+    while not landing.is_quiet():
+        yield
     scene = bpy.data.scenes.get(scene_name)
     if scene is None:
         raise SynCamError("scene.gone", f"The scene {scene_name!r} was removed meanwhile.")
@@ -146,6 +150,8 @@ def viewport_clips(
         if isinstance(made, int):
             record.step = made
             yield
+            while not landing.is_quiet():
+                yield
         else:
             pictures = made
     record.step, record.steps = 0, request.steps
@@ -220,6 +226,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
         started: list[JobRecord] = []
         try:
             envelope = checked_envelope_or_none(state, overrides.get("preset", own.preset))
+            rig = None
             for variation in range(variations):
                 rig, request, record = job_request.build(
                     scene,
@@ -228,6 +235,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
                     camera_names=chosen,
                     envelope=envelope,
                     variation=variation,
+                    rig=rig,
                 )
                 job_request.check_inputs(scene, request, overrides)
                 if envelope is None:
@@ -256,10 +264,11 @@ class SYNCAM_OT_generate(bpy.types.Operator):
 
     def _wait(self, state: session.Session, started: list[JobRecord]) -> set[str]:
         """Keep ticking until every job ended and its clips are in the scene."""
-        ids = [record.job_id for record in started]
-        while not state.is_settled(ids):
-            state.tick()
-            time.sleep(0.01)
+        try:
+            settle(state, [record.job_id for record in started])
+        except SynCamError as error:
+            self.report({"ERROR"}, error.sentence)
+            return {"CANCELLED"}
         for record in started:
             for notice in record.notices:
                 self.report({"WARNING"}, notice)

@@ -71,8 +71,10 @@ def _file_loaded(_path: str) -> None:
 
 @persistent
 def _file_saving(path: str) -> None:
-    """The first save of a scene: its clips come with it."""
+    """Nothing of ours that passes is saved; at the first save of a scene its clips come along."""
     state = session.get()
+    # Viewport renders go on with a copy of the scene, made anew: the file is not to hold one.
+    viewport.strike()
     if path and not bpy.data.filepath and state.made_here:
         landing.bring_along(state, path)
 

@@ -133,9 +133,11 @@ def build(
     camera_names: list[str] | None,
     envelope: Envelope | None,
     variation: int = 0,
+    rig: Rig | None = None,
 ) -> tuple[Rig, GenerateRequest, JobRecord]:
     """Read the scene and return the rig, the request and its record.
 
+    `rig` is what was read for another variation: reading evaluates the scene once a picture.
     Raises SynCamError with the camera's or field's name for what cannot be asked.
     """
     values = effective(scene, overrides)
@@ -182,9 +184,9 @@ def build(
     fps = cameras.scene_fps(scene)
     step = timing.frame_step(values["frame_step"], fps, envelope.fps if envelope else None)
     shown = timing.scene_frames(values["frame_start"], step, pictures)
-    rig = replace(
-        cameras.read_rig(scene, view_layer, used, anchor=anchor, frames=shown), fps=fps / step
-    )
+    if rig is None:
+        read = cameras.read_rig(scene, view_layer, used, anchor=anchor, frames=shown)
+        rig = replace(read, fps=fps / step)
     seed = values["seed"]
     if scene.syncam.new_seed and "seed" not in overrides:
         seed = random.SystemRandom().randrange(2**31)

@@ -189,19 +189,26 @@ class JobStore:
         """Return the newest jobs, oldest first; files that cannot be read are left alone."""
         known = {f.name for f in fields(JobRecord)}
         records = []
-        for path in self.folder.glob("*.json"):
+        # Only those: after a year of work the others would take seconds to read.
+        for path in sorted(self.folder.glob("*.json"), key=_written_s)[-newest:]:
             try:
                 data = json.loads(path.read_text(encoding="utf-8"))
                 records.append(JobRecord(**{k: v for k, v in data.items() if k in known}))
             except (OSError, ValueError, TypeError, AttributeError):
                 continue
-        records.sort(key=lambda record: record.created_unix_s)
-        return records[-newest:]
+        return sorted(records, key=lambda record: record.created_unix_s)
 
     def forget(self, record: JobRecord) -> None:
         """Remove a job from the history; clips beside a .blend stay, those of this folder go."""
         self.path(record.job_id).unlink(missing_ok=True)
         shutil.rmtree(self.clips_folder(record.job_id), ignore_errors=True)
+
+
+def _written_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def age_text(record: JobRecord, now_unix_s: float | None = None) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ from .plates import KEY
 
 if TYPE_CHECKING:
     from .session import Session
+
+TOOL_S = 15.0
+"""A modal operator of an add-on that is older is no tool in the middle of a drag."""
+_first_seen_s: dict[int, float] = {}
+"""Of each modal operator that runs, by its address."""
 
 
 def belongs_here(session: Session, record: JobRecord) -> bool:
@@ -53,25 +59,44 @@ def is_quiet() -> bool:
     """Whether the scene may be changed now without disturbing a render or a tool in use."""
     if any(bpy.app.is_job_running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
         return False
-    return not any(window.modal_operators for window in bpy.context.window_manager.windows)
+    windows = bpy.context.window_manager.windows
+    return not tools_in_use(tool for window in windows for tool in window.modal_operators)
+
+
+def tools_in_use(operators: Iterable[bpy.types.Operator]) -> bool:
+    """Whether one of the modal operators is a tool in use.
+
+    Some add-ons (key displays, asset bars) run one for as long as Blender is open: one written in
+    Python counts for a while only. Blender's own are drags.
+    """
+    global _first_seen_s
+    now_s = time.monotonic()
+    kinds = {tool.as_pointer(): _is_python(tool) for tool in operators}
+    _first_seen_s = {key: _first_seen_s.get(key, now_s) for key in kinds}
+    return any(not python or now_s - _first_seen_s[key] < TOOL_S for key, python in kinds.items())
+
+
+def _is_python(tool: bpy.types.Operator) -> bool:
+    return any("modal" in vars(cls) for cls in type(tool).__mro__)
 
 
 def land(session: Session, record: JobRecord) -> Iterator[None]:
     """Bring a job's files, then its clips into its scene, as one undo step."""
-    here = belongs_here(session, record)
+    here, blend = belongs_here(session, record), bpy.data.filepath
     fallback = session.store.clips_folder(record.job_id)
     folder = home_folder(record, fallback) if here else fallback
     yield from bring_files(session, record, folder, fallback)
     session.save(record)
-    if not here:
+    while not is_quiet():
+        yield
+    # Asked again: another file may have been opened while the files came or a render ran.
+    if not belongs_here(session, record):
         return
-    beside = Path(bpy.data.filepath).parent
-    if bpy.data.filepath and any(Path(c["local"]).is_relative_to(fallback) for c in record.clips):
+    if here and blend and any(Path(c["local"]).is_relative_to(fallback) for c in record.clips):
+        beside = Path(blend).parent
         said = f"The folder {beside} cannot be written, so the clips are in {fallback}."
         record.notices.append(said)
         session.notice = said
-    while not is_quiet():
-        yield
     scene = bpy.data.scenes.get(record.scene)
     if record.job_id in session.made_here:
         scene = next((s for s in bpy.data.scenes if s.session_uid == record.scene_uid), None)
@@ -109,14 +134,18 @@ def bring_files(
         # A remote engine's clip, or one whose file is gone: the engine sends it.
         while session.client is None or session.client.state not in ("ready", "loading"):
             yield
-        target = folder / name
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            target = fallback / name
-        session.fetches.ask(session.client, record, index, target)
-        while session.fetches.is_open(record):
-            yield
+        clip.pop("local", None)  # The file that it named is gone.
+        for target in dict.fromkeys((folder / name, fallback / name)):
+            try:
+                session.fetches.ask(session.client, record, index, target)
+            except OSError:
+                continue
+            while session.fetches.is_open(record):
+                yield
+            if clip.get("local"):
+                if session.error is not None and session.error.code == "fetch.write":
+                    session.error = None  # The first place was full or read-only; this one is not.
+                break
         if not clip.get("local"):
             raise SynCamError(
                 "fetch.failed",

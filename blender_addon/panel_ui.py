@@ -7,7 +7,9 @@ import time
 
 import bpy
 
-from . import cameras, checks, preferences, result_ops, session, thumbs, timing
+from syncam_engine.link.errors import SynCamError
+
+from . import cameras, checks, job_request, preferences, result_ops, session, thumbs, timing
 from .generate_ops import waiting_jobs
 from .jobs import JobRecord
 from .ui_parts import Panel, draw_fix, write
@@ -186,11 +188,14 @@ def draw_estimate(layout, context, state: session.Session) -> None:
     envelope = state.envelope_or_none(own.preset)
     parts = [f"{found.views} cameras", f"{own.frames} pictures", own.size]
     if envelope is not None:
-        width, _, height = own.size.partition("x")
+        try:
+            width, height = job_request.parse_size(own.size)
+        except SynCamError:
+            return  # Just typed: the next look says what is wrong with it.
         asked = {
             "views": found.views,
-            "width": int(width or 0),
-            "height": int(height or 0),
+            "width": width,
+            "height": height,
             "frames": own.frames,
             "steps": own.steps,
             "preset": own.preset,

@@ -61,6 +61,26 @@ def find_plate(scene: bpy.types.Scene, camera_name: str) -> bpy.types.Object | N
     return None
 
 
+def follow_rename(scene: bpy.types.Scene, thing: bpy.types.Object, name: str) -> None:
+    """Have what shows camera `thing` go by `name`, which the camera may have been given since.
+
+    Else the next run would put a second plate on the first.
+    """
+    if find_plate(scene, name) is not None:
+        return
+    plate = next((p for p in scene.objects if p.get(KEY) and _target_of(p) == thing), None)
+    if plate is None or plate.library is not None:
+        return
+    old, plate.name = plate[KEY], f"SynCam Plate {name}"
+    for owner in (plate, *bpy.data.images, *plate.data.materials):
+        if owner is not None and owner.library is None and owner.get(KEY) == old:
+            owner[KEY] = name
+
+
+def _target_of(plate: bpy.types.Object) -> bpy.types.Object | None:
+    return next((c.target for c in plate.constraints if c.type == "COPY_LOCATION"), None)
+
+
 def movie_image(clip: Clip, scene: bpy.types.Scene) -> bpy.types.Image:
     """Return the camera's movie datablock, now on this clip; always the same datablock."""
     image = next(

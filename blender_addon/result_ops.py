@@ -18,6 +18,7 @@ from syncam_engine.link.rig_json import rig_from_dict
 
 from . import generate_ops, heartbeat, plates, results, session, settings
 from .jobs import JobRecord
+from .waiting import settle
 
 
 class _OnEndedJob:
@@ -42,9 +43,10 @@ def _finish(operator: bpy.types.Operator, record: JobRecord) -> set[str]:
     """In background mode, tick until the job's files are there."""
     state = session.get()
     if bpy.app.background:
-        while not state.is_settled([record.job_id]):
-            state.tick()
-            time.sleep(0.01)
+        try:
+            settle(state, [record.job_id])
+        except SynCamError as error:
+            state.error = error
         if state.error is not None:
             operator.report({"ERROR"}, state.error.sentence)
             return {"CANCELLED"}

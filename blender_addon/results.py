@@ -75,6 +75,8 @@ def apply(
             )
         found.append((clip, rig[clip.camera], thing, reference))
     for clip, camera, thing, reference in found:
+        if thing is not None:
+            plates.follow_rename(scene, thing, clip.camera)
         if thing is not None and "PLATES" in wanted:
             plates.show(scene, thing, camera, clip, record.plate_distance)
         if thing is not None and "BACKGROUNDS" in wanted:

@@ -111,6 +111,8 @@ class Session:
             task.close()
         self._tasks.clear()
         self.fetches.clear()
+        # What was to be done with this engine's process must not meet another's.
+        self._on_status.clear()
         if self.client is not None:
             self.client.close()
         self.client = self.launcher = self.engine_status = None
@@ -201,6 +203,11 @@ class Session:
             task.close()
             self._end(record, "cancelled", "Cancelled before it was sent.")
         elif self.client is not None:
+            is_there = self.client.state in ("ready", "loading")
+            if record.state == "cancelling" and not is_there:
+                # Asked before, of an engine that is gone: the panel is not to wait for it for ever.
+                self._end(record, "cancelled", "Cancelled; the engine does not answer.")
+                return
             record.state = "cancelling"
             self.client.cancel(job_id)
 
@@ -209,6 +216,9 @@ class Session:
         if record is not None and not record.is_running:
             del self.records[job_id]
             self.store.forget(record)
+            if self.client is not None:
+                # Nobody could ask for its clips any more: they only fill the engine's disk.
+                self.client.remove(job_id)
 
     def land(self, record: JobRecord) -> None:
         """Bring a finished job's clips into the scene (again), a step a tick."""
@@ -248,13 +258,14 @@ class Session:
     def _hear(self, event: Any) -> bool:
         if isinstance(event, Preview):
             record = self.records.get(event.job_id)
-            if record is not None and record.state == "running":
+            # Those of another file's job would become datablocks of this one.
+            here = record is not None and landing.belongs_here(self, record)
+            if here and record.state == "running":
                 self._live.take(event, [reference["name"] for reference in record.cameras])
             return False
         if isinstance(event, Hello):
-            self.error = (
-                None if self.error and self.error.code.startswith("engine.") else self.error
-            )
+            if self.error is not None and self.error.code.startswith(("engine.", "keys.")):
+                self.error = None
             for record in self.running():
                 if record.job_id not in self._tasks:
                     self.client.watch(record.job_id)

@@ -43,6 +43,8 @@ def render_views(
     """
     pictures: list[list[bytes]] = [[] for _ in rig.cameras]
     name, unit_m = scene.name, scene.unit_settings.scale_length
+    # One that an undo or a saved file brought back shows the scene as it was then.
+    strike()
     with tempfile.TemporaryDirectory(prefix="syncam-views-") as folder:
         try:
             made = 0
@@ -57,7 +59,7 @@ def render_views(
                     made += 1
                     yield made
         finally:
-            _strike()
+            strike()
     yield pictures
 
 
@@ -161,7 +163,7 @@ def _stage_of(scene_name: str) -> bpy.types.Scene:
     return stage
 
 
-def _strike() -> None:
+def strike() -> None:
     """Take the copy down, and all that was made for it."""
     for scene in [s for s in bpy.data.scenes if s.get("syncam_stage")]:
         bpy.data.scenes.remove(scene)

@@ -6,14 +6,17 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import random
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon import install_engine, lens, names, rig_math, timing
+from blender_addon import install_engine, lens, names, rig_math, timing, waiting
 from blender_addon.jobs import JobRecord, JobStore, age_text
 from syncam_engine.link import png, poses
 from syncam_engine.link.camera import Camera, intrinsics_from_lens
@@ -151,6 +154,30 @@ def test_store_keeps_jobs_and_survives_bad_files(tmp_path):
     store.forget(first)
     assert store.load() == [second]
     assert not store.clips_folder("job00001").exists()
+
+
+def test_only_the_newest_jobs_are_read(tmp_path, monkeypatch):
+    """A year's jobs are thousands of files, and Blender waits while they are read."""
+    store, read = JobStore(tmp_path), []
+    for k in range(9):
+        store.save(a_record(f"job0000{k}", created_unix_s=100.0 + k))
+        os.utime(store.path(f"job0000{k}"), (1000 + k, 1000 + k))
+    real = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda p, **k: read.append(p.stem) or real(p, **k))
+    assert [record.job_id for record in store.load(newest=3)] == [f"job0000{k}" for k in (6, 7, 8)]
+    assert len(read) == 3
+
+
+def test_a_batch_does_not_wait_for_an_engine_that_is_gone(monkeypatch):
+    monkeypatch.setattr(waiting, "GONE_S", 0.05)
+    state = SimpleNamespace(
+        is_settled=lambda ids: False,
+        tick=lambda: None,
+        client=SimpleNamespace(state="lost"),
+        engine=SimpleNamespace(sentence="The engine does not answer any more."),
+    )
+    with pytest.raises(SynCamError, match=r"any more\. No engine has answered"):
+        waiting.settle(state, ["job00001"])
 
 
 def test_ages_in_words():
