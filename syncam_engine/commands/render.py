@@ -28,6 +28,9 @@ FAST = {
     "elevation": (0.0, 40.0),
     "subjects": (1, 1),
 }
+_AT_LEAST_ONE = (
+    *("scenes", "cameras", "frames", "fps", "samples", "per_shard", "width_px", "height_px"),
+)
 FULL = {
     "cameras": 36,
     "frames": 100,
@@ -110,7 +113,15 @@ def run(args: argparse.Namespace) -> int:
         return 0 if render_manifest.write(Path(spec["out"]), spec) else 1
     if spec["engine"] == "unreal":
         return unreal_rigs.render(spec, args)
-    if args.unit:
+    if args.unit is not None:
+        units = spec["scenes"] if not spec["packed"] else -(-spec["scenes"] // spec["per_shard"])
+        if not 1 <= args.unit <= units:
+            raise SynCamError(
+                "render.unit",
+                f"--unit is {args.unit}; this set has {units}, counted from 1.",
+                value=args.unit,
+                nearest=min(max(args.unit, 1), units),
+            )
         return 0 if RenderRun(spec).alone(args.unit - 1) else 1
     if args.openjd:
         render_farm.write_openjd(args.openjd, spec)
@@ -192,12 +203,13 @@ def job_spec(args: argparse.Namespace) -> dict:
         "locations": str(args.locations.resolve()) if args.locations else "",
         "out": str(args.out.resolve()),
     }
-    for name in ("scenes", "cameras", "frames", "fps", "samples", "per_shard"):
-        if spec[name] < 1:
+    numbers = {name: spec[name] for name in _AT_LEAST_ONE} | {"workers": args.workers}
+    for name, value in numbers.items():
+        if value < 1:
             raise SynCamError(
                 "render.number",
-                f"{name} is {spec[name]}; it must be at least 1.",
-                value=spec[name],
+                f"{name} is {value}; it must be at least 1.",
+                value=value,
                 nearest=1,
             )
     return spec

@@ -58,11 +58,15 @@ class RenderRun:
             )
         self.log_folder.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        is_new = not self.job.exists()
         try:
             self._same_job()
             self._sweep()
             self._check()
         except BaseException:
+            if is_new:
+                # What cannot be rendered must not stand in the way of what can.
+                self.job.unlink(missing_ok=True)
             self._release()
             raise
         return self
@@ -208,11 +212,15 @@ class RenderRun:
                 if (path.parent / path.name[1:].split(".")[0] / "scene.json").exists():
                     shutil.rmtree(path, ignore_errors=True)
         render_manifest.write(self.out, self.spec)
+        if not todo:
+            print(f"everything asked for is there already: {self.out}")
+            return []
         seconds = time.monotonic() - self._started
+        reasons = ", ".join(f"{count} {why}" for why, count in self.rejected.most_common())
         print(
             f"{self._frames_done} frames in {seconds:.0f} s "
             f"({self._frames_done / max(seconds, 1e-9):.2f} frames/s); cameras thrown away: "
-            f"{dict(self.rejected) or 'none'}"
+            f"{reasons or 'none'}"
         )
         return sorted(failed)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,11 +142,29 @@ def score_clips(
 
 
 def clip_file(folder: Path, name: str) -> Path:
-    """The clip of a camera. Raises `SynCamError` that names it."""
+    """The clip of a camera: FOLDER/NAME.mp4, or what a `syncam generate` wrote there for it.
+
+    Raises `SynCamError` that names it.
+    """
     path = folder / f"{name}.mp4"
+    if not path.is_file():
+        path = _generated(folder).get(name, path)
     if not path.is_file():
         raise SynCamError("clip.missing", f"Camera {name} has no clip at {path}.", value=str(path))
     return path
+
+
+def _generated(folder: Path) -> dict[str, Path]:
+    """Camera to clip, as the result.json of `syncam generate` says; {} where there is none."""
+    try:
+        clips = json.loads((folder / "result.json").read_text("utf-8"))["clips"]
+        return {
+            clip["camera"]: folder / Path(clip["path"]).name
+            for clip in clips
+            if clip["kind"] == "video/mp4"
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _read(files: list[Path]) -> np.ndarray:

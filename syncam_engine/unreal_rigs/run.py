@@ -67,6 +67,7 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
 
     from . import commands, drawing, library
 
+    check_spec(spec, args)
     editor = commands.find_editor(args.unreal_editor)
     project = commands.check_project(args.unreal_project)
     if not args.unreal_library:
@@ -87,7 +88,6 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
         motion_blur=args.unreal_motion_blur,
     )
     content = library.read_library(args.unreal_library)
-    check_spec(spec, args)
     first, last = getattr(args, "only", None) or (1, spec["scenes"])
     failed = []
     for number in range(first - 1, last):
@@ -134,6 +134,9 @@ BLENDERS = {
     "cluster": (None, "give --only to split Unreal's scenes over machines"),
     "openjd": (None, "give --only to split Unreal's scenes over machines"),
     "unit": (None, "give --only to choose Unreal's scenes"),
+    "device": ("auto", "Unreal renders with the GPU of its own project settings"),
+    "threads": (0, "Unreal takes the cores that it wants"),
+    "no_denoise": (False, "Unreal's pictures are not denoised"),
     "workers": (1, "Unreal renders a scene at a time; give --only to run several"),
 }
 """What `syncam render` can be asked of Blender and not of Unreal: its value where nobody asks, and

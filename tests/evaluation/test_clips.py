@@ -55,6 +55,17 @@ def test_scores_of_a_folder_are_written(job, capsys):
     assert "temporal flickering" in capsys.readouterr().out
 
 
+def test_clips_of_syncam_generate_are_found_as_it_names_them(job, capsys):
+    folder, rig = job
+    made = []
+    for index, name in enumerate(("cam01", "cam02")):
+        path = (folder / "clips" / f"{name}.mp4").rename(folder / "clips" / f"{index:02d}-x.mp4")
+        made.append({"camera": name, "path": str(path), "kind": "video/mp4"})
+    (folder / "clips" / "result.json").write_text(json.dumps({"clips": made}))
+    assert main(["evaluate", "clips", str(folder / "clips"), "--rig", str(rig)]) == 0
+    assert "temporal flickering" in capsys.readouterr().out
+
+
 def test_a_missing_clip_is_one_sentence(job, capsys):
     folder, rig = job
     (folder / "clips" / "cam02.mp4").unlink()

@@ -39,6 +39,8 @@ def test_stills_are_packed_and_passes_always_hold_rgb():
     [
         (("--size", "161x96"), "162, 96"),
         (("--fps", "0"), "at least 1"),
+        (("--workers", "0"), "at least 1"),
+        (("--size", "0x0"), "at least 1"),
         (("--assets", "/nowhere"), "assets.json"),
     ],
 )
@@ -46,6 +48,14 @@ def test_impossible_options_are_named(words, said):
     with pytest.raises(SynCamError) as caught:
         spec(*words)
     assert said in f"{caught.value} {caught.value.nearest}"
+
+
+@pytest.mark.parametrize(("words", "units"), [((), 2), (("--packed", "--per-shard", "2"), 1)])
+def test_a_unit_that_the_set_has_not_is_refused(tmp_path, capsys, words, units):
+    out = str(tmp_path / "s")
+    assert main(["render", "--scenes", "2", "--out", out, "--unit", "3", *words]) == 2
+    assert f"--unit is 3; this set has {units}" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +74,7 @@ def test_what_an_engine_cannot_do_is_said_before_it_starts(
     assert code == 2
     assert said in capsys.readouterr().err
     assert not list((tmp_path / "s").rglob("scene*"))
+    assert not (tmp_path / "s" / "job.json").exists()  # else the right options were other ones
 
 
 def test_a_gpu_that_is_not_there_is_an_error(bpy_python, tmp_path, capsys, in_blender):

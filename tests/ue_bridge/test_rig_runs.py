@@ -117,6 +117,9 @@ def test_equal_pictures_and_build_faults_are_said(farm, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--no-denoise"], "--no-denoise is for Blender's scenes: Unreal's pictures are not"),
+        (["--threads", "3"], "--threads is for Blender's scenes"),
+        (["--device", "gpu"], "--device is for Blender's scenes"),
         (["--passes", "rgb,depth"], "--passes is for Blender's scenes: Unreal renders rgb only."),
         (["--camera-motion", "orbit"], "--camera-motion .* Unreal's cameras are static."),
         (["--packed"], "--packed"), (["--stills"], "--packed"), (["--preview"], "--preview"),
