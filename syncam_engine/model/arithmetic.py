@@ -90,8 +90,9 @@ class FastLinear(nn.Linear):
         return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, *activation)
 
     def can_be_fast(self, x: Tensor) -> bool:
-        known = self.weight.dtype == torch.float32 or (self.is_mixed(x) and onednn_has_bfloat16())
-        return self.fused and known and on_plain_cpu(x)
+        if not (self.fused and on_plain_cpu(x)):
+            return False
+        return self.weight.dtype == torch.float32 or (self.is_mixed(x) and onednn_has_bfloat16())
 
     def is_mixed(self, x: Tensor) -> bool:
         return self.weight.dtype == torch.bfloat16 and x.dtype == torch.float32

@@ -132,3 +132,16 @@ def test_hardware_is_known_by_its_flags(monkeypatch, has, hardware):
     monkeypatch.setattr(bfloat16_products, "onednn_has_bfloat16", lambda: True)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
     assert has_bfloat16_hardware() is hardware
+
+
+def test_blocks_compile_whole(monkeypatch):
+    """No break in the graph, and nothing of oneDNN's in it, which compilers do not know."""
+    monkeypatch.setattr(bfloat16_products, "FEWEST_KEYS", 1)
+    exact, half, given = networks()
+    try:
+        with torch.no_grad():
+            expected = exact(**given)
+            half.compile_repeated_blocks(fullgraph=True, backend="eager")
+            assert distance(half(**given), expected) < NEAR
+    finally:
+        torch.compiler.reset()
