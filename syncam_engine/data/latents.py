@@ -91,7 +91,8 @@ def encode_source(
     """Encode every group of the source that the store has not; return how many scenes.
 
     `encode`: video_VCTHW in [-1, 1] -> z_VZFhw. `part`: (i, n) takes every n-th group from the
-    i-th. `mirror`: each scene's mirror image is encoded too, as a scene of its own. Scenes with broken files are left out, counted and named in `source.broken`.
+    i-th. `mirror`: each scene's mirror image is encoded too, as a scene of its own. Scenes with
+    broken files are left out, counted and named in `source.broken`.
     """
     done = 0
     for number, (name, scenes) in enumerate(groups_of(source)):
