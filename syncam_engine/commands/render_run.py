@@ -291,7 +291,8 @@ class RenderRun:
                 self._frames_done += step
                 self._bar.update(self._bar.task_ids[0], advance=step)
             if "error" in line or "skipped" in line:
-                self._bar.console.print(line.get("error") or line["skipped"], style="yellow")
+                said = line.get("error") or line["skipped"]
+                self._bar.console.print(said, style="yellow", markup=False)
 
 
 def _progress(total: int):

@@ -62,6 +62,7 @@ def ask(client: EngineClient, limit: int, timeout_s: float) -> tuple[EngineStatu
 
 def show(status: EngineStatus, jobs: JobList) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -94,11 +95,11 @@ def show(status: EngineStatus, jobs: JobList) -> None:
         table.add_row(
             job.job_id[:8] or "(other)",
             job.state,
-            job.client,
+            escape(job.client),
             str(job.views),
             progress,
             _span(job.eta_s) if job.eta_s is not None else "",
-            job.error.sentence if job.error else job.prompt[:60],
+            escape(job.error.sentence if job.error else job.prompt[:60]),
         )
     console.print(table)
     for note in status.notes:

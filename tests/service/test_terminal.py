@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from syncam_engine.cli import main
-from syncam_engine.commands import generate
+from syncam_engine.commands import generate, status
 from syncam_engine.link import rig_json
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import Done
+from syncam_engine.link.messages import Done, EngineStatus, JobInfo, JobList, WorkerInfo
 from syncam_engine.service.harness import sample_request
 
 
@@ -75,6 +75,18 @@ def test_clip_that_is_none_is_said_without_the_engines_folders(ask, tmp_path, ca
     said = capsys.readouterr().err
     assert "Input clip 1 of the job: it is no readable clip: Invalid data" in said
     assert "inputs/" not in said
+
+
+def test_status_shows_prompts_as_they_were_typed(monkeypatch, capsys):
+    """Brackets are no colours: a closing one without its opening ended the command."""
+    monkeypatch.setenv("COLUMNS", "200")
+    job = JobInfo(job_id="j" * 8, state="done", client="[red]x", prompt="a sign [/exit] [bold]")
+    worker = WorkerInfo(index=0, state="loading")
+    standing = EngineStatus(engine="0", instance="i", pid=1, uptime_s=1.0, workers=[worker])
+    status.show(standing, JobList(jobs=[job]))
+    said = "".join(capsys.readouterr().out.split())
+    assert "asign[/exit][bold]" in said.replace("│", "")
+    assert "0MiB" not in said
 
 
 class _Launcher:
