@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from syncam_engine.data.sources import KINDS
+from syncam_engine.link.errors import SynCamError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,6 @@ def run(args: argparse.Namespace) -> int:
 def _filter_static(args: argparse.Namespace) -> int:
     from syncam_engine.data.point_tracks import CoTracker, SamPoints, corner_points, track_klt
     from syncam_engine.data.static_filter import BUILT_IN, filter_folder
-    from syncam_engine.link.errors import SynCamError
 
     if not args.folder.is_dir():
         raise SynCamError(
@@ -111,6 +111,13 @@ def _latents(args: argparse.Namespace, source) -> int:
         torch.set_num_threads(args.threads)
     width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
     part = two_numbers(args.part, "/", "--part", "I/N")
+    if not 0 <= part[0] < part[1]:
+        raise SynCamError(
+            "option.form",
+            f"--part is {args.part}; its I/N counts from 0/N to N-1/N.",
+            value=args.part,
+            nearest=f"{max(0, part[1] - 1)}/{max(1, part[1])}",
+        )
     autoencoder, weights = load_frozen_autoencoder(args.autoencoder, args.device)
     open_store(args.out, file_digest(weights), width, height, args.mirror)
     done = encode_source(
@@ -129,8 +136,6 @@ def _latents(args: argparse.Namespace, source) -> int:
 
 def two_numbers(text: str, between: str, name: str, form: str) -> tuple[int, int]:
     """Two whole numbers of an option. Raises `SynCamError` that names it."""
-    from syncam_engine.link.errors import SynCamError
-
     parts = text.split(between)
     if len(parts) != 2 or not all(part.isdigit() for part in parts):
         raise SynCamError("option.form", f"{name} is {text!r}; it must be {form}.", value=text)

@@ -21,6 +21,7 @@ from syncam_engine.data.pictures import CLIP_SUFFIXES, clip_facts, read_clip_fra
 from syncam_engine.data.point_tracks import Points, Track, corner_points, track_klt
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.data.static_clips import FILTER_FILE
+from syncam_engine.link.errors import SynCamError
 
 Rule = Literal["all", "quantile"]
 FPS = 8.0
@@ -113,8 +114,15 @@ def filter_folder(
     results: list[ClipMotion] = []
     broken: dict[str, str] = {}
     thumbnails = folder / "static-filter"
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in CLIP_SUFFIXES)
+    if not files:
+        raise SynCamError(
+            "data.missing",
+            f"The folder {folder} has no clip in it ({', '.join(sorted(CLIP_SUFFIXES))}).",
+            value=str(folder),
+        )
     thumbnails.mkdir(exist_ok=True)
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in CLIP_SUFFIXES):
+    for path in files:
         name = path.relative_to(folder).as_posix()
         try:
             count, _, height, fps = clip_facts(path)

@@ -344,19 +344,30 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
             "config.missing", f"The training config {path} cannot be read: {error.strerror}."
         ) from error
     except yaml.YAMLError as error:
-        raise SynCamError("config.yaml", f"{path} is not valid YAML: {error}") from error
+        said = " ".join(str(error).split())
+        raise SynCamError("config.yaml", f"{path} is not valid YAML: {said}") from error
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
             raise SynCamError(
                 "config.override", f"{override!r} is not FIELD=VALUE.", value=override
             )
-        *outer, last = name.split(".")
-        place = document
+        _set(document, name, yaml.safe_load(value))
+    return config_from_dict(TrainConfig, document, "")
+
+
+def _set(document: Any, name: str, value: Any) -> None:
+    """Set a dotted field of plain data. Raises `SynCamError` for a place that is none."""
+    *outer, last = name.split(".")
+    place: Any = document
+    try:
         for part in outer:
             place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        place[last] = yaml.safe_load(value)
-    return config_from_dict(TrainConfig, document, "")
+        place[int(last) if isinstance(place, list) else last] = value
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise SynCamError(
+            "config.field", f"The training config has no field {name}.", value=name
+        ) from None
 
 
 def config_from_dict(cls: type, document: Any, where: str) -> Any:

@@ -220,6 +220,9 @@ def test_what_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys, option
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said
+    assert main(["data", "filter-static", str(tmp_path)]) == 2
+    assert "has no clip in it" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
     assert main(["data", "filter-static", str(tmp_path / "absent")]) == 2
     assert "is not there" in capsys.readouterr().err
 

@@ -147,10 +147,19 @@ def test_faults_are_one_sentence(trained, capsys):
         ("flow.time=tuesday", "flow.time is 'tuesday'; it must be one of"),
         ("optim.learning_rate=-1", "optim.learning_rate is -1"),
         ("nonsense", "'nonsense' is not FIELD=VALUE"),
+        ("phases.9.until_step=8", "no field phases.9.until_step"),
+        ("data.frames.x=1", "no field data.frames.x"),
     ):
         assert main(["train", config, "--set", change, "--out", str(trained / "none")]) == 2
         said = capsys.readouterr().err
         assert words in said
         assert "Traceback" not in said
+    (trained / "notes.md").write_text("# Notes\n\none: two: three\n")
+    assert main(["train", str(trained / "notes.md")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    encode = ["data", "latents", "rendered", str(trained / "shards"), "--part", "4/4"]
+    encode += ["--out", str(trained / "none"), "--autoencoder", str(trained / "coder")]
+    assert main(encode) == 2
+    assert "--part is 4/4; its I/N counts from 0/N to N-1/N." in capsys.readouterr().err
     assert main(["train", str(trained / "absent.yaml")]) == 2
     assert "cannot be read" in capsys.readouterr().err
