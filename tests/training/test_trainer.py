@@ -30,6 +30,8 @@ SMALL = {
     "ffn_dim": 48,
     "in_channels": 6,
     "text_dim": 32,
+    "pooled_text": False,
+    "refiner_width": 0,
 }
 
 
