@@ -28,9 +28,6 @@ FAST = {
     "elevation": (0.0, 40.0),
     "subjects": (1, 1),
 }
-_AT_LEAST_ONE = (
-    *("scenes", "cameras", "frames", "fps", "samples", "per_shard", "width_px", "height_px"),
-)
 FULL = {
     "cameras": 36,
     "frames": 100,
@@ -203,8 +200,9 @@ def job_spec(args: argparse.Namespace) -> dict:
         "locations": str(args.locations.resolve()) if args.locations else "",
         "out": str(args.out.resolve()),
     }
-    numbers = {name: spec[name] for name in _AT_LEAST_ONE} | {"workers": args.workers}
-    for name, value in numbers.items():
+    counted = ("scenes", "cameras", "frames", "fps", "samples", "per_shard")
+    numbers = {name: spec[name] for name in (*counted, "width_px", "height_px")}
+    for name, value in {**numbers, "workers": args.workers}.items():
         if value < 1:
             raise SynCamError(
                 "render.number",

@@ -103,13 +103,13 @@ def encode_source(
         documents = []
         for index in scenes:
             scene = source.scenes[index]
-            for mirrored in (False, True) if mirror else (False,):
-                key = f"{scene.key}{MIRRORED}" if mirrored else scene.key
-                try:
-                    z, K, c2w = _encode_scene(source, index, encode, width_px, height_px, mirrored)
-                except BrokenFile as error:
-                    source.broken.add(error)
-                    break
+            try:
+                sides = _encode_scene(source, index, encode, width_px, height_px, mirror)
+            except BrokenFile as error:
+                source.broken.add(error)
+                continue
+            for suffix, (z, K, c2w) in sides.items():
+                key = f"{scene.key}{suffix}"
                 tensors[f"{key}/z"] = z
                 tensors[f"{key}/K"] = torch.from_numpy(K.astype(np.float32)).contiguous()
                 tensors[f"{key}/c2w"] = torch.from_numpy(c2w.astype(np.float32)).contiguous()
@@ -142,24 +142,29 @@ def _encode_scene(
     encode: Callable[[torch.Tensor], torch.Tensor],
     width_px: int,
     height_px: int,
-    mirrored: bool,
-) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """Latents CZFhw, K_CT33 and c2w_cv_m_CT44 of a scene at the asked size."""
+    mirror: bool,
+) -> dict[str, tuple[torch.Tensor, np.ndarray, np.ndarray]]:
+    """Key's end -> latents CZFhw, K_CT33 and c2w_cv_m_CT44 of a scene, and of its mirror image."""
     scene = source.scenes[index]
     frames = (scene.frames - 1) // 4 * 4 + 1
-    latents, K = [], None
+    latents: dict[str, list[torch.Tensor]] = {"": [], **({MIRRORED: []} if mirror else {})}
+    intrinsics = []
     for camera in range(scene.cameras):
         pictures = source.read_pictures(index, [camera], range(frames))
         K_camera = scene.K_CT33[camera : camera + 1]
         pictures, K_camera = fit_pictures(pictures, K_camera, width_px, height_px)
-        if mirrored:
-            pictures, K_camera = pictures[..., ::-1, :].copy(), mirrored_K(K_camera, width_px)
-        K = K_camera if K is None else np.concatenate([K, K_camera])
-        video = torch.from_numpy(pictures).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
-        with torch.inference_mode():
-            latents.append(encode(video).to(torch.float16).cpu())
-    c2w = scene.c2w_cv_m_CT44
-    return torch.cat(latents).contiguous(), K, mirrored_c2w(c2w) if mirrored else c2w
+        intrinsics.append(K_camera)
+        for suffix, encoded in latents.items():
+            seen = pictures[..., ::-1, :].copy() if suffix else pictures
+            video = torch.from_numpy(seen).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+            with torch.inference_mode():
+                encoded.append(encode(video).to(torch.float16).cpu())
+    K, c2w = np.concatenate(intrinsics), scene.c2w_cv_m_CT44
+    sides = {"": (torch.cat(latents[""]).contiguous(), K, c2w)}
+    if mirror:
+        z = torch.cat(latents[MIRRORED]).contiguous()
+        sides[MIRRORED] = (z, mirrored_K(K, width_px), mirrored_c2w(c2w))
+    return sides
 
 
 def mirrored_K(K_33: np.ndarray, width_px: int) -> np.ndarray:

@@ -245,8 +245,8 @@ class RunConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     gradient_checkpointing: bool = False
     compile: bool = False
-    """torch.compile of the blocks: a minute at the start, then a quarter to a half less time a
-    step. Needs a C++ compiler on a CPU."""
+    """torch.compile of the blocks (`kind: multiview`; nothing else has any): a minute at the start,
+    then a quarter to a half less time a step. Needs a C++ compiler on a CPU."""
     checkpoint_minutes: float = 10.0
     checkpoint_steps: int = 0
     """A checkpoint every so many steps as well; 0 for none."""
