@@ -10,7 +10,7 @@ from bpy.app.handlers import persistent
 
 from syncam_engine.link.errors import SynCamError
 
-from . import landing, session, thumbs, viewport
+from . import landing, session, stage, thumbs, viewport
 
 IDLE_S, BUSY_S = 0.25, 0.05
 REDRAWS = 4
@@ -74,7 +74,7 @@ def _file_saving(path: str) -> None:
     """Nothing of ours that passes is saved; at the first save of a scene its clips come along."""
     state = session.get()
     # Viewport renders go on with a copy of the scene, made anew: the file is not to hold one.
-    viewport.strike()
+    stage.strike()
     if path and not bpy.data.filepath and state.made_here:
         landing.bring_along(state, path)
 

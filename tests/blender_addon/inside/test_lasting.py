@@ -13,10 +13,8 @@ from blender_addon import (
     cameras,
     checks,
     engine_ops,
-    job_request,
     landing,
     plates,
-    viewport,
 )
 from syncam_engine.link.messages import Preview
 
@@ -71,21 +69,6 @@ def test_fetched_clip_goes_elsewhere_when_its_place_cannot_be_written(plaza, sta
     assert bpy.ops.syncam.refetch() == {"FINISHED"}
     assert Path(clip["local"]).is_relative_to(state.store.folder)
     assert record.applied
-
-
-def test_copy_for_viewport_renders_is_neither_saved_nor_taken_up_again(plaza, tmp_path):
-    viewport._stage_of(plaza.name)["old"] = True
-    copy = str(tmp_path / "copy.blend")
-    bpy.ops.wm.save_as_mainfile(filepath=copy, copy=True)
-    with bpy.data.libraries.load(copy) as (saved, _):
-        assert viewport.STAGE not in saved.scenes
-    viewport._stage_of(plaza.name)["old"] = True
-    rig = cameras.read_rig(plaza, plaza.view_layers[0], [plaza.objects["Wide"]])
-    views = viewport.render_views(plaza, job_request.fitted(rig, 32, 16, "crop"), [1])
-    assert next(views) == 1
-    assert "old" not in viewport._stage_of(plaza.name)
-    views.close()
-    assert viewport.STAGE not in bpy.data.scenes
 
 
 def test_installation_is_followed_when_another_file_is_opened(scene):
