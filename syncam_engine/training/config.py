@@ -155,11 +155,14 @@ class FlowConfig:
     shift: float = 5.0
     weight: Literal["none", "inverse-time", "bell"] = "none"
     """`inverse-time`: 1/max(t, 0.15)^1.5, for x0; `bell`: the released code's weight over t."""
+    middle_weight: float = 1.0
+    """How much an error in the middle of the picture counts against one far from it. For cameras
+    that look at their subject; where it depends on the place alone, the optimum stays the same."""
 
     def __post_init__(self) -> None:
         if self.time_std <= 0:
             raise _fault("flow.time_std", self.time_std, "above 0", 1.0)
-        _at_least(self, "flow.", 1e-3, "shift")
+        _at_least(self, "flow.", 1e-3, "shift", "middle_weight")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -193,13 +193,16 @@ class MultiViewTask:
         z_t = flow.add_noise(batch.z0_BVCFHW, batch.noise_BVCFHW, batch.t_BV)
         output = model(z_t, batch.t_BV, batch.cameras_BVFSR, batch.text).float()
         wanted = flow.target(self.config.flow, batch.z0_BVCFHW, batch.noise_BVCFHW)
-        error_BV = (output - wanted).square().mean(dim=(2, 3, 4, 5))
+        error_BVHW = (output - wanted).square().mean(dim=(2, 3))
         noisy_BV = (batch.t_BV > 0).float()
-        error_B = (error_BV * noisy_BV).sum(1) / noisy_BV.sum(1)
+        share_BV = noisy_BV / noisy_BV.sum(1, keepdim=True)
+        weight_HW = flow.place_weights(self.config.flow, *error_BVHW.shape[2:])
+        weighted_BV = (error_BVHW * weight_HW.to(error_BVHW)).mean(dim=(2, 3))
         kind = "clips" if batch.z0_BVCFHW.shape[3] > 1 else "stills"
         # The weighted loss swings with the drawn times; this one can be compared between steps.
-        logged = {f"error_{kind}": float(error_B.detach().mean())}
-        return (error_B * batch.weight_B).mean(), logged
+        plain_BV = error_BVHW.detach().mean(dim=(2, 3))
+        logged = {f"error_{kind}": float((plain_BV * share_BV).sum(1).mean())}
+        return ((weighted_BV * share_BV).sum(1) * batch.weight_B).mean(), logged
 
     def _text(self, prompts: Sequence[str]) -> Text:
         if self.frozen_text is None:

@@ -21,6 +21,17 @@ def draws(config: FlowConfig, count: int = 4000) -> torch.Tensor:
     return flow.draw_times(config, count, torch.Generator().manual_seed(3))
 
 
+def test_error_in_the_middle_weighs_as_asked_and_the_mean_stays():
+    plain = flow.place_weights(FlowConfig(), 12, 20)
+    assert torch.equal(plain, torch.ones(12, 20))
+    weight_HW = flow.place_weights(FlowConfig(middle_weight=5.0), 12, 20)
+    assert weight_HW.mean() == pytest.approx(1.0, rel=1e-5)
+    middle, corner = weight_HW[5:7, 9:11].mean(), weight_HW[0, 0]
+    assert 4.5 < middle / corner <= 5.0
+    for flipped in (weight_HW.flip(0), weight_HW.flip(1)):
+        torch.testing.assert_close(weight_HW, flipped)
+
+
 def test_noise_is_the_papers_line_and_a_time_of_zero_is_clean():
     z0, noise = torch.full((1, 2, 1, 1, 1, 1), 5.0), torch.full((1, 2, 1, 1, 1, 1), -3.0)
     z_t = flow.add_noise(z0, noise, torch.tensor([[0.0, 0.25]]))

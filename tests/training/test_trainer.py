@@ -319,6 +319,24 @@ def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
     assert float(loss) == 0.0
 
 
+def test_error_in_the_middle_counts_as_the_config_says(tmp_path, autoencoder_folder):
+    flow = {"prediction": "x0", "middle_weight": 4.0}
+    trainer = make_trainer(tmp_path, autoencoder_folder, flow=flow)
+    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0)
+    samples = trainer.mixture.batch(request, step=0)
+    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(1))
+    height, width = batch.z0_BVCFHW.shape[-2:]
+
+    def loss_of(y, x):
+        output = batch.z0_BVCFHW.clone()
+        output[..., y, x] += 1.0
+        loss, logged = trainer.task.loss(lambda *_: output, batch)
+        assert logged["error_stills"] == pytest.approx(1 / (height * width), rel=1e-4)
+        return float(loss)
+
+    assert 2.0 < loss_of(height // 2, width // 2) / loss_of(0, 0) <= 4.0
+
+
 def test_conditions_are_dropped_as_often_as_the_config_says(tmp_path, autoencoder_folder):
     """Eq. 7 needs all of them: neither, the video alone, and both."""
     shares = {"reference": 0.9, "text_dropout": 0.25}
