@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": "start the engine: the server process and its worker",
     "generate": "generate one clip for every camera of a rig file",
     "status": "what a running engine is doing",
+    "jobs": "list, cancel, pause, resume and remove your jobs in an engine",
     "keys": "make, trust, list and revoke the keys of remote engines and clients",
     "render": "render training rigs with Blender, without a screen",
     "data": "prepare training data: latents, filters, packing",

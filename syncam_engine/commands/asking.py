@@ -27,9 +27,7 @@ def add_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None
 
     add = parser.add_argument
     add("--json", action="store_true", default=default(False), help="for programs")
-    add(
-        "--engine", default=default(""), metavar="tcp://HOST:PORT#KEY", help="a remote engine"
-    )
+    add("--engine", default=default(""), metavar="tcp://HOST:PORT#KEY", help="a remote engine")
     add("--state-dir", type=Path, default=default(None), help="the local engine's folder")
     add("--timeout", type=float, default=default(5.0), help="seconds to wait for an answer")
 
@@ -52,10 +50,10 @@ def engine_of(
 
 
 def answers(client: EngineClient, calls: Sequence[str], timeout_s: float) -> list[Any]:
-    """Wait for the answers to calls, in their order. An error among them is an `ErrorInfo`.
+    """Wait for the answers to calls, in their order.
 
-    Raises `SynCamError` "engine.unavailable" when one does not come in time, and why an engine that
-    is there lets nobody in.
+    Raises `SynCamError`: the first that is an error, "engine.unavailable" when one does not come in
+    time, and why an engine that is there lets nobody in.
     """
     wanted: dict[str, Any] = dict.fromkeys(calls)
     end_s = time.monotonic() + timeout_s
@@ -70,16 +68,10 @@ def answers(client: EngineClient, calls: Sequence[str], timeout_s: float) -> lis
             if isinstance(event, Lost) and client.state in ("refused", "version mismatch"):
                 raise event.error.to_error()
             if isinstance(event, Reply) and event.message_id in wanted:
+                if isinstance(event.body, ErrorInfo):
+                    raise event.body.to_error()
                 wanted[event.message_id] = event.body
     return list(wanted.values())
-
-
-def answer(client: EngineClient, call: str, timeout_s: float) -> Any:
-    """Wait for one answer; raises it when it is an error, and as `answers` does."""
-    (body,) = answers(client, [call], timeout_s)
-    if isinstance(body, ErrorInfo):
-        raise body.to_error()
-    return body
 
 
 def job_table(jobs: Sequence[JobInfo]) -> Any:

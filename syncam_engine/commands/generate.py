@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -98,12 +99,16 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
     job_id = client.submit(request, args.previz or ([args.reference] if args.reference else []))
     try:
         with _Bar(quiet=args.json) as bar:
+            bar.say(f"job {job_id}")
             done = _follow(client, launcher, job_id, bar)
     except KeyboardInterrupt:
-        client.cancel(job_id)
-        _await_end(client, job_id)
+        _cancel(client, job_id, _engine_options(args))
         raise
-    clips = [_bring(client, done, clip, args.out, local=hello.local) for clip in done.clips]
+    try:
+        clips = [_bring(client, done, clip, args.out, local=hello.local) for clip in done.clips]
+    except KeyboardInterrupt:
+        print(_is_done(job_id), file=sys.stderr)
+        raise
     result = {
         "job_id": job_id,
         "model": done.model,
@@ -212,11 +217,36 @@ def _follow(client: EngineClient, launcher: EngineLauncher | None, job_id: str, 
             bar.show(event)
 
 
-def _await_end(client: EngineClient, job_id: str, limit_s: float = 10.0) -> None:
+def _cancel(client: EngineClient, job_id: str, options: str, limit_s: float = 10.0) -> None:
+    """Ctrl-C: cancel the job, wait for its end, and say what became of it. A second Ctrl-C only
+    waits no longer."""
+    said = (
+        f"The engine has not answered, so the job {job_id} may go on. "
+        f"`syncam jobs list{options}` shows it, `syncam jobs cancel {job_id}{options}` stops it."
+    )
+    client.cancel(job_id)
     end_s = time.monotonic() + limit_s
-    while time.monotonic() < end_s:
-        if any(isinstance(event, (Done, Failed)) for event in client.wait(0.25)):
-            return
+    try:
+        while time.monotonic() < end_s:
+            for event in client.wait(0.25):
+                if isinstance(event, Done) and event.job_id == job_id:
+                    said = _is_done(job_id)
+                    return
+                if isinstance(event, Failed) and event.job_id == job_id:
+                    said = event.error.sentence.replace("The job", f"The job {job_id}", 1)
+                    return
+    finally:
+        print(said, file=sys.stderr)
+
+
+def _is_done(job_id: str) -> str:
+    return f"The job {job_id} is done; the same command with --job-id {job_id} brings its clips."
+
+
+def _engine_options(args: argparse.Namespace) -> str:
+    """What names the same engine to another verb."""
+    given = (("--engine", args.engine), ("--state-dir", args.state_dir))
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in given if value)
 
 
 def _bring(client: EngineClient, done: Done, clip: ClipResult, out: Path, *, local: bool) -> dict:
@@ -282,6 +312,9 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def show(self, event: object) -> None:
         update = self._progress.update
         if isinstance(event, Queued):
@@ -289,7 +322,7 @@ class _Bar:
                 # It comes with each change of place.
                 if notice.sentence not in self._noted:
                     self._noted.add(notice.sentence)
-                    self._console.print(f"note: {notice.sentence}", markup=False, soft_wrap=True)
+                    self.say(f"note: {notice.sentence}")
             place = f"{event.position} before it" if event.position else "next"
             update(self._task, description="waiting", note=place)
         elif isinstance(event, Phase):
@@ -301,5 +334,5 @@ class _Bar:
             note = f"step {event.step} of {event.steps}{eta}"
             update(self._task, total=event.steps, completed=event.step, note=note)
         elif isinstance(event, Lost):
-            self._console.print(event.error.sentence, markup=False, soft_wrap=True)
+            self.say(event.error.sentence)
             update(self._task, description="engine lost", note="waiting for it")
