@@ -211,11 +211,14 @@ def what_fits(
 
 
 def free_memory(device: str) -> float:
-    """Return the bytes free on a device, now."""
+    """Return the bytes that this process can still take on a device, now."""
     import torch
 
-    if torch.device(device).type == "cuda":
-        return float(torch.cuda.mem_get_info(torch.device(device))[0])
+    where = torch.device(device)
+    if where.type == "cuda":
+        # torch keeps what earlier requests freed: the driver calls that used, and it is to be had.
+        kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+        return float(torch.cuda.mem_get_info(where)[0] + kept)
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:

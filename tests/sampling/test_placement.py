@@ -107,6 +107,20 @@ def test_a_request_too_large_stops_before_it_starts(tmp_path, monkeypatch):
     assert not seen
 
 
+def test_a_request_that_just_ran_on_a_gpu_fits_there_again(monkeypatch):
+    """torch keeps the memory of the request before; the driver calls it used."""
+    held = estimate_memory(WAN_1_3B, GPU, **FULL).transformer + 11.9 * GIB
+    most = estimate_memory(WAN_1_3B, GPU, **FULL).peak
+    driver_says = (1.0 * GIB, 24.0 * GIB)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: driver_says)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: held)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: most)
+    assert check_memory(WAN_1_3B, GPU, **FULL).peak == most
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: most - 2.0 * GIB)
+    with pytest.raises(SynCamError, match="GiB are there"):
+        check_memory(WAN_1_3B, GPU, **FULL)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"offload": "group"}, {"rows_at_once": 1}, {"step_cache": "first_block"}],
