@@ -82,11 +82,13 @@ class Mixture:
 
         Source and kind follow from (seed, step, micro): every process of a step gets the same.
         """
+        # Drawing counts the first word up: with the step there, one step's draws would begin among
+        # those of the step before.
         shared = np.random.Generator(
-            np.random.Philox(key=[self.seed, 1], counter=[step, micro, 0, 0])
+            np.random.Philox(key=[self.seed, 1], counter=[0, step, micro, 0])
         )
         own = np.random.Generator(
-            np.random.Philox(key=[self.seed, 2], counter=[step, micro, rank, 0])
+            np.random.Philox(key=[self.seed, 2], counter=[0, step, micro, rank])
         )
         is_still = shared.random() < request.stills
         pools = self._pools_for(request, 1 if is_still else request.frames)

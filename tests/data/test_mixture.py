@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -41,6 +42,14 @@ def test_processes_get_the_same_kind_but_other_scenes():
         assert a[0].pictures_VTHW3.shape == b[0].pictures_VTHW3.shape
     keys = [[data.batch(REQUEST, step=k, rank=r)[0].key for k in range(12)] for r in (0, 1)]
     assert keys[0] != keys[1]
+
+
+def test_a_step_does_not_repeat_the_draws_of_the_one_before():
+    data = mixture(BoxSource(scenes=400))
+    request = replace(REQUEST, views=2, stills=1.0, stills_batch=8)
+    steps = [{s.key for s in data.batch(request, step=k)} for k in range(40)]
+    again = sum(len(a & b) for a, b in pairwise(steps))
+    assert again < 20  # chance alone is 39 x 8 x 8 / 400, about 6
 
 
 def test_views_and_cameras_belong_together():
