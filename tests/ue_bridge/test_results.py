@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
-from unreal_scenes import place_camera
+from unreal_scenes import make_sequence, move, place_camera
 
 from syncam_engine.link.errors import SynCamError
 
@@ -224,6 +225,29 @@ def test_plates_follow_their_camera(unreal, tmp_path):
     )
     after = shown.plates["camA"].get_actor_location()
     assert (after.x, after.y, after.z) == pytest.approx((before.x, before.y + 1000, before.z))
+
+
+def test_a_plate_of_a_moving_camera_fits_wherever_the_playhead_stands(unreal, editor, tmp_path):
+    from syncam_unreal import compat, plates
+    from syncam_unreal.results import Shown, Take, show_take
+    from syncam_unreal.sequence_cameras import SequenceReading, SequenceScope
+
+    sequence = make_sequence(unreal, editor)
+    move(unreal, sequence.add_possessable(place_camera(unreal, "mover")), 0.0, 900.0, 90)
+    unreal.LevelSequenceEditorBlueprintLibrary.open_level_sequence(sequence)
+    reading = SequenceReading(sequence, SequenceScope(), pictures=17, fps=Fraction(15))
+    while not reading.step():
+        pass
+    compat.set_playhead(40)
+    clips = make_clips(tmp_path / "job", ["mover"])
+    take = Take(name="Take 1", job_id="a1b2c3d4e5f6", rig=reading.rig, clips=clips)
+    shown = Shown(take=take.name)
+    list(show_take(take, shown))
+    for picture, frame in enumerate(reading.scene_frames):
+        compat.set_playhead(frame)
+        wanted = plates.plate_of(reading.rig.cameras[0], (160, 96), frame=picture)
+        stands = shown.plates["mover"].get_actor_location()
+        assert (stands.x, stands.y, stands.z) == pytest.approx(wanted.location_uu, abs=1e-3)
 
 
 def broken(unreal, editor, tmp_path, break_it):

@@ -68,16 +68,21 @@ def read_camera(component: unreal.CameraComponent, units_per_m: float) -> Camera
         )
     seen = read_lens(component)
     lens.check_lens(label, seen)
-    placed = component.get_world_transform()
-    at, turned = placed.translation, placed.rotation
     return CameraReading(
         path=component.get_path_name(),
         label=label,
-        c2w_cv_m=conventions.camera_to_world_cv_m(
-            (at.x, at.y, at.z), (turned.x, turned.y, turned.z, turned.w), units_per_m
-        ),
+        c2w_cv_m=pose_of(component, units_per_m),
         lens=seen,
         near_m=_near_m(component, units_per_m),
+    )
+
+
+def pose_of(component: unreal.CameraComponent, units_per_m: float) -> Matrix4:
+    """Return the `c2w_cv_m` of a camera where it stands now."""
+    placed = component.get_world_transform()
+    at, turned = placed.translation, placed.rotation
+    return conventions.camera_to_world_cv_m(
+        (at.x, at.y, at.z), (turned.x, turned.y, turned.z, turned.w), units_per_m
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import unreal
@@ -191,12 +191,18 @@ def _place(
     standing = [plate for plate in actors.plates() if plate.actor_has_tag(tag)]
     actor = next((plate for plate in standing if isinstance(plate, kind)), None)
     shown.old_plates += [plate for plate in standing if not isinstance(plate, kind)]
+    units_per_m = camera_reading.world_to_meters()
+    followed = _camera_named(camera.name)
+    if followed is not None and camera.is_moving:
+        # It stands where the playhead has it: in front of that the plane is right at every frame.
+        now = camera_reading.pose_of(followed.camera_component, units_per_m)
+        camera = replace(camera, c2w_cv_m=now)
     plate = plates.plate_of(
         camera,
         (clip.width_px, clip.height_px),
         rule=take.fit_rule,
         distance_m=take.distance_m,
-        world_to_meters=camera_reading.world_to_meters(),
+        world_to_meters=units_per_m,
     )
     at = unreal.Vector(*plate.location_uu)
     roll, pitch, yaw = plate.roll_pitch_yaw_deg
@@ -220,21 +226,21 @@ def _place(
         if take.style != "media plate":
             mesh.set_static_mesh(unreal.load_asset(PLANE_MESH))
             mesh.set_material(0, instance)
-        _follow_camera(actor, camera.name)
+        if followed is not None:
+            keep = unreal.AttachmentRule.KEEP_WORLD
+            actor.attach_to_actor(followed, "", keep, keep, keep)
     return actor
 
 
-def _follow_camera(plate: unreal.Actor, name: str) -> None:
-    """Attach the plane to its camera where the level has one of that name alone."""
+def _camera_named(name: str) -> unreal.CameraActor | None:
+    """Return the level's camera of this name, where it has one alone: its plane goes with it."""
     named = [
         actor
         for actor in actors.subsystem().get_all_level_actors()
         if isinstance(actor, unreal.CameraActor)
         and name in (actor.get_actor_label(), f"{actor.get_actor_label()} [{actor.get_name()}]")
     ]
-    if len(named) == 1:
-        keep = unreal.AttachmentRule.KEEP_WORLD
-        plate.attach_to_actor(named[0], "", keep, keep, keep)
+    return named[0] if len(named) == 1 else None
 
 
 def sequence_for_tracks() -> unreal.LevelSequence:
