@@ -29,6 +29,8 @@ class WordTextEncoderConfig:
     """D: width of a token, the transformer's `text_dim`."""
     layers: int = 2
     heads: int = 4
+    word_skip: bool = False
+    """Add each word's own vector to what the layers make of it, so that they cannot lose it."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -38,7 +40,9 @@ class WordTextEncoderConfig:
 class WordTextEncoder(nn.Module):
     """Words to tokens; trained together with the transformer that reads them.
 
-    After the prompt's last token the output is zero, as the Wan family pads its text.
+    After the prompt's last token the output is zero, as the Wan family pads its text. Trained on
+    pictures of which few words tell much, the layers alone end with tokens that are all but equal;
+    `word_skip` starts as nothing and gives every word a way past them.
     """
 
     def __init__(self, vocabulary: Vocabulary, config: WordTextEncoderConfig | None = None) -> None:
@@ -61,6 +65,10 @@ class WordTextEncoder(nn.Module):
         self.layers = nn.TransformerEncoder(
             layer, self.config.layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
+        self.word_skip = None
+        if self.config.word_skip:
+            self.word_skip = nn.Embedding(vocabulary.capacity, width)
+            nn.init.zeros_(self.word_skip.weight)
 
     @property
     def text_dim(self) -> int:
@@ -78,6 +86,8 @@ class WordTextEncoder(nn.Module):
         mask_BL = ids_BL != PADDING
         x_BLD = self.word_embedding(ids_BL) + self.place_embedding
         x_BLD = self.layers(x_BLD, src_key_padding_mask=~mask_BL)
+        if self.word_skip is not None:
+            x_BLD = x_BLD + self.word_skip(ids_BL)
         return x_BLD * mask_BL.unsqueeze(-1), mask_BL
 
     def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ Of Wan, FOLDER/{transformer, vae, text_encoder, tokenizer}: text encoder and aut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -131,4 +131,16 @@ def load_package_base(
     """Put a folder's weights into a fresh network and text encoder; words beyond it stay fresh."""
     tensors = load_file(folder / TRANSFORMER_FILE)
     transformer.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
-    text_encoder.load_state_dict(WordTextEncoder.load(folder).state_dict())
+    found = WordTextEncoder.load(folder)
+    if found.config != replace(text_encoder.config, word_skip=found.config.word_skip) or (
+        found.config.word_skip and not text_encoder.config.word_skip
+    ):
+        raise SynCamError(
+            "config.base",
+            f"The base's text encoder has {found.config}, the config asks for "
+            f"{text_encoder.config}.",
+            value=str(folder),
+            fix="Set model.word_skip as the base has it",
+        )
+    # A `word_skip` that the folder's encoder lacks starts as nothing.
+    text_encoder.load_state_dict(found.state_dict(), strict=False)

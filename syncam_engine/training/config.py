@@ -128,6 +128,8 @@ class ModelConfig:
     """Model preset that gives the transformer's sizes and its camera input."""
     transformer: dict[str, Any] = field(default_factory=dict)
     """Sizes that differ from the preset's."""
+    word_skip: bool = False
+    """Whether a text encoder that learns gives every word a way past its layers."""
     base: str = ""
     """Folder of weights to start from: of Wan in diffusers' format, or what an export wrote; for a
     preset in our own format, empty starts from noise."""
@@ -324,6 +326,8 @@ class TrainConfig:
             "model": [self.model.preset, self.model.transformer, self.model.trainable],
             "prediction": self.flow.prediction,
         }
+        if self.model.word_skip:
+            kept["word_skip"] = True
         if self.kind == "autoencoder":
             sizes = self.autoencoder
             kept["autoencoder"] = [

@@ -132,7 +132,8 @@ class MultiViewTask:
         text_encoder = None
         if self.vocabulary is not None:
             width = self.preset.transformer.text_dim
-            text_encoder = WordTextEncoder(self.vocabulary, WordTextEncoderConfig(width=width))
+            sizes = WordTextEncoderConfig(width=width, word_skip=self.config.model.word_skip)
+            text_encoder = WordTextEncoder(self.vocabulary, sizes)
         if self.config.model.trainable == "new":
             transformer.freeze_base()
             if text_encoder is not None:
@@ -143,6 +144,10 @@ class MultiViewTask:
         """The weights that a fresh run of our own format starts from, if its config names some."""
         if self.base is not None:
             load_package_base(self.base, net.transformer, net.text_encoder)
+
+    def rate_shares(self) -> dict[str, float]:
+        """Each word is in few captions, and its own vector starts from nothing."""
+        return {"word_skip": 4.0}
 
     def compiled_parts(self, net: MultiViewNet) -> list[nn.Module]:
         """What `run.compile` compiles: each block alone, so that all share one program."""

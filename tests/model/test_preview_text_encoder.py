@@ -124,6 +124,23 @@ def test_word_order_and_words_count_but_padding_does_not(encoder):
     assert torch.allclose(together[0], alone[0], atol=1e-6)
 
 
+def test_word_skip_starts_as_nothing_and_adds_each_words_own_vector(encoder, vocabulary, tmp_path):
+    config = replace(encoder.config, word_skip=True)
+    skipping = WordTextEncoder(vocabulary, config).eval()
+    lacking, _ = skipping.load_state_dict(encoder.state_dict(), strict=False)
+    assert lacking == ["word_skip.weight"]
+    prompts = ["a red dog", "red dog"]
+    assert torch.equal(skipping.encode(prompts)[0], encoder.encode(prompts)[0])
+    torch.nn.init.normal_(skipping.word_skip.weight)
+    more = skipping.encode(prompts)[0] - encoder.encode(prompts)[0]
+    red = vocabulary.encode("red")[-1]
+    place = vocabulary.encode("a red dog").index(red)
+    torch.testing.assert_close(more[0, place], skipping.word_skip.weight[red])
+    assert (more[1, len(vocabulary.encode("red dog")) :] == 0).all()
+    skipping.save(tmp_path)
+    assert WordTextEncoder.load(tmp_path).config == config
+
+
 def test_saved_and_read_again(encoder, tmp_path):
     encoder.save(tmp_path)
     read = WordTextEncoder.load(tmp_path)

@@ -283,6 +283,7 @@ def test_a_run_starts_from_an_exports_weights(tmp_path, autoencoder_folder):
     export(first.config, tmp_path / "base", tmp_path / "first", say=lambda text: None)
     model = {
         "transformer": {**SMALL, "pooled_text": True, "refiner_width": 8},
+        "word_skip": True,
         "autoencoder": str(autoencoder_folder),
         "base": str(tmp_path / "base"),
     }
@@ -291,8 +292,15 @@ def test_a_run_starts_from_an_exports_weights(tmp_path, autoencoder_folder):
     found = second.net.state_dict()
     for name, tensor in trained.items():
         assert torch.allclose(found[name], tensor, atol=2e-3), name
-    assert {name.split(".")[1] for name in set(found) - set(trained)} == {"text_pooler", "refiner"}
+    fresh = {name.split(".")[1] for name in set(found) - set(trained)}
+    assert fresh == {"text_pooler", "refiner", "word_skip"}
     other = {**model, "transformer": {**SMALL, "ffn_dim": 96}}
+    second.train(until=1)
+    own = str(tmp_path / "own")
+    export(second.config, Path(own), tmp_path / "second", say=lambda text: None)
+    without = {**model, "base": own, "word_skip": False}
+    with pytest.raises(SynCamError, match=r"text encoder has .*word_skip=True"):
+        make_trainer(tmp_path / "third", autoencoder_folder, model=without)
     with pytest.raises(SynCamError, match="base transformer"):
         make_trainer(tmp_path / "third", autoencoder_folder, model=other)
     with pytest.raises(SynCamError, match=r"base folder .* is not there"):
