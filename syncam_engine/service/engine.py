@@ -28,11 +28,13 @@ from .estimate import Estimator
 from .fairness import fair_order
 from .inputs import InputStore
 from .jobs import Job
-from .store import Store
+from .store import DamagedResult, Store
 from .supervisor import Slot, Supervisor
 from .verbs import CANNOT_WRITE, Verbs
 
 LOG = logging.getLogger("syncam.engine")
+MOST_RUNS = 3
+"""So often a job runs when it is the disk that did not take, or did not keep, its clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +259,7 @@ class Engine(Verbs):
             extra={"job": job.id, "code": message.error.code, "details": message.details},
         )
         # A full disk is nobody's fault: the job waits until there is room, within reason.
-        if message.error.code == "disk.full" and job.attempts < 3:
+        if message.error.code == "disk.full" and job.attempts < MOST_RUNS:
             self._settle(job.id, lambda: self._put_back(job, died=False))
         else:
             self._settle(job.id, lambda: self._end(job, "failed", message.error))
@@ -265,15 +267,33 @@ class Engine(Verbs):
     def _complete(self, job: Job) -> None:
         try:
             done = self.store.complete(job)
-        except FileNotFoundError:
-            error = ErrorInfo(code="job.failed", sentence="The job's result is gone from the disk.")
-            self._end(job, "failed", error)
+        except DamagedResult as damage:
+            self._drop_result(job, damage)
             return
         self.estimator.learn(job.request, done.seconds)
         for phase, seconds in done.seconds.items():
             self.phase_seconds[phase] = self.phase_seconds.get(phase, 0.0) + seconds
         LOG.info("job done", extra={"job": job.id, "seconds": done.seconds.get("total")})
         self._closed(job, done)
+
+    def _drop_result(self, job: Job, damage: DamagedResult) -> None:
+        """A result that is not what was written: as at a start, the job runs again for it."""
+        LOG.error("damaged result: %s", damage, extra={"job": job.id, "attempt": job.attempts})
+        self.store.put_aside(job)
+        if job.attempts < MOST_RUNS:
+            self._put_back(job, died=False)
+            return
+        sentence = (
+            f"The job was given up: its clips were damaged on the engine's disk {job.attempts} "
+            f"times (the last time: {damage})."
+        )
+        error = ErrorInfo(
+            code="result.damaged",
+            sentence=sentence,
+            value=job.attempts,
+            fix="Check the engine's disk",
+        )
+        self._end(job, "failed", error)
 
     def _end(self, job: Job, state: wire.JobState, error: ErrorInfo) -> None:
         self.store.end(job, state, error)

@@ -53,6 +53,10 @@ _MIGRATIONS = {
 }
 
 
+class DamagedResult(Exception):
+    """A result that is there and not whole, or gone; trying again would find it so again."""
+
+
 class Ticket(msgspec.Struct, kw_only=True):
     """`request.json`: all that was accepted."""
 
@@ -189,10 +193,21 @@ class Store:
         self._finish(job, state, None, error)
 
     def complete(self, job: Job) -> Done:
-        """Take the result that lies in the job's folder. Raises `OSError` when it is not whole."""
-        done = read_result(self.job_dir(job.id))
+        """Take the result that lies in the job's folder. Raises `DamagedResult` when it is not
+        whole, which is for good; what cannot be written may be tried again."""
+        try:
+            done = read_result(self.job_dir(job.id))
+        except OSError as error:
+            name = Path(error.filename).name if error.filename else ""
+            raise DamagedResult(f"{name}: {error.strerror}" if name else str(error)) from error
         self._finish(job, "done", done, None)
         return done
+
+    def put_aside(self, job: Job) -> None:
+        """Keep a damaged result under another name, so that the job can run again."""
+        folder = self.job_dir(job.id)
+        if (folder / "result").exists():
+            os.replace(folder / "result", folder / f"damaged-{time.time_ns()}")
 
     def remove(self, job: Job) -> None:
         """Delete an ended job and its clips."""
@@ -348,8 +363,7 @@ class Store:
             try:
                 done = read_result(folder, check_digests=True)
             except OSError as error:
-                aside = folder / f"damaged-{time.time_ns()}"
-                os.replace(folder / "result", aside)
+                self.put_aside(job)
                 self.mended.append(f"Job {job.id} had a damaged result: {error}. It runs again.")
             else:
                 self._finish(job, "done", done, None)

@@ -84,6 +84,8 @@ def misbehave(words, request):
         time.sleep(0.01)
     if "stall" in words:
         time.sleep(3600)
+    if "spoil" in words or ("spoil-once" in words and first_time(request)):
+        spoil_the_result()
     if "oom" in words:
         raise MemoryError("no room for the stub")
     if "full" in words:
@@ -97,6 +99,21 @@ def flip(path):
     data = bytearray(path.read_bytes())
     data[-3] ^= 4
     path.write_bytes(data)
+
+
+def spoil_the_result():
+    """Have the next result lose a byte of its last clip once all of it is written."""
+    from syncam_engine.service import results
+
+    write = results.write_whole
+
+    def write_and_cut(path, data):
+        results.write_whole = write
+        write(path, data)
+        clip = max(path.parent.glob("*.mp4"))
+        os.truncate(clip, clip.stat().st_size - 1)
+
+    results.write_whole = write_and_cut
 
 
 def first_time(request):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -311,6 +312,35 @@ def test_half_written_and_damaged_results_are_not_believed(make_engine):
         assert digests(ends[reference.job_id]) == [c.digest for c in reference.clips]
         engine.stop()
     assert not list((engine.state_dir / "jobs" / reference.job_id).glob("*.part"))
+
+
+def test_result_that_is_not_what_was_written_is_made_again_and_in_the_end_given_up(make_engine):
+    engine = make_engine()
+    client = engine.client()
+    request = sample_request(2, prompt="spoil-once", seed=8)
+    folder = engine.state_dir / "jobs" / request.job_id
+    done, _ = run(client, request)
+    assert digests(done) == [clip.digest for clip in done.clips]
+    assert len(list(folder.glob("damaged-*"))) == 1
+    request = sample_request(2, prompt="spoil", seed=8)
+    failed, _ = run(client, request)
+    assert failed.error.code == "result.damaged"
+    name, size, wanted = re.search(
+        r"damaged on the engine's disk 3 times \(the last time: (\S+) has (\d+) bytes, not (\d+)\)",
+        failed.error.sentence,
+    ).groups()
+    assert (name[-4:], int(size)) == (".mp4", int(wanted) - 1)
+    assert not (engine.state_dir / "jobs" / request.job_id / "result").exists()
+    # Nothing waits to be written, and the next job is as any other.
+    assert isinstance(run(client, sample_request(2))[0], Done)
+    assert engine.status(client).running == 0
+    log = (engine.state_dir / "logs" / "engine.log").read_text()
+    assert "will retry" not in log
+    engine.stop()
+    engine.start()
+    client.watch(request.job_id)
+    ends, _ = follow(client, [request.job_id])
+    assert ends[request.job_id].error == failed.error
 
 
 def test_second_engine_on_the_same_jobs_is_refused(make_engine):
