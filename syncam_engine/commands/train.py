@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from syncam_engine.training.config import read_config
+    from syncam_engine.training.config_file import read_config
 
     config = read_config(args.config, overrides=args.set)
     if args.check:

@@ -33,10 +33,11 @@ class Clip:
     metadata: dict[str, Any]
 
 
-def read_clip(path: Path, *, most_frames: int = MOST_FRAMES) -> Clip:
+def read_clip(path: Path, *, most_frames: int = MOST_FRAMES, last_s: float | None = None) -> Clip:
     """Decode the first video stream of a file. Raises `SynCamError` "clip.*" naming the file.
 
-    Decoding is limited in frames and pixels: the file may come from anybody.
+    Decoding is limited in frames and pixels: the file may come from anybody. `last_s`: what is
+    shown later is not decoded.
     """
     try:
         with av.open(str(path), metadata_errors="replace") as container:
@@ -54,6 +55,9 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES) -> Clip:
             for frame in container.decode(stream):
                 if len(pictures) >= most_frames:
                     break
+                time = float(frame.time) if frame.time is not None else None
+                if times and None not in (last_s, time) and time - (times[0] or 0.0) > last_s:
+                    break
                 # Files without a tag are BT.709 from 720 lines up, BT.601 below: FFmpeg's own
                 # guess is BT.601 for all, so the tag is read here.
                 tagged = frame.colorspace == Colorspace.ITU709
@@ -65,7 +69,7 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES) -> Clip:
                         else Colorspace.ITU601,
                     ).to_ndarray()
                 )
-                times.append(float(frame.time) if frame.time is not None else None)
+                times.append(time)
             fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
             metadata = _metadata(container.metadata.get(METADATA_KEY, ""))
     except (av.FFmpegError, OSError, ValueError) as error:

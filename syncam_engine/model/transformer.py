@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from syncam_engine.model.arithmetic import gated, shifted, use_fast_layers
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
 from syncam_engine.model.cell_refiner import CellRefiner
+from syncam_engine.model.input_shapes import check_inputs
 from syncam_engine.model.mvs import MultiViewSync
 from syncam_engine.model.presets import TransformerConfig
 from syncam_engine.model.views import ViewExchange, Views
@@ -390,43 +391,3 @@ def build_transformer(config: TransformerConfig) -> MultiViewWanTransformer:
     )
     model.start_mvs_from_base()
     return model
-
-
-def check_inputs(config, z, t, text, text_mask, cameras) -> None:
-    """Raise ValueError naming the first argument of `forward` that does not fit the others."""
-    if z.ndim != 6 or z.shape[2] != config.in_channels:
-        raise ValueError(
-            f"z_BVCFHW has shape {tuple(z.shape)}; it must be [scenes, views, "
-            f"{config.in_channels}, frames, rows, columns]"
-        )
-    scenes, views, _, frames, rows, columns = z.shape
-    p_t, p_h, p_w = config.patch_size
-    if frames % p_t or rows % p_h or columns % p_w or 0 in z.shape:
-        raise ValueError(
-            f"z_BVCFHW has {frames} frames of {rows}x{columns}; they must be multiples of "
-            f"{p_t}, {p_h}x{p_w}, and not 0"
-        )
-    if tuple(t.shape) not in ((scenes,), (scenes, views)):
-        raise ValueError(
-            f"t_BV has shape {tuple(t.shape)}; it must be {(scenes,)} or {(scenes, views)}"
-        )
-    batch = len(text) if scenes == 1 else scenes
-    if text.ndim != 3 or text.shape[0] != batch or text.shape[2] != config.text_dim or not batch:
-        raise ValueError(
-            f"text_tokens_BLD has shape {tuple(text.shape)}; it must be "
-            f"[{scenes}, tokens, {config.text_dim}]"
-        )
-    if text_mask is not None and tuple(text_mask.shape) != tuple(text.shape[:2]):
-        raise ValueError(
-            f"text_mask_BL has shape {tuple(text_mask.shape)}; it must be {tuple(text.shape[:2])}"
-        )
-    tokens = math.prod((rows // p_h, columns // p_w))
-    expected = [
-        (b, views, frames // p_t, s, config.camera_numbers) for b in (1, batch) for s in (1, tokens)
-    ]
-    if tuple(cameras.shape) not in expected:
-        raise ValueError(
-            f"cameras_BVFSR has shape {tuple(cameras.shape)}; it must be "
-            f"[{batch} or 1, {views}, {frames // p_t}, 1 or {tokens}, {config.camera_numbers}]: "
-            "every view needs a pose for every latent frame"
-        )

@@ -65,20 +65,29 @@ class RemoteStop(Exception):
 class Sampler:
     """The actor: one pipeline on one node. `generate` runs in one thread, the others answer."""
 
-    def __init__(self, pipeline: str, preset: str, device: str | None) -> None:
-        import importlib
-
-        module, _, function = pipeline.partition(":")
-        load = getattr(importlib.import_module(module), function)
-        self._pipeline = load(preset, device, None)
+    def __init__(self) -> None:
+        self._pipeline: Any = None
         self._lock = threading.Lock()
         self._reports: list[tuple] = []
         self._stop = False
 
-    def about(self) -> tuple[str, str, str]:
-        """Device, weights digest, node."""
+    def load(
+        self, pipeline: str, preset: str, device: str | None
+    ) -> tuple[str, str, str] | dict[str, Any]:
+        """Return device, weights digest and node, or a `SynCamError` as a dictionary."""
+        import importlib
+
         import ray
 
+        from .worker import as_syncam_error
+
+        module, _, function = pipeline.partition(":")
+        try:
+            self._pipeline = getattr(importlib.import_module(module), function)(
+                preset, device, None
+            )
+        except Exception as error:  # noqa: BLE001  (told in words: Ray would wrap what it is)
+            return as_syncam_error(error, "load", None).to_dict()
         node = ray.get_runtime_context().get_node_id()
         return str(self._pipeline.device), str(self._pipeline.digest), node
 
@@ -168,7 +177,7 @@ class ClusterPipeline:
                     else:
                         keeper.say(*said)
                 if ready:
-                    return _clips_of(ray.get(clips_ref))
+                    return _or_raise(ray.get(clips_ref))
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
             _die_with_the_node(error)
         except SynCamError:
@@ -206,11 +215,12 @@ def load_pipeline(
         num_cpus=1, num_gpus=1 if gpus else 0, max_concurrency=2, scheduling_strategy="SPREAD"
     )(Sampler)
     inner = os.environ[PIPELINE_VARIABLE]
-    actor = actor_class.remote(inner, preset_name, device or None)
+    actor = actor_class.remote()
     try:
-        kind, digest, node = ray.get(actor.about.remote())
+        answer = ray.get(actor.load.remote(inner, preset_name, device or None))
     except ray.exceptions.RayActorError as error:
         _die_with_the_node(error)
+    kind, digest, node = _or_raise(answer)
     return ClusterPipeline(actor, kind, node, digest)
 
 
@@ -225,7 +235,8 @@ def _latents_of(keeper: KeptLatents | None) -> dict[str, Any] | None:
     return {"key": keeper.key, "every": keeper.every, "kept": kept}
 
 
-def _clips_of(answer: np.ndarray | dict) -> np.ndarray:
+def _or_raise(answer: Any) -> Any:
+    """Return a node's answer; an error comes as a dictionary."""
     if isinstance(answer, dict):
         raise SynCamError.from_dict(answer)
     return answer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training configuration: typed, checked when made, read from YAML.
+"""The training configuration: typed, checked when made (`config_file.py` reads it from YAML).
 
 Three kinds of training share all but the model: `multiview` (the transformer with its MVS
 modules), `autoencoder` (the preview's patch autoencoder), `classifier` (the judge of its prompts).
@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-import yaml
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from syncam_engine.link.errors import SynCamError
 
 
-def _fault(field_name: str, value: Any, right: str, nearest: Any = None) -> SynCamError:
+def config_fault(field_name: str, value: Any, right: str, nearest: Any = None) -> SynCamError:
+    """The error for a field's value that cannot be."""
     return SynCamError(
         "config.value",
         f"The training config's {field_name} is {value!r}; it must be {right}.",
@@ -33,14 +29,14 @@ def _at_least(owner: object, prefix: str, low: float, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
         if value < low:
-            raise _fault(f"{prefix}{name}", value, f"at least {low:g}", low)
+            raise config_fault(f"{prefix}{name}", value, f"at least {low:g}", low)
 
 
 def _share(owner: object, prefix: str, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
         if not 0.0 <= value <= 1.0:
-            raise _fault(f"{prefix}{name}", value, "from 0 to 1", min(1.0, max(0.0, value)))
+            raise config_fault(f"{prefix}{name}", value, "from 0 to 1", min(1.0, max(0.0, value)))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -82,7 +78,7 @@ class PhaseConfig:
         _share(self, "phases.", "stills")
         low, high = self.degrees
         if not 0.0 <= low <= high <= 180.0:
-            raise _fault("phases.degrees", self.degrees, "two rising angles from 0 to 180")
+            raise config_fault("phases.degrees", self.degrees, "two rising angles from 0 to 180")
 
     @property
     def stills_batch_or_batch(self) -> int:
@@ -110,14 +106,18 @@ class DataConfig:
         _at_least(self, "data.", 1, "views", "frames", "width", "height", "apart")
         _at_least(self, "data.", 0, "workers")
         if not self.sources or not sum(s.weight for s in self.sources) > 0:
-            raise _fault("data.sources", self.sources, "at least one source with a weight above 0")
+            raise config_fault(
+                "data.sources", self.sources, "at least one source with a weight above 0"
+            )
         if self.frames % 4 != 1:
             nearest = 4 * ((self.frames - 1) // 4) + 1
-            raise _fault("data.frames", self.frames, "4(F-1)+1", nearest)
+            raise config_fault("data.frames", self.frames, "4(F-1)+1", nearest)
         for name in ("width", "height"):
             value = getattr(self, name)
             if value % 16:
-                raise _fault(f"data.{name}", value, "a multiple of 16", max(16, value // 16 * 16))
+                raise config_fault(
+                    f"data.{name}", value, "a multiple of 16", max(16, value // 16 * 16)
+                )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -163,7 +163,7 @@ class FlowConfig:
 
     def __post_init__(self) -> None:
         if self.time_std <= 0:
-            raise _fault("flow.time_std", self.time_std, "above 0", 1.0)
+            raise config_fault("flow.time_std", self.time_std, "above 0", 1.0)
         _at_least(self, "flow.", 1e-3, "shift", "middle_weight")
 
 
@@ -234,9 +234,9 @@ class OptimConfig:
         _at_least(self, "optim.", 0.0, "warmup_steps", "weight_decay")
         _at_least(self, "optim.", 1, "accumulation")
         if not self.learning_rate > 0:
-            raise _fault("optim.learning_rate", self.learning_rate, "above 0", 1e-4)
+            raise config_fault("optim.learning_rate", self.learning_rate, "above 0", 1e-4)
         if not self.clip_norm > 0:
-            raise _fault("optim.clip_norm", self.clip_norm, "above 0", 1.0)
+            raise config_fault("optim.clip_norm", self.clip_norm, "above 0", 1.0)
         _share(self, "optim.", "ema_decay")
 
 
@@ -288,22 +288,22 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if not self.name or any(c in self.name for c in "/\\"):
-            raise _fault("name", self.name, "a plain name")
+            raise config_fault("name", self.name, "a plain name")
         if self.run.strategy == "fsdp" and self.kind != "multiview":
-            raise _fault("run.strategy", "fsdp", f"single or ddp for kind {self.kind}", "ddp")
+            raise config_fault("run.strategy", "fsdp", f"single or ddp for kind {self.kind}", "ddp")
         if self.run.strategy == "fsdp" and self.run.sheet_steps:
             # A sheet is drawn by one process, which has no whole model then.
-            raise _fault("run.sheet_steps", self.run.sheet_steps, "0 with strategy fsdp", 0)
+            raise config_fault("run.sheet_steps", self.run.sheet_steps, "0 with strategy fsdp", 0)
         if self.kind == "classifier":
             words = self.classifier.attributes
             if not words or not all(isinstance(c, dict) and len(c) > 1 for c in words.values()):
                 right = "attributes with two classes or more, each a list of words"
-                raise _fault("classifier.attributes", words, right)
+                raise config_fault("classifier.attributes", words, right)
             if self.run.sheet_steps:
-                raise _fault("run.sheet_steps", self.run.sheet_steps, "0 for a classifier", 0)
+                raise config_fault("run.sheet_steps", self.run.sheet_steps, "0 for a classifier", 0)
         steps = [phase.until_step for phase in self.phases]
         if not steps or sorted(set(steps)) != steps:
-            raise _fault("phases", steps, "at least one phase, with rising until_step")
+            raise config_fault("phases", steps, "at least one phase, with rising until_step")
 
     @property
     def steps(self) -> int:
@@ -340,100 +340,3 @@ class TrainConfig:
             kept["classifier"] = self.classifier.attributes
         text = json.dumps(kept, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a YAML config; `overrides` are FIELD=VALUE, dotted. Raises `SynCamError`."""
-    try:
-        document = yaml.safe_load(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise SynCamError(
-            "config.missing", f"The training config {path} cannot be read: {error.strerror}."
-        ) from error
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise SynCamError("config.yaml", f"{path} is not valid YAML: {said}") from error
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        if not equals:
-            raise SynCamError(
-                "config.override", f"{override!r} is not FIELD=VALUE.", value=override
-            )
-        _set(document, name, yaml.safe_load(value))
-    return config_from_dict(TrainConfig, document, "")
-
-
-def _set(document: Any, name: str, value: Any) -> None:
-    """Set a dotted field of plain data. Raises `SynCamError` for a place that is none."""
-    *outer, last = name.split(".")
-    place: Any = document
-    try:
-        for part in outer:
-            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        place[int(last) if isinstance(place, list) else last] = value
-    except (IndexError, ValueError, TypeError, AttributeError):
-        raise SynCamError(
-            "config.field", f"The training config has no field {name}.", value=name
-        ) from None
-
-
-def config_from_dict(cls: type, document: Any, where: str) -> Any:
-    """Build a config dataclass from plain data; unknown and missing fields are named."""
-    if not isinstance(document, dict):
-        raise _fault(where.rstrip(".") or "file", document, "a mapping of fields")
-    known = {f.name: f for f in fields(cls)}
-    for name in document:
-        if name not in known:
-            raise SynCamError(
-                "config.field",
-                f"The training config has no field {where}{name}; "
-                f"{cls.__name__} has {', '.join(known)}.",
-                value=name,
-            )
-    hints = get_type_hints(cls)
-    values = {
-        name: _convert(hints[name], value, f"{where}{name}") for name, value in document.items()
-    }
-    try:
-        return cls(**values)
-    except TypeError as error:
-        missing = str(error).split(":")[-1].strip()
-        raise SynCamError(
-            "config.field", f"The training config lacks {where}{missing}.", value=missing
-        ) from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin = get_origin(hint)
-    if is_dataclass(hint):
-        return config_from_dict(hint, value, f"{where}.")
-    if origin is list and isinstance(value, list):
-        (item,) = get_args(hint)
-        return [_convert(item, v, f"{where}[{i}]") for i, v in enumerate(value)]
-    if origin is tuple and isinstance(value, list | tuple):
-        items = get_args(hint)
-        if len(items) == len(value):
-            return tuple(_convert(h, v, where) for h, v in zip(items, value, strict=True))
-    if origin is Literal and value in get_args(hint):
-        return value
-    if origin is Literal:
-        raise _fault(where, value, "one of " + ", ".join(map(repr, get_args(hint))))
-    if origin in (Union, UnionType):
-        return value
-    accept: dict[Any, Callable[[Any], bool]] = {
-        int: lambda v: isinstance(v, int) and not isinstance(v, bool),
-        float: lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v == v,
-        str: lambda v: isinstance(v, str),
-        bool: lambda v: isinstance(v, bool),
-    }
-    if hint is float and isinstance(value, str):
-        # YAML 1.1 reads 1e-4 as text.
-        try:
-            value = float(value)
-        except ValueError:
-            raise _fault(where, value, "a number") from None
-    if hint in accept and accept[hint](value):
-        return hint(value)
-    if origin is dict and isinstance(value, dict):
-        return value
-    raise _fault(where, value, f"of type {getattr(hint, '__name__', hint)}")

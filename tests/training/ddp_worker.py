@@ -24,7 +24,8 @@ from synthetic import BoxSource
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder, PatchAutoencoderConfig
 from syncam_engine.training import trainer as trainer_module
-from syncam_engine.training.config import TrainConfig, config_from_dict
+from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.config_file import config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
 from syncam_engine.training.processes import fsdp2_plugin, whole
 from syncam_engine.training.trainer import Trainer

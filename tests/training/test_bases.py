@@ -12,7 +12,8 @@ from syncam_engine.data.latents import LatentStore
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.presets import WAN_1_3B
-from syncam_engine.training.config import TrainConfig, config_from_dict
+from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.config_file import config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
 from syncam_engine.training.runs import export
 from syncam_engine.training.trainer import Trainer

@@ -11,7 +11,8 @@ import torch
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.training import flow
 from syncam_engine.training.averaging import AveragedWeights
-from syncam_engine.training.config import FlowConfig, TrainConfig, config_from_dict, read_config
+from syncam_engine.training.config import FlowConfig, TrainConfig
+from syncam_engine.training.config_file import config_from_dict, read_config
 from syncam_engine.training.estimate import duration, state_bytes
 
 CONFIGS = Path(__file__).parents[2] / "configs"

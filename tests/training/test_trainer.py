@@ -17,7 +17,8 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder
 from syncam_engine.training.autoencoder import AutoencoderTask, noise_like
 from syncam_engine.training.checkpoint import checkpoints, latest_or_none
-from syncam_engine.training.config import TrainConfig, config_from_dict
+from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.config_file import config_from_dict
 from syncam_engine.training.multiview import MultiViewTask
 from syncam_engine.training.runs import averaged_tensors, export
 from syncam_engine.training.trainer import Trainer, learning_rate

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a YAML file, with overrides from the command line, to a checked `TrainConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.training.config import TrainConfig, config_fault
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML config; `overrides` are FIELD=VALUE, dotted. Raises `SynCamError`."""
+    try:
+        document = yaml.safe_load(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise SynCamError(
+            "config.missing", f"The training config {path} cannot be read: {error.strerror}."
+        ) from error
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise SynCamError("config.yaml", f"{path} is not valid YAML: {said}") from error
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise SynCamError(
+                "config.override", f"{override!r} is not FIELD=VALUE.", value=override
+            )
+        _set(document, name, yaml.safe_load(value))
+    return config_from_dict(TrainConfig, document, "")
+
+
+def _set(document: Any, name: str, value: Any) -> None:
+    """Set a dotted field of plain data. Raises `SynCamError` for a place that is none."""
+    *outer, last = name.split(".")
+    place: Any = document
+    try:
+        for part in outer:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise SynCamError(
+            "config.field", f"The training config has no field {name}.", value=name
+        ) from None
+
+
+def config_from_dict(cls: type, document: Any, where: str) -> Any:
+    """Build a config dataclass from plain data; unknown and missing fields are named."""
+    if not isinstance(document, dict):
+        raise config_fault(where.rstrip(".") or "file", document, "a mapping of fields")
+    known = {f.name: f for f in fields(cls)}
+    for name in document:
+        if name not in known:
+            raise SynCamError(
+                "config.field",
+                f"The training config has no field {where}{name}; "
+                f"{cls.__name__} has {', '.join(known)}.",
+                value=name,
+            )
+    hints = get_type_hints(cls)
+    values = {
+        name: _convert(hints[name], value, f"{where}{name}") for name, value in document.items()
+    }
+    try:
+        return cls(**values)
+    except TypeError as error:
+        missing = str(error).split(":")[-1].strip()
+        raise SynCamError(
+            "config.field", f"The training config lacks {where}{missing}.", value=missing
+        ) from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = get_origin(hint)
+    if is_dataclass(hint):
+        return config_from_dict(hint, value, f"{where}.")
+    if origin is list and isinstance(value, list):
+        (item,) = get_args(hint)
+        return [_convert(item, v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if origin is tuple and isinstance(value, list | tuple):
+        items = get_args(hint)
+        if len(items) == len(value):
+            return tuple(_convert(h, v, where) for h, v in zip(items, value, strict=True))
+    if origin is Literal and value in get_args(hint):
+        return value
+    if origin is Literal:
+        raise config_fault(where, value, "one of " + ", ".join(map(repr, get_args(hint))))
+    if origin in (Union, UnionType):
+        return value
+    accept: dict[Any, Callable[[Any], bool]] = {
+        int: lambda v: isinstance(v, int) and not isinstance(v, bool),
+        float: lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v == v,
+        str: lambda v: isinstance(v, str),
+        bool: lambda v: isinstance(v, bool),
+    }
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-4 as text.
+        try:
+            value = float(value)
+        except ValueError:
+            raise config_fault(where, value, "a number") from None
+    if hint in accept and accept[hint](value):
+        return hint(value)
+    if origin is dict and isinstance(value, dict):
+        return value
+    raise config_fault(where, value, f"of type {getattr(hint, '__name__', hint)}")
