@@ -88,6 +88,7 @@ def test_jobs_are_listed_cancelled_and_removed(engine, terminal, let_go, capsys)
     status, _, error = ask(capsys, engine, "cancel", theirs)
     assert status == 2, "other clients' jobs are theirs"
     assert error.startswith(f"syncam: There is no job {theirs}: this client has none")
+    let_go()
     ends, _ = follow(foreign, [theirs])
     assert isinstance(ends[theirs], Done)
 
@@ -149,8 +150,17 @@ def test_interrupted_generate_cancels_its_job_and_says_so(engine, tmp_path):
     rig_json.write_rig(rig_json.rig_from_dict(sample_request(2).rig), rig)
     asker = engine.client()
     before = engine.status(asker).cancelled
-    words = ["--rig", str(rig), "--out", str(tmp_path / "out"), "--prompt", "hold this"]
-    words += ["--state-dir", str(engine.state_dir), "--frames", "5", "--job-id", "ctrl-c-job"]
+    words = ["--rig", str(rig), "--out", str(tmp_path / "out"), "--prompt", "long sleep=1.0"]
+    words += [
+        "--state-dir",
+        str(engine.state_dir),
+        "--frames",
+        "5",
+        "--steps",
+        "50",
+        "--job-id",
+        "ctrl-c-job",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "syncam_engine.cli", "generate", *words],
         env=engine.environment,

@@ -153,6 +153,60 @@ def test_a_job_is_cancelled(unreal, editor, plugin):
     assert editor.dialogs == [], "the user asked for it: no dialog"
 
 
+def test_the_chosen_job_is_cancelled_and_removed(unreal, editor, plugin, engine):
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    plugin.open_panel()
+    running = generate(plugin, editor, "slow sleep=1.0", steps="50")
+    waiting = generate(plugin, editor, "the one that waits")
+    tick_until(editor, lambda: (running.state, waiting.state) == ("running", "queued"))
+    widgets, jobs = plugin.panel._widgets, engine.state_dir / "jobs"
+    chosen = widgets["History"].get_selected_option
+
+    def click(name):
+        tick_until(editor, lambda: widgets[name].is_enabled)
+        widgets[name].on_clicked.broadcast()
+
+    tick_until(editor, lambda: widgets["History"].get_option_count() == 2)
+    tick_until(editor, lambda: plugin.panel._listed.get(waiting.label))
+    widgets["History"].set_selected_option(waiting.label)
+    click("CancelJob")
+    tick_until(editor, lambda: waiting.ended)
+    assert (waiting.state, running.state) == ("cancelled", "running")
+    tick_until(editor, lambda: chosen() == waiting.label)
+    click("CancelJob")
+    assert plugin.controller.status == "The job has ended already: cancelled."
+    assert (jobs / waiting.job_id).is_dir()
+    click("RemoveJob")
+    tick_until(editor, lambda: plugin.controller.history == [running])
+    assert not (jobs / waiting.job_id).exists()
+    assert editor.dialogs == []
+    plugin.controller.remove(running.job_id)
+    assert editor.dialogs == [
+        ("SynCam: The job was not removed", "The job has not ended yet. Cancel it first.")
+    ]
+    plugin.controller.cancel(running.job_id)
+    tick_until(editor, lambda: running.ended)
+    assert running.state == "cancelled"
+
+
+def test_clips_in_the_level_outlive_their_job(unreal, editor, plugin, engine):
+    from syncam_unreal import plugin as module
+
+    place_rig(unreal, 2)
+    ready(plugin, editor)
+    job = generate(plugin, editor, "a small stage")
+    tick_until(editor, lambda: playing(plugin), why=lambda: plugin.controller.status)
+    shown = texture_digests(editor, plugin)
+    module.run("remove")
+    tick_until(editor, lambda: plugin.controller.history == [])
+    assert not (engine.state_dir / "jobs" / job.job_id).exists()
+    assert texture_digests(editor, plugin) == shown
+    assert plugin.host.load()["history"] == []
+    plugin.controller.remove()
+    assert plugin.controller.status == "There is no job that has ended."
+
+
 def test_too_many_cameras_are_refused_before_the_job(unreal, editor, plugin):
     place_rig(unreal, 6)
     place_camera(unreal, "camG", (0, 900, 150))

@@ -10,7 +10,8 @@ from test_results import make_clips, show
 from unreal_scenes import make_sequence, place_ball, place_camera
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import PresetInfo
+from syncam_engine.link.events import Reply
+from syncam_engine.link.messages import Acknowledged, PresetInfo
 
 PRESET = PresetInfo(
     name="preview", default=True, defaults={"frames": 17, "width": 160, "height": 96, "fps": 15}
@@ -255,6 +256,26 @@ def test_the_job_chosen_in_the_history_is_shown(unreal, editor, plugin, tmp_path
     for _ in range(20):
         editor.tick()
     assert list(plugin.host.playbacks) == ["Old"]
+
+
+def test_a_job_that_is_removed_half_shown_is_taken_back(unreal, editor, plugin, tmp_path):
+    for name in ("camA", "camB"):
+        place_camera(unreal, name)
+    job = finished_job(plugin, tmp_path, ["camA", "camB"])
+    fetched = plugin.host.downloads(job.job_id)
+    fetched.mkdir(parents=True)
+    plugin.controller.apply()
+    editor.tick()
+    editor.tick()
+    assert len(editor.actors) == 3
+    plugin.controller._removing["the call"] = job
+    plugin.controller._hear(Reply(message_id="the call", body=Acknowledged()))
+    for _ in range(20):
+        editor.tick()
+    assert len(editor.actors) == 2
+    assert plugin.controller.history == []
+    assert not fetched.exists()
+    assert editor.dialogs == []
 
 
 def test_a_reload_while_clips_are_brought_in_takes_them_back(unreal, editor, plugin, tmp_path):

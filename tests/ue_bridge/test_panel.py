@@ -71,8 +71,8 @@ def test_without_a_panel_the_menus_do_it(unreal, editor, tmp_path, plugin):
 
     menu = editor.menus["LevelEditor.MainMenu.Tools.SynCam"]
     assert [name.removeprefix("SynCam_") for name in menu._entries] == [
-        "panel", "start_engine", "export_rig", "add_rig", "generate", "cancel", "apply", "status",
-        "self_test", "reload",
+        "panel", "start_engine", "export_rig", "add_rig", "generate", "cancel", "remove", "apply",
+        "status", "self_test", "reload",
     ]  # fmt: skip
     module.run("panel")
     assert plugin.panel is None
@@ -120,6 +120,17 @@ def test_errors_are_logged_and_shown_once_each(unreal, editor, plugin):
     controller.apply()
     assert controller.status == "There are no clips to show yet."
     controller.cancel()
+
+
+def test_a_job_stays_until_an_engine_says_that_it_is_gone(unreal, editor, plugin):
+    from syncam_unreal.panel_state import JobRecord
+
+    job = JobRecord(job_id="a" * 32, prompt="p", seed=1, take="T", rig={}, state="failed")
+    plugin.controller.history.append(job)
+    plugin.controller.remove()
+    assert editor.dialogs[-1][0] == "SynCam: The job was not removed"
+    assert "engine" in editor.dialogs[-1][1].lower()
+    assert plugin.controller.history == [job]
 
 
 def test_bad_fields(unreal):

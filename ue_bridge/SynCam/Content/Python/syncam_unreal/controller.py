@@ -84,6 +84,7 @@ class Controller:
         self._previews = PreviewBoard()
         self._clips = ClipFetcher(client, host.downloads)
         self._shower = ClipShower(host)
+        self._removing: dict[str, JobRecord] = {}
         for job in self.history:
             if not job.ended:
                 client.watch(job.job_id)
@@ -145,6 +146,23 @@ class Controller:
         if job is not None and not job.ended:
             self.client.cancel(job.job_id)
             self.status = "Cancelling."
+        elif job is not None:
+            self.status = f"The job has ended already: {job.state}."
+
+    def remove(self, job_id: str = "") -> None:
+        """Delete an ended job (the newest when none is named) with the engine's clips of it. It
+        leaves the history once the engine says so; clips in the level are copies and stay."""
+        with self._told_to_user("The job was not removed"):
+            job = self.job(job_id) if job_id else next((j for j in self.history if j.ended), None)
+            if job is None:
+                raise SynCamError("panel.no_job", "There is no job that has ended.")
+            if not job.ended:
+                raise SynCamError(
+                    "job.open", "The job has not ended yet.", value=job.state, fix="Cancel it first"
+                )
+            self._check_engine()
+            self._removing[self.client.remove(job.job_id)] = job
+            self.status = "Removing the job."
 
     def apply(self, job_id: str = "") -> None:
         """Show a finished job's clips in the level (the newest when none is named)."""
@@ -278,11 +296,21 @@ class Controller:
 
     def _take_reply(self, event: Reply) -> None:
         job = self._clips.failed(event.message_id)
+        removed = self._removing.pop(event.message_id, None)
         if isinstance(event.body, ErrorInfo):
             title = "A clip could not be fetched" if job else "The engine refused"
             self._report(title, event.body.to_error())
+        elif removed is not None:
+            self._forget(removed)
         if job is not None:
             self._finish_clips(job)
+
+    def _forget(self, job: JobRecord) -> None:
+        self._shower.leave(job)
+        self._clips.delete(job)
+        self.history = [kept for kept in self.history if kept is not job]
+        self._save()
+        self.status = f"The job '{job.prompt[:40]}' of '{job.take}' was removed."
 
     def _finish_clips(self, job: JobRecord) -> None:
         """The job is done when its last clip is on this machine; then it is shown."""
@@ -315,21 +343,27 @@ class Controller:
             if running
             else 0.0,
             preview=self._previews.number,
-            history=tuple(job.label for job in self.history),
+            history=tuple((job.job_id, job.label) for job in self.history),
             can_start_engine=engine.state in ("stopped", "lost", "not found"),
             can_generate=engine.state in ("ready", "loading") and self._task is None,
             can_cancel=running is not None or self._task is not None,
+            can_cancel_job=running is not None,
             can_apply=any(job.clips for job in self.history),
+            can_remove=any(job.ended for job in self.history),
         )
 
-    def _preset(self) -> PresetInfo:
+    def _check_engine(self) -> Hello:
+        """Return what the engine is; raises SynCamError where none answers now."""
         hello = self.client.hello
         if hello is None or self.client.state not in ("ready", "loading"):
             state = self.launcher.status()
             raise SynCamError(
                 "engine.not_ready", state.sentence, fix=state.fix or "Start the engine"
             )
-        return request_making.choose_preset(hello.presets, self.fields.preset)
+        return hello
+
+    def _preset(self) -> PresetInfo:
+        return request_making.choose_preset(self._check_engine().presets, self.fields.preset)
 
     def _fields_now(self) -> PanelFields:
         """Return a copy: what is typed from now on is the next job's."""

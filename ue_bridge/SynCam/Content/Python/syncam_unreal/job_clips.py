@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ class ClipFetcher:
     def failed(self, message_id: str) -> JobRecord | None:
         """Forget a fetch that failed; return its job, or None where this was no fetch."""
         return self._fetching.pop(message_id, (None, None))[0]
+
+    def delete(self, job: JobRecord) -> None:
+        """Delete what was fetched of a job; clips that the engine lent by path are its own."""
+        shutil.rmtree(self._downloads(job.job_id), ignore_errors=True)
 
     def is_complete(self, job: JobRecord) -> bool:
         return not any(owner is job for owner, _ in self._fetching.values())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .panel_state import MODES, SOURCES
 
@@ -23,6 +23,8 @@ class Item:
     """Which PanelFields attribute it edits."""
     action: str = ""
     """Which Controller method its click calls."""
+    of_job: bool = False
+    """The action is on the job that is chosen in the history."""
     shows: str = ""
     """Which PanelView attribute it draws."""
     enabled: str = ""
@@ -54,6 +56,11 @@ def _button(name: str, text: str, action: str, enabled: str = "", hint: str = ""
         Item(kind="Button", name=name, action=action, enabled=enabled, hint=hint),
         Item(kind="TextBlock", name=f"{name}Label", parent=name, text=text),
     ]
+
+
+def _job_button(name: str, text: str, action: str, enabled: str) -> list[Item]:
+    button, label = _button(name, text, action, enabled)
+    return [replace(button, of_job=True), label]
 
 
 ITEMS: tuple[Item, ...] = (
@@ -93,7 +100,9 @@ ITEMS: tuple[Item, ...] = (
     *_button("Cancel", "Cancel", "cancel", "can_cancel"),
     _caption("History", "History"),
     Item(kind="ComboBoxString", name="History", shows="history"),
-    *_button("Apply", "Show the clips of this job", "apply", "can_apply"),
+    *_job_button("Apply", "Show the clips of this job", "apply", "can_apply"),
+    *_job_button("CancelJob", "Cancel this job", "cancel", "can_cancel_job"),
+    *_job_button("RemoveJob", "Remove this job", "remove", "can_remove"),
 )
 
 

@@ -19,6 +19,7 @@ ENTRIES = (
     ("add_rig", "Add the cameras of a rig file", "Cine cameras with the file's poses and lenses"),
     ("generate", "Generate...", "Ask for prompt and cameras, then generate a clip for each camera"),
     ("cancel", "Cancel", "Stop the newest job"),
+    ("remove", "Remove the newest ended job", "Delete it and its clips in the engine"),
     ("apply", "Show the newest clips", "Bring the newest job's clips into the level"),
     ("status", "Status", "Say how the engine and the jobs stand"),
     (
@@ -92,7 +93,13 @@ def generate(controller: Controller) -> None:
 def show_status(controller: Controller) -> None:
     """Say in a dialog what the panel would show."""
     view = controller.view()
-    parts = [view.engine, view.status, view.warnings, view.cameras, *view.history[:5]]
+    parts = [
+        view.engine,
+        view.status,
+        view.warnings,
+        view.cameras,
+        *(label for _, label in view.history[:5]),
+    ]
     unreal.EditorDialog.show_message(
         "SynCam", "\n".join(part for part in parts if part), unreal.AppMsgType.OK
     )

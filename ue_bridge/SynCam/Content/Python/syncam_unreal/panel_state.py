@@ -87,7 +87,8 @@ class JobRecord:
     @property
     def label(self) -> str:
         """One line of the history."""
-        return f"{self.take}: {self.prompt[:40]} (seed {self.seed}) - {self.state}"
+        told = f"{self.take}: {self.prompt[:40]} (seed {self.seed}) - {self.state}"
+        return f"{told}, {self.job_id[:8]}"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -120,8 +121,11 @@ class PanelView:
     progress: float
     preview: int
     """A number that changes with each new preview; 0 is none."""
-    history: tuple[str, ...]
+    history: tuple[tuple[str, str], ...]
+    """Id and label of each job, the newest first."""
     can_start_engine: bool
     can_generate: bool
     can_cancel: bool
+    can_cancel_job: bool
     can_apply: bool
+    can_remove: bool

@@ -33,6 +33,7 @@ class PanelWidget:
         self._widgets = widgets
         self._calls: list[Callable[[], None]] = []
         self._drawn: PanelView | None = None
+        self._listed: dict[str, str] = {}
         self._folder = preconditions.saved_dir() / "SynCam"
         self._preview: unreal.Object | None = None
         self._pictures_shown = 0
@@ -58,16 +59,16 @@ class PanelWidget:
     def _click_of(self, item: panel_layout.Item) -> Callable[[], None]:
         def clicked() -> None:
             self.read_fields()
-            if item.action == "apply":
-                self.controller.apply(self._chosen_job())
+            action = getattr(self.controller, item.action)
+            if item.of_job:
+                action(self._chosen_job())
             else:
-                getattr(self.controller, item.action)()
+                action()
 
         return clicked
 
     def _chosen_job(self) -> str:
-        label = self._widgets["History"].get_selected_option()
-        return next((job.job_id for job in self.controller.history if job.label == label), "")
+        return self._listed.get(str(self._widgets["History"].get_selected_option()), "")
 
     def read_fields(self) -> None:
         """Bring what stands in the widgets into the controller's fields."""
@@ -103,13 +104,18 @@ class PanelWidget:
         elif item.kind == "Image":
             self._show_preview(widget)
         elif item.kind == "ComboBoxString":
-            chosen = widget.get_selected_option()
-            widget.clear_options()
-            for option in value:
-                widget.add_option(option)
-            widget.set_selected_option(chosen if chosen in value else value[0] if value else "")
+            self._show_history(widget, dict(value))
         else:
             widget.set_text(value)
+
+    def _show_history(self, widget: unreal.ComboBoxString, labels: dict[str, str]) -> None:
+        """List the jobs; the one that is chosen stays so when its label, or another's, changes."""
+        chosen = self._chosen_job()
+        widget.clear_options()
+        for label in labels.values():
+            widget.add_option(label)
+        self._listed = {label: job_id for job_id, label in labels.items()}
+        widget.set_selected_option(labels.get(chosen, next(iter(labels.values()), "")))
 
     def _show_preview(self, widget: unreal.Image) -> None:
         """Put the job's newest previews into the picture, by a file that the editor reads."""

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running job's previews as one picture: a grid of all cameras, as PNG, with the standard library
-only (the editor's Python has no imaging package)."""
+"""A running job's previews as one picture: a grid of all cameras, as PNG (`link.png`)."""
 
 from __future__ import annotations
 
 import math
-import struct
-import zlib
 from dataclasses import dataclass
 
+from syncam_engine.link import png
 from syncam_engine.link.messages import Preview
 
 GAP_PX = 2
@@ -66,7 +64,7 @@ def grid_png(pictures: list[Picture | None]) -> bytes:
                 cell = cells[index] if index < len(cells) else None
                 line += _row_of(cell, y, width)
             lines.append(bytes(line))
-    return encode_png(full, len(lines), lines)
+    return png.picture(b"".join(lines), full, len(lines), level=1)
 
 
 def _row_of(picture: Picture | None, y: int, width: int) -> bytes:
@@ -75,23 +73,3 @@ def _row_of(picture: Picture | None, y: int, width: int) -> bytes:
     start = 3 * picture.width * y
     row = picture.rgb8[start : start + 3 * picture.width]
     return row + bytes([GAP_GREY]) * (3 * (width - picture.width))
-
-
-def encode_png(width: int, height: int, lines: list[bytes]) -> bytes:
-    """Return an 8-bit RGB PNG of rows of `3 * width` bytes, tagged sRGB."""
-    raw = b"".join(b"\0" + line for line in lines)
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        checksum = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", header),
-            chunk(b"sRGB", b"\0"),
-            chunk(b"IDAT", zlib.compress(raw, 1)),
-            chunk(b"IEND", b""),
-        ]
-    )

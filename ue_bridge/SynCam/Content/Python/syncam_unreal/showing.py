@@ -53,6 +53,12 @@ class ClipShower:
         self._host.play(job)
         return f"The clips of '{job.take}' are in the level."
 
+    def leave(self, job: JobRecord) -> None:
+        """Show a job no more; what is half shown of it is taken back."""
+        self._waiting = [other for other in self._waiting if other is not job]
+        if self._now is not None and self._now[1] is job:
+            self.stop()
+
     def begin_anew(self) -> None:
         """Have what is half shown taken back at the next step, and shown again from the start."""
         self._anew = self._now is not None
