@@ -103,6 +103,15 @@ def test_resampling_rule(fps_in, fps_out, expected):
     assert out[:, 0, 0, 0].tolist() == expected
 
 
+def test_of_a_long_clip_only_what_is_shown_is_decoded(tmp_path):
+    write_mp4(tmp_path / "long.mp4", patches(120), Fraction(30), crf=30)
+    whole = read_clip(tmp_path / "long.mp4")
+    start = read_clip(tmp_path / "long.mp4", last_s=5 / 15)
+    assert len(start.frames_THW3) == 11
+    wanted = resample(whole, 5, Fraction(15))
+    assert (resample(start, 5, Fraction(15)) == wanted).all()
+
+
 def test_the_same_pictures_are_the_same_bytes(tmp_path):
     """Wherever buffers happen to lie: x264 left to itself gives two or three files by turns."""
     blocks = np.random.default_rng(0).integers(0, 256, (5, 6, 10, 3), dtype=np.uint8)
