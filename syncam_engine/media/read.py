@@ -61,14 +61,14 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES, last_s: float | Non
                 # Files without a tag are BT.709 from 720 lines up, BT.601 below: FFmpeg's own
                 # guess is BT.601 for all, so the tag is read here.
                 tagged = frame.colorspace == Colorspace.ITU709
-                pictures.append(
-                    frame.reformat(
-                        format="rgb24",
-                        src_colorspace=Colorspace.ITU709
-                        if tagged or frame.height >= 720
-                        else Colorspace.ITU601,
-                    ).to_ndarray()
-                )
+                picture = frame.reformat(
+                    format="rgb24",
+                    src_colorspace=Colorspace.ITU709
+                    if tagged or frame.height >= 720
+                    else Colorspace.ITU601,
+                ).to_ndarray()
+                # A phone films as it was held, and says how to turn that.
+                pictures.append(np.rot90(picture, round(frame.rotation / 90)))
                 times.append(time)
             fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
             metadata = _metadata(container.metadata.get(METADATA_KEY, ""))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips survive the way to a file and back: rate, count, colours, metadata, bytes."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -71,6 +72,25 @@ def test_png_sequence_is_exact(tmp_path):
 def test_wrong_array_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"got float64 \[2, 4, 4\]"):
         write_mp4(tmp_path / "a.mp4", np.zeros((2, 4, 4)), Fraction(8))
+
+
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_a_clip_that_says_how_it_was_held_is_turned(tmp_path, matrix):
+    """As phones write them: the pictures as the sensor has them, a matrix in the track's header."""
+    frames = np.full((3, 48, 96, 3), 40, np.uint8)
+    frames[:, :24, :48] = (230, 40, 40)  # top left
+    write_mp4(tmp_path / "held.mp4", frames, Fraction(15))
+    data = bytearray((tmp_path / "held.mp4").read_bytes())
+    a, b, c, d = (value << 16 for value in matrix)
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "held.mp4").write_bytes(data)
+    clip = read_clip(tmp_path / "held.mp4").frames_THW3
+    # A point (x, y) from the middle is shown at (a x + c y, b x + d y).
+    side_x, side_y = (-matrix[0] - matrix[2], -matrix[1] - matrix[3])
+    height, width = clip.shape[1:3]
+    assert (height, width) == ((48, 96) if matrix[0] else (96, 48))
+    corner = clip[1, height // 2 + side_y * height // 4, width // 2 + side_x * width // 4]
+    assert np.abs(corner.astype(int) - (230, 40, 40)).max() < 12
 
 
 @pytest.mark.parametrize(
