@@ -8,6 +8,7 @@ the difference of their places around it, and it needs no centre).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -117,25 +118,47 @@ def cached_angle_table(
     views: int,
     rule: AngleRule = "anchor",
 ) -> AngleTable:
-    """Like `angle_table`, kept in `angles.json` beside the data and reused while it fits."""
+    """Like `angle_table`, kept in `angles.json` beside the data and reused while it fits: for the
+    same scenes with the same cameras."""
     path = Path(folder) / ANGLES_FILE
-    keys = [scene.key for scene in scenes if scene.kind == "multiview"]
-    document: dict = {"format": "syncam-angles", "version": 1, "tables": {}}
-    if path.is_file():
-        read = json.loads(path.read_text("utf-8"))
-        if read.get("format") == "syncam-angles" and read.get("version") == 1:
-            document = read
+    cameras = _cameras_digest(scenes)
+    document = _read_document(path)
     name = AngleTable(degrees=degrees, views=views, rule=rule, sets={}, without=()).name()
     entry = document["tables"].get(name)
-    if entry and sorted([*entry["sets"], *entry["without"]]) == sorted(keys):
+    if entry and entry["cameras"] == cameras:
         sets = {key: [tuple(s) for s in value] for key, value in entry["sets"].items()}
         return AngleTable(
             degrees=degrees, views=views, rule=rule, sets=sets, without=tuple(entry["without"])
         )
     table = angle_table(scenes, degrees, views, rule)
-    document["tables"][name] = {"sets": table.sets, "without": list(table.without)}
+    document["tables"][name] = {
+        "cameras": cameras,
+        "sets": table.sets,
+        "without": list(table.without),
+    }
     if os.access(folder, os.W_OK):
         partial = path.with_suffix(f".{os.getpid()}.partial")
         partial.write_text(json.dumps(document), "utf-8")
         partial.replace(path)
     return table
+
+
+def _read_document(path: Path) -> dict:
+    """What is kept so far; an empty document where that is nothing, or damaged."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if (document["format"], document["version"]) == ("syncam-angles", 2):
+            return document
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {"format": "syncam-angles", "version": 2, "tables": {}}
+
+
+def _cameras_digest(scenes: Sequence[Scene]) -> str:
+    """SHA-256 of all that a table follows from: scenes, and where their cameras look."""
+    total = hashlib.sha256()
+    for scene in scenes:
+        if scene.kind == "multiview":
+            total.update(f"{scene.key}\n".encode())
+            total.update(azimuths_deg(scene).astype(np.float64).tobytes())
+    return total.hexdigest()

@@ -80,6 +80,17 @@ def test_table_names_scenes_that_cannot_and_is_kept(tmp_path):
     assert "scene-00002" in grown.sets
 
 
+def test_a_kept_table_of_other_cameras_or_a_damaged_one_is_made_anew(tmp_path):
+    cached_angle_table(tmp_path, [scene_at(0, 10, 20, 25)], (0, 30), 3)
+    rendered_again = [scene_at(0, 90, 100)]
+    table = cached_angle_table(tmp_path, rendered_again, (0, 30), 2)
+    assert table == angle_table(rendered_again, (0, 30), 2)
+    table = cached_angle_table(tmp_path, rendered_again, (0, 30), 3)
+    assert table.without == ("scene-00000",)
+    (tmp_path / "angles.json").write_text('{"format": "syncam-an')
+    assert cached_angle_table(tmp_path, rendered_again, (0, 30), 3) == table
+
+
 def test_hemisphere_scene_has_sets_in_all_three_stages():
     scene = make_scene(4, cameras=36)
     for degrees in ((0, 60), (30, 90), (60, 120)):
