@@ -17,7 +17,7 @@ def make_engine(monkeypatch):
 
     def make(*arguments, **options):
         start = options.pop("start", True)
-        engine = LocalEngine(*arguments, pipeline=STUB, **options)
+        engine = LocalEngine(*arguments, **{"pipeline": STUB, **options})
         monkeypatch.setenv("SYNCAM_CONFIG_DIR", engine.environment["SYNCAM_CONFIG_DIR"])
         engines.append(engine)
         if start:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import Done
 from syncam_engine.service.harness import follow, sample_request, wait_until
 
@@ -15,6 +16,10 @@ from .test_engine import reach_step, run
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'syncam[cluster]'")
 ROOT = str(Path(__file__).parents[2])
+
+
+def refuse(preset, device, on_progress):
+    raise SynCamError("weights.missing", "The weights are not on this node.")
 
 
 @pytest.fixture
@@ -38,6 +43,11 @@ def cluster(monkeypatch, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_jobs_survive_the_death_of_a_node(cluster, make_engine, tmp_path):
+    # What a node says of its weights reaches whoever sent a job.
+    refusing = make_engine("--cluster", cluster.address, pipeline=f"{__name__}:refuse")
+    failed, _ = run(refusing.client(), sample_request(2))
+    assert failed.error.sentence == "The weights are not on this node."
+    refusing.stop()
     options = ("--cluster", cluster.address, "--cluster-workers", "2", "--checkpoint-steps", "2")
     engine = make_engine(*options)
     client = engine.client()
