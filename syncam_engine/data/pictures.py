@@ -29,6 +29,8 @@ def read_clip_frames(path: Path, frames: Sequence[int]) -> np.ndarray:
     """Frames of a clip by number, uint8 THW3. Raises `BrokenFile` when the clip is too short."""
     import av
 
+    from syncam_engine.media.read import rgb_of
+
     wanted, found = set(frames), {}
     try:
         with av.open(str(path)) as container:
@@ -36,7 +38,7 @@ def read_clip_frames(path: Path, frames: Sequence[int]) -> np.ndarray:
             stream.thread_type = "AUTO"
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted:
-                    found[number] = frame.to_ndarray(format="rgb24")
+                    found[number] = rgb_of(frame)
                 if len(found) == len(wanted):
                     break
     except (av.FFmpegError, IndexError, OSError) as error:

@@ -58,17 +58,8 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES, last_s: float | Non
                 time = float(frame.time) if frame.time is not None else None
                 if times and None not in (last_s, time) and time - (times[0] or 0.0) > last_s:
                     break
-                # Files without a tag are BT.709 from 720 lines up, BT.601 below: FFmpeg's own
-                # guess is BT.601 for all, so the tag is read here.
-                tagged = frame.colorspace == Colorspace.ITU709
-                picture = frame.reformat(
-                    format="rgb24",
-                    src_colorspace=Colorspace.ITU709
-                    if tagged or frame.height >= 720
-                    else Colorspace.ITU601,
-                ).to_ndarray()
                 # A phone films as it was held, and says how to turn that.
-                pictures.append(np.rot90(picture, round(frame.rotation / 90)))
+                pictures.append(np.rot90(rgb_of(frame), round(frame.rotation / 90)))
                 times.append(time)
             fps = Fraction(stream.average_rate or stream.guessed_rate or 0)
             metadata = _metadata(container.metadata.get(METADATA_KEY, ""))
@@ -87,6 +78,17 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES, last_s: float | Non
         float(k / fps) if time is None else time - start for k, time in enumerate(times)
     )
     return Clip(frames_THW3=np.stack(pictures), fps=fps, times_s=times_s, metadata=metadata)
+
+
+def rgb_of(frame: av.VideoFrame) -> np.ndarray:
+    """Return a decoded frame as uint8 [H, W, 3], sRGB.
+
+    Files without a tag are BT.709 from 720 lines up, BT.601 below: FFmpeg's own guess is BT.601 for
+    all, so the tag is read here.
+    """
+    is_709 = frame.colorspace == Colorspace.ITU709 or frame.height >= 720
+    space = Colorspace.ITU709 if is_709 else Colorspace.ITU601
+    return frame.reformat(format="rgb24", src_colorspace=space).to_ndarray()
 
 
 def resample(clip: Clip, frames: int, fps: Fraction) -> np.ndarray:

@@ -6,17 +6,21 @@ from __future__ import annotations
 import json
 import pickle
 
+import av
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 from PIL import Image
 
 from syncam_engine.data.moving_video import Nerfstudio, RealEstate10K
+from syncam_engine.data.pictures import read_clip_frames
 from syncam_engine.data.rendered import PackedShards, caption_variants, open_rendered
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.data.sources import open_source
 from syncam_engine.data.static_clips import StaticClips
 from syncam_engine.data.syncamvideo import SynCamVideo, parse_matrix, unreal_to_c2w_cv_m
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.media.read import read_clip
 from tests.data.files import write_clip, write_shard
 from tests.data.synthetic import BoxSource
 
@@ -119,6 +123,21 @@ def test_syncamvideo_layout(tmp_path):
     assert pictures.mean(axis=(2, 3, 4)) == pytest.approx(np.array([[190, 155], [90, 55]]), abs=3.0)
     (root / "videos" / "cam02.mp4").unlink()
     assert "cam02.mp4 (the clip is missing)" in SynCamVideo(tmp_path).broken.report()
+
+
+def test_colours_of_large_clips_without_a_tag_are_those_that_the_engine_reads(tmp_path):
+    colour = (20, 200, 60)
+    with av.open(str(tmp_path / "untagged.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((720, 1280, 3), colour, np.uint8), "rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+        frame.colorspace = 2  # not said
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    picture = read_clip_frames(tmp_path / "untagged.mp4", [0])[0]
+    assert np.abs(picture.astype(int) - colour).max() < 5
+    assert (picture == read_clip(tmp_path / "untagged.mp4").frames_THW3[0]).all()
 
 
 def test_realestate10k(tmp_path):
