@@ -114,6 +114,7 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
         "model": done.model,
         "device": done.device,
         "weights_digest": done.weights_digest,
+        "placement": done.placement,
         "seed": done.seed,
         "prompt": request.prompt,
         "clips": clips,

@@ -321,6 +321,8 @@ class Done(Struct, kw_only=True):
     model: str = ""
     device: str = ""
     weights_digest: str = ""
+    placement: dict[str, Any] = msgspec.field(default_factory=dict)
+    """How the model ran: `sampling.placement.Placement.as_used`."""
 
 
 class Failed(Struct, kw_only=True):

@@ -101,6 +101,12 @@ class MultiViewPipeline:
         """SHA-256 over the weights: with the request it makes the clips again."""
         return self.parts.digest
 
+    @property
+    def placement_used(self) -> dict[str, Any]:
+        """How it runs, `auto` resolved: with the request and the weights it makes the clips
+        again."""
+        return self.placement.as_used()
+
     def generate(
         self,
         request: Any,

@@ -74,7 +74,8 @@ class Placement:
                 )
         if self.rows_at_once < 1:
             raise ValueError(f"rows_at_once is {self.rows_at_once}; it must be at least 1")
-        if self.matmul_dtype == "bfloat16" and not self._may_multiply_in_bfloat16:
+        moot = self.dtype == "bfloat16"
+        if self.matmul_dtype == "bfloat16" and not (self._may_multiply_in_bfloat16 or moot):
             raise ValueError(
                 "matmul_dtype is 'bfloat16'; that is for a network in float32 on a CPU, fused and "
                 "without fp8: it must be 'auto' or 'float32' here"
@@ -91,9 +92,23 @@ class Placement:
 
         By what the processor has, never by a measurement: a machine gives the same clips always.
         """
-        if self.matmul_dtype != "auto":
-            return self.matmul_dtype == "bfloat16"
-        return self._may_multiply_in_bfloat16 and has_bfloat16_hardware()
+        wanted = self.matmul_dtype == "bfloat16"
+        if self.matmul_dtype == "auto":
+            wanted = has_bfloat16_hardware()
+        return wanted and self._may_multiply_in_bfloat16
+
+    def as_used(self) -> dict[str, Any]:
+        """Return every option as it takes effect, as plain data: what a result's metadata keeps.
+
+        `matmul_dtype` is what products are taken in, and `device` only the kind: two devices of a
+        kind give the same clips. On a CPU the threads belong to it, by which sums are split up.
+        """
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
+        device = torch.device(self.device).type
+        half = self.multiplies_in_bfloat16 or self.dtype == "bfloat16"
+        used = {"device": device, "matmul_dtype": "bfloat16" if half else "float32"}
+        threads = {"threads": torch.get_num_threads()} if device == "cpu" else {}
+        return {**options, **used, **threads}
 
     @classmethod
     def default(cls, preset: Preset, device: str | None) -> Placement:

@@ -73,8 +73,8 @@ class Sampler:
 
     def load(
         self, pipeline: str, preset: str, device: str | None
-    ) -> tuple[str, str, str] | dict[str, Any]:
-        """Return device, weights digest and node, or a `SynCamError` as a dictionary."""
+    ) -> tuple[str, str, str, dict[str, Any]] | dict[str, Any]:
+        """Return device, weights digest, node and placement, or a `SynCamError` as a dictionary."""
         import importlib
 
         import ray
@@ -89,7 +89,8 @@ class Sampler:
         except Exception as error:  # noqa: BLE001  (told in words: Ray would wrap what it is)
             return as_syncam_error(error, "load", None).to_dict()
         node = ray.get_runtime_context().get_node_id()
-        return str(self._pipeline.device), str(self._pipeline.digest), node
+        pipeline = self._pipeline
+        return str(pipeline.device), str(pipeline.digest), node, pipeline.placement_used
 
     def generate(
         self, packed: bytes, given: dict[str, Any], latents: dict[str, Any] | None
@@ -148,8 +149,10 @@ class Sampler:
 class ClusterPipeline:
     """Looks like a pipeline to the worker; `device` names the node as well."""
 
-    def __init__(self, actor: Any, kind: str, node: str, digest: str) -> None:
-        self._actor, self.digest = actor, digest
+    def __init__(
+        self, actor: Any, kind: str, node: str, digest: str, placement_used: dict[str, Any]
+    ) -> None:
+        self._actor, self.digest, self.placement_used = actor, digest, placement_used
         self.device = f"{kind} on node {node[:8]}"
         self.device_kind = kind
         """What latents depend on: they may go on at another node."""
@@ -220,8 +223,8 @@ def load_pipeline(
         answer = ray.get(actor.load.remote(inner, preset_name, device or None))
     except ray.exceptions.RayActorError as error:
         _die_with_the_node(error)
-    kind, digest, node = _or_raise(answer)
-    return ClusterPipeline(actor, kind, node, digest)
+    kind, digest, node, placement_used = _or_raise(answer)
+    return ClusterPipeline(actor, kind, node, digest, placement_used)
 
 
 def _latents_of(keeper: KeptLatents | None) -> dict[str, Any] | None:

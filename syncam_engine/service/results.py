@@ -33,6 +33,7 @@ def write_result(
     model: str,
     device: str,
     weights_digest: str,
+    placement: dict[str, Any],
 ) -> Done:
     """Write `folder`/result with a clip a camera and result.json, and return what it holds.
 
@@ -49,7 +50,7 @@ def write_result(
     part = folder / f"attempt-{attempt}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
-    recipe = recipe_of(request, model=model, weights_digest=weights_digest)
+    recipe = recipe_of(request, model=model, weights_digest=weights_digest, placement=placement)
     try:
         clips = [
             _write_clip(part, folder / "result", index, camera, clips_VTHW3[index], request, recipe)
@@ -65,6 +66,7 @@ def write_result(
             model=model,
             device=device,
             weights_digest=weights_digest,
+            placement=placement,
         )
         write_whole(part / "result.json", msgspec.json.encode(done))
         sync_folder(part)
@@ -76,9 +78,11 @@ def write_result(
     return done
 
 
-def recipe_of(request: GenerateRequest, *, model: str, weights_digest: str) -> dict[str, Any]:
-    """All that makes the clips again: the request, the weights, the versions. No paths, no times,
-    so that the same job gives the same bytes."""
+def recipe_of(
+    request: GenerateRequest, *, model: str, weights_digest: str, placement: dict[str, Any]
+) -> dict[str, Any]:
+    """All that makes the clips again: the request, the weights, how they ran, the versions. No
+    paths, no times, so that the same job gives the same bytes."""
     import av
 
     versions = {"syncam": __version__, "python": sys.version.split()[0], "av": av.__version__}
@@ -89,6 +93,7 @@ def recipe_of(request: GenerateRequest, *, model: str, weights_digest: str) -> d
         "request": msgspec.to_builtins(request),
         "model": model,
         "weights_digest": weights_digest,
+        "placement": placement,
         "versions": versions,
     }
 

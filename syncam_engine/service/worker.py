@@ -301,6 +301,7 @@ class Worker:
             model=order.request.preset,
             device=str(self._pipeline.device),
             weights_digest=str(self._pipeline.digest),
+            placement=self._pipeline.placement_used,
         )
 
 

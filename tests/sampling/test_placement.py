@@ -193,6 +193,26 @@ def test_products_in_bfloat16_by_what_the_processor_has(monkeypatch):
     assert weights[0] == 2 * weights[1]
 
 
+def test_a_placement_is_recorded_as_it_takes_effect(monkeypatch):
+    torch.set_num_threads(1)
+    usual = Placement.default(PREVIEW_RECIPE, "cpu")
+    half = replace(usual, dtype="bfloat16", device="cuda:1")
+    for has, products in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(
+            "syncam_engine.sampling.placement.has_bfloat16_hardware", lambda h=has: h
+        )
+        used = usual.as_used()
+        assert (used["matmul_dtype"], used["device"]) == (products, "cpu")
+        assert used.pop("threads") == 1
+        again = Placement(**used)
+        assert again.multiplies_in_bfloat16 is has
+        assert again == replace(usual, matmul_dtype=products)
+        assert replace(usual, fp8=True).as_used()["matmul_dtype"] == "float32"
+        used = half.as_used()
+        assert (used["matmul_dtype"], used["device"]) == ("bfloat16", "cuda")
+        assert not Placement(**used).multiplies_in_bfloat16, "the network itself is in it"
+
+
 def test_products_in_bfloat16_give_nearly_the_same_clips(tmp_path):
     torch.set_num_threads(1)
     preset = str(write_tiny(tmp_path))

@@ -15,6 +15,7 @@ class DyingPipeline:
     def __init__(self, inner):
         self._inner = inner
         self.device, self.digest = inner.device, inner.digest
+        self.placement_used = inner.placement_used
 
     def generate(self, request, *, on_report, keeper, **given):
         def report(said):

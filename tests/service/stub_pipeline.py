@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+PLACEMENT = {"device": "stub", "matmul_dtype": "float32"}
+
 
 @dataclass
 class Report:
@@ -29,6 +31,7 @@ class Report:
 class StubPipeline:
     device = "stub"
     digest = "0" * 64
+    placement_used = PLACEMENT
 
     def generate(
         self,

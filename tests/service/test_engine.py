@@ -107,6 +107,8 @@ def test_result_is_on_disk_with_its_recipe(client):
         assert recipe["request"]["seed"] == 11
         assert recipe["request"]["rig"]["cameras"][clip.index]["name"] == clip.camera
         assert recipe["weights_digest"] == "0" * 64
+        assert recipe["placement"] == {"device": "stub", "matmul_dtype": "float32"}
+        assert done.placement == recipe["placement"]
         assert read.metadata["camera"] == clip.camera
     assert (Path(done.clips[0].path).parent.parent.stat().st_mode & 0o777) == 0o700
 

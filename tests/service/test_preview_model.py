@@ -12,7 +12,8 @@ import pytest
 from syncam_engine.link.messages import Done, Preview
 from syncam_engine.media.read import read_clip
 from syncam_engine.media.write import write_mp4
-from syncam_engine.model.presets import WEIGHTS_DIR
+from syncam_engine.model.presets import WEIGHTS_DIR, get_preset
+from syncam_engine.sampling.placement import Placement
 from syncam_engine.service.harness import LocalEngine, follow, sample_request
 
 pytestmark = pytest.mark.skipif(
@@ -50,6 +51,15 @@ def test_every_mode(engine, tmp_path):
 
     again, _ = run(client, sample_request(2, **request))
     assert [c.digest for c in again.clips] == [c.digest for c in first.clips]
+
+    # What the file says of itself is how this machine ran it.
+    placement = read_clip(Path(first.clips[0].path)).metadata["syncam"]["placement"]
+    assert placement == first.placement
+    device = first.device.partition(":")[0]
+    usual = Placement.default(get_preset("preview"), device)
+    assert {**usual.as_used(), "threads": 1} == {**placement, "threads": 1}
+    assert placement.get("threads", 1) == 1, "as the engine was started"
+    assert placement["matmul_dtype"] in ("float32", "bfloat16"), "never auto"
 
     start = np.zeros((9, 120, 200, 3), np.uint8)
     start[:, 60:] = 160
