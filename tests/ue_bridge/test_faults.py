@@ -10,8 +10,8 @@ from test_results import make_clips, show
 from unreal_scenes import make_sequence, place_ball, place_camera
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.events import Reply
-from syncam_engine.link.messages import Acknowledged, PresetInfo
+from syncam_engine.link.events import Fetched, Reply
+from syncam_engine.link.messages import Acknowledged, ClipResult, Done, ErrorInfo, PresetInfo
 
 PRESET = PresetInfo(
     name="preview", default=True, defaults={"frames": 17, "width": 160, "height": 96, "fps": 15}
@@ -144,6 +144,60 @@ def test_what_is_right_is_sent(unreal, editor, plugin, tmp_path):
     request, clips = plugin.sent[3]
     assert request.previz_strength == 0.6
     assert clips[0].startswith(b"\x89PNG")
+
+
+def test_the_history_forgets_no_job_that_has_not_ended(unreal, editor, plugin):
+    from syncam_unreal.controller import HISTORY_LENGTH
+
+    place_camera(unreal, "camA")
+    for _ in range(HISTORY_LENGTH + 2):
+        generate(plugin, editor)
+    sent = [request.job_id for request, _ in reversed(plugin.sent)]
+    assert [job.job_id for job in plugin.controller.history] == sent
+    for job in plugin.controller.history[1:]:
+        job.state = "done"
+    generate(plugin, editor)
+    assert len(plugin.controller.history) == HISTORY_LENGTH
+
+
+def test_clips_that_could_not_be_fetched_are_fetched_when_they_are_to_be_shown(
+    unreal, editor, plugin, tmp_path, monkeypatch
+):
+    place_camera(unreal, "camA")
+    place_camera(unreal, "camB", (0, 300, 100))
+    generate(plugin, editor)
+    (job,) = plugin.controller.history
+    clips = [
+        ClipResult(camera=name, index=k, digest="0" * 64, bytes=4, frames=17, width=160, height=96)
+        for k, name in enumerate(("camA", "camB"))
+    ]
+    watched = []
+    monkeypatch.setattr(plugin.client, "fetch", lambda job_id, clip, target: clip.camera)
+    monkeypatch.setattr(plugin.client, "watch", watched.append)
+    monkeypatch.setattr(plugin.controller, "_check_engine", lambda: None)
+
+    def hear(*events):
+        monkeypatch.setattr(plugin.client, "poll", lambda: list(events))
+        editor.tick()
+        monkeypatch.setattr(plugin.client, "poll", lambda: [])
+
+    def came(name):
+        path = tmp_path / f"{name}.mp4"
+        path.write_bytes(b"clip")
+        clip = next(clip for clip in clips if clip.camera == name)
+        return Fetched(message_id=name, job_id=job.job_id, clip=clip, path=str(path))
+
+    full = ErrorInfo(code="fetch.write", sentence="The disk is full.")
+    hear(Done(job_id=job.job_id, clips=clips))
+    hear(came("camA"), Reply(message_id="camB", body=full))
+    assert (job.state, job.sentence) == ("done", "1 of 2 clips could not be fetched.")
+    assert plugin.controller.view().can_apply
+    plugin.controller.apply()
+    assert watched == [job.job_id]
+    hear(Done(job_id=job.job_id, clips=clips))
+    hear(came("camA"), came("camB"))
+    assert (job.state, job.sentence) == ("done", "Done.")
+    assert [clip["camera"] for clip in job.clips] == ["camA", "camB"]
 
 
 def test_a_rig_that_cannot_be_written_is_said_so(unreal, editor, plugin, tmp_path):

@@ -165,11 +165,20 @@ class Controller:
             self.status = "Removing the job."
 
     def apply(self, job_id: str = "") -> None:
-        """Show a finished job's clips in the level (the newest when none is named)."""
+        """Show a finished job's clips in the level (the newest when none is named); clips that
+        could not be fetched are fetched first."""
         with self._told_to_user(NOT_SHOWN):
-            job = self.job(job_id) if job_id else next((j for j in self.history if j.clips), None)
-            if job is None or not job.clips:
+            job = (
+                self.job(job_id) if job_id else next((j for j in self.history if j.has_clips), None)
+            )
+            if job is None or not job.has_clips:
                 raise SynCamError("panel.no_clips", "There are no clips to show yet.")
+            if job.missing:
+                self._check_engine()
+                job.state, job.sentence = "sent", "Fetching the clips."
+                self.client.watch(job.job_id)
+                self.status = job.sentence
+                return
             self._shower.add(job)
             self.status = "The clips are shown next."
 
@@ -241,7 +250,8 @@ class Controller:
                 first_frame=int(job.reading.scene_frames[0]) if job.reading.scene_frames else 0,
             ),
         )
-        del self.history[HISTORY_LENGTH:]
+        # One that has not ended is still to be shown, however many came after it.
+        self.history[HISTORY_LENGTH:] = [j for j in self.history[HISTORY_LENGTH:] if not j.ended]
         self._save()
         self.status = "Sent."
 
@@ -318,10 +328,14 @@ class Controller:
             job.sentence = "Fetching the clips."
             return
         job.state, job.sentence = "done", "Done."
+        if job.missing:
+            total = len(job.rig["cameras"])
+            job.sentence = f"{job.missing} of {total} clips could not be fetched."
         order = [camera["name"] for camera in job.rig["cameras"]]
         job.clips.sort(key=lambda clip: order.index(clip["camera"]))
         self._save()
-        self._shower.add(job)
+        if job.clips:
+            self._shower.add(job)
 
     # ---- what is shown ----
 
@@ -348,7 +362,7 @@ class Controller:
             can_generate=engine.state in ("ready", "loading") and self._task is None,
             can_cancel=running is not None or self._task is not None,
             can_cancel_job=running is not None,
-            can_apply=any(job.clips for job in self.history),
+            can_apply=any(job.has_clips for job in self.history),
             can_remove=any(job.ended for job in self.history),
         )
 

@@ -85,6 +85,16 @@ class JobRecord:
         return self.state in ("done", "failed", "cancelled")
 
     @property
+    def missing(self) -> int:
+        """How many clips of a done job are not on this machine."""
+        return len(self.rig.get("cameras", ())) - len(self.clips) if self.state == "done" else 0
+
+    @property
+    def has_clips(self) -> bool:
+        """Whether there are clips to show, here or in the engine."""
+        return bool(self.clips) or self.missing > 0
+
+    @property
     def label(self) -> str:
         """One line of the history."""
         told = f"{self.take}: {self.prompt[:40]} (seed {self.seed}) - {self.state}"
