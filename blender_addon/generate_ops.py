@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -17,7 +18,17 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
-from . import compat, heartbeat, job_request, landing, preferences, session, settings, viewport
+from . import (
+    compat,
+    heartbeat,
+    job_request,
+    landing,
+    preferences,
+    references,
+    session,
+    settings,
+    viewport,
+)
 from .jobs import JobRecord
 from .waiting import settle
 
@@ -65,8 +76,12 @@ def prepare(
     rig: Rig,
     request: GenerateRequest,
     record: JobRecord,
+    again: JobRecord | None = None,
 ) -> Iterator[None]:
-    """Wait for the engine, check what it takes, make the inputs, send. A step a tick."""
+    """Wait for the engine, check what it takes, make the inputs, send. A step a tick.
+
+    `again` is the job that runs again: a reference is then its own.
+    """
     yield from wait_for_engine(state)
     envelope = checked_envelope_or_none(state, request.preset)
     if envelope is not None:
@@ -84,10 +99,13 @@ def prepare(
         clips = yield from viewport_clips(scene, rig, request, record, list(rig.cameras))
     elif request.mode == "reference":
         source = values.get("reference_source", scene.syncam.reference_source)
-        if source == "VIEWPORT":
+        if again is not None:
+            clips = yield from references.clips_again(again, request)
+        elif source == "VIEWPORT":
             clips = yield from viewport_clips(scene, rig, request, record, [rig.anchor_camera])
         else:
             clips = [job_request.reference_clip(scene, values, source)]
+            record.reference = str(clips[0]) if isinstance(clips[0], Path) else ""
     state.send(record, request, clips)
 
 

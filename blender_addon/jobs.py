@@ -46,12 +46,15 @@ class JobRecord:
     """In the rig's order: {"name": in the rig, "object": the object's name, "uid": its id in this
     session, "screen": the object whose material shows the clip}."""
     request: dict[str, Any]
-    """The whole request as plain data: what "again" sends."""
+    """The whole request as plain data: what "again" sends. Once the job is sent, `inputs` has the
+    SHA-256 of what was sent with it."""
     frame_start: int
     frame_step: int
     targets: list[str]
     """Where the clips go: "PLATES", "BACKGROUNDS", "SEQUENCER", "MATERIAL"."""
     plate_distance: float = 1.0
+    reference: str = ""
+    """Path of the clip that the job follows; "" where it was rendered or lies in the .blend."""
     state: str = "preparing"
     phase: str = "start"
     step: int = 0
@@ -81,6 +84,12 @@ class JobRecord:
     @property
     def seed(self) -> int:
         return int(self.request.get("seed", 0))
+
+    @property
+    def reference_gone(self) -> str:
+        """Why the job cannot follow again what it followed, in words."""
+        what = f"reference {self.reference!r}" if self.reference else "reference"
+        return f"The {what} that this job followed is gone, and the engine has not kept it."
 
     @property
     def fraction(self) -> float:
@@ -156,6 +165,8 @@ class JobRecord:
         elif isinstance(event, Failed):
             self.state = "cancelled" if event.cancelled else "failed"
             self.sentence, self.fix = event.error.sentence, event.error.fix or ""
+            if event.error.code == "input.missing" and self.request.get("mode") == "reference":
+                self.sentence, self.fix = self.reference_gone, "Choose a reference"
             self.eta_s = None
         else:
             return False

@@ -124,10 +124,13 @@ class SYNCAM_OT_again(_OnEndedJob, bpy.types.Operator):
             frame_step=record.frame_step,
             targets=list(record.targets),
             plate_distance=record.plate_distance,
+            reference=record.reference,
             steps=request.steps,
         )
         try:
-            task = generate_ops.prepare(state, context.scene.name, {}, rig, request, again)
+            task = generate_ops.prepare(
+                state, context.scene.name, {}, rig, request, again, again=record
+            )
             state.run(again, task, reads_scene=request.mode != "text")
         except (SynCamError, OSError) as error:
             self.report({"ERROR"}, str(error))

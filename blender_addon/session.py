@@ -65,6 +65,8 @@ class Session:
         self.install: Any = None
         """A running installation of the engine (`engine_ops`)."""
         self._tasks: dict[str, Iterator[None]] = {}
+        self._sent: dict[str, GenerateRequest] = {}
+        """Requests that the engine has not answered yet."""
         self.fetches = Fetches()
         self._live = LivePictures()
         self._next_status_s = self._next_facts_s = 0.0
@@ -177,6 +179,7 @@ class Session:
         self.save(record)
         self.reads_scene.discard(record.job_id)
         self.client.submit(request, clips)
+        self._sent[record.job_id] = request
 
     def leave_file(self) -> None:
         """Another file was opened: what has still to read the old one ends; sent jobs go on."""
@@ -289,8 +292,11 @@ class Session:
             return False
         if isinstance(event, Done):
             self.land(record)
+        sent = self._sent.pop(record.job_id, None)
+        if sent is not None:
+            record.request["inputs"] = list(sent.inputs)
         if record.state == "failed":
-            self.error = event.error.to_error()
+            self.error = SynCamError(event.error.code, record.sentence, fix=record.fix or None)
         if not record.is_running:
             self._live.drop(record.job_id)
         self.save(record)

@@ -119,7 +119,8 @@ class EngineClient:
 
     def submit(self, request: GenerateRequest, clips: Sequence[Path | str | bytes] = ()) -> str:
         """Send a job and follow it. `clips` are its inputs (previz: one a camera in the rig's
-        order; reference: one), sent by content; without them `request.inputs` stands as it is.
+        order; reference: one), sent by content: `request.inputs` has their digests from then on.
+        Without them it stands as it is.
 
         Raises `SynCamError` "input.*" for a clip that cannot be read, and "message.*" for what
         the wire does not carry (a number out of range, a name that is no Unicode): once it waits to

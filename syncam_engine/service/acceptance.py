@@ -139,7 +139,8 @@ def _check_inputs(
     if missing:
         raise SynCamError(
             "input.missing",
-            f"{len(missing)} of the {wanted} input clips have not been sent.",
+            f"{len(missing)} of the {wanted} input clips have not been sent, or were deleted a "
+            "week after the last job that used them.",
             value=missing,
             fix="Send them first",
         )

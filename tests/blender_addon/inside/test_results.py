@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import bpy
@@ -194,6 +196,74 @@ def test_history_applies_and_runs_again(plaza, state):
     assert state.ended()[0].seed != 21
     bpy.ops.syncam.forget(job_id=first.job_id)
     assert first.job_id not in state.records
+
+
+def test_job_runs_again_with_its_own_reference(plaza, state, tmp_path):
+    """Not with the one that is set now; its file may change or go while the engine has it."""
+    own, kept = plaza.syncam, Path(os.environ["SYNCAM_STATE_DIR"]) / "inputs"
+
+    def clip(seed):
+        bpy.ops.syncam.generate(seed=seed, cameras="Wide", **RUN)
+        return Path(state.ended()[0].clips[0]["local"]).read_bytes()
+
+    one, other = clip(31), clip(32)
+    source = tmp_path / "the one.mp4"
+    source.write_bytes(one)
+    own.mode, own.reference_source, own.reference_file = "REFERENCE", "FILE", str(source)
+    assert bpy.ops.syncam.generate(seed=33, cameras="Wide\nDolly", **RUN) == {"FINISHED"}
+    first = state.ended()[0]
+    digest = hashlib.sha256(one).hexdigest()
+    assert first.request["inputs"] == [digest]
+    followed = read_first_picture(first)
+
+    def runs_again():
+        assert bpy.ops.syncam.again(job_id=first.job_id) == {"FINISHED"}
+        again = state.ended()[0]
+        assert again.job_id != first.job_id
+        assert (again.request["inputs"], again.reference) == ([digest], str(source))
+        assert np.array_equal(read_first_picture(again), followed)
+
+    own.reference_source = "VIEWPORT"
+    runs_again()
+    (tmp_path / "other.mp4").write_bytes(other)
+    own.reference_source, own.reference_file = "FILE", str(tmp_path / "other.mp4")
+    runs_again()
+    source.write_bytes(other)
+    runs_again()
+    source.unlink()
+    runs_again()
+    for path in kept.glob(f"*/{digest}"):
+        path.unlink()
+    with pytest.raises(RuntimeError) as excinfo:
+        bpy.ops.syncam.again(job_id=first.job_id)
+    gone = f"The reference {str(source)!r} that this job followed is gone, and the engine has not"
+    assert gone in str(excinfo.value)
+    assert gone in state.ended()[0].sentence
+    source.write_bytes(one)
+    runs_again()
+    # One that was rendered is not rendered anew: the scene may have changed.
+    own.reference_source = "VIEWPORT"
+    bpy.ops.syncam.generate(seed=34, cameras="Wide\nDolly", **RUN)
+    rendered = state.ended()[0]
+    assert (rendered.reference, len(rendered.request["inputs"])) == ("", 1)
+    bpy.data.objects.remove(bpy.data.objects["Wide"])
+    own.reference_source = "FILE"
+    assert bpy.ops.syncam.again(job_id=rendered.job_id) == {"FINISHED"}
+    assert state.ended()[0].request["inputs"] == rendered.request["inputs"] != [digest]
+    # A job that was never sent has no digest to go by.
+    first.request["inputs"], first.reference = [], ""
+    with pytest.raises(RuntimeError, match="The reference that this job followed is gone"):
+        bpy.ops.syncam.again(job_id=first.job_id)
+
+
+def read_first_picture(record):
+    """The first camera's clip as Blender decodes it: the anchor's, which follows the reference."""
+    image = bpy.data.images.load(record.clips[0]["local"], check_existing=False)
+    image.source = "MOVIE"
+    pixels = np.empty(image.size[0] * image.size[1] * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    bpy.data.images.remove(image)
+    return pixels
 
 
 def test_missing_clip_is_fetched_again(plaza, state):
