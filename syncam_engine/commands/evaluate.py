@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from syncam_engine.link.errors import SynCamError
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="evaluate_command", metavar="WHAT", required=True)
@@ -82,6 +84,15 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    for name in ("every", "scenes", "samples"):
+        if getattr(args, name, 1) < 1:
+            value = getattr(args, name)
+            raise SynCamError(
+                "option.form",
+                f"--{name} is {value}; it must be at least 1.",
+                value=value,
+                nearest=1,
+            )
     if args.evaluate_command == "sets":
         return _sets(args)
     if args.evaluate_command == "clips":
@@ -166,7 +177,6 @@ def _preview(args: argparse.Namespace) -> int:
         write_sheet,
     )
     from syncam_engine.evaluation.report import print_table, write_report
-    from syncam_engine.link.errors import SynCamError
 
     if args.threads:
         torch.set_num_threads(args.threads)

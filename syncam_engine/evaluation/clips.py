@@ -169,8 +169,25 @@ def _generated(folder: Path) -> dict[str, Path]:
 
 def _read(files: list[Path]) -> np.ndarray:
     try:
-        counts = [clip_facts(path)[0] for path in files]
-        return np.stack([read_clip_frames(path, range(min(counts))) for path in files])
+        facts = [clip_facts(path)[:3] for path in files]
+        count, (width, height) = min(frames for frames, *_ in facts), facts[0][1:]
+        for path, (_, *size) in zip(files, facts, strict=True):
+            if size != [width, height]:
+                raise SynCamError(
+                    "clip.size",
+                    f"The clip {path} is {size[0]}x{size[1]}, {files[0].name} is "
+                    f"{width}x{height}; clips of one rig are of one size.",
+                    value=size,
+                    nearest=[width, height],
+                )
+        if count < 2:
+            raise SynCamError(
+                "clip.short",
+                f"The clips have {count} picture; scores of them need 2 at least.",
+                value=count,
+                nearest=2,
+            )
+        return np.stack([read_clip_frames(path, range(count)) for path in files])
     except BrokenFile as error:
         raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
 

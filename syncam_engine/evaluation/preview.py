@@ -19,6 +19,7 @@ import numpy as np
 from syncam_engine.data.scene import Scene, SceneSource
 from syncam_engine.evaluation.prompt_content import content_rows
 from syncam_engine.evaluation.synchrony import moves, retrieval_hits, time_hits
+from syncam_engine.link.errors import SynCamError
 
 Generate = Callable[[Scene, Sequence[int], str, int, np.ndarray | None], np.ndarray]
 """(scene, cameras, prompt, seed, reference_THW3 or None) -> clips uint8 VTHW3."""
@@ -127,8 +128,10 @@ def evaluate_preview(
         if scene.kind == "multiview" and scene.cameras > views and scene.frames >= frames
     ][:scenes]
     if not usable:
-        raise ValueError(
-            f"source {source.name} has no scene of more than {views} cameras and {frames} pictures"
+        raise SynCamError(
+            "data.empty",
+            f"The source {source.name} has no scene of more than {views} cameras with {frames} "
+            "pictures.",
         )
     moments = _moments(frames)
     tally = _Tally()

@@ -14,6 +14,7 @@ import pytest
 from syncam_engine.cli import main
 from syncam_engine.evaluation.preview import evaluate_preview
 from syncam_engine.evaluation.preview_run import orthonormal, rig_of
+from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig_json import write_rig
 from tests.data.synthetic import BoxSource
 
@@ -73,6 +74,22 @@ def test_a_missing_clip_is_one_sentence(job, capsys):
     assert "Camera cam02 has no clip" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("pictures", "options", "said"),
+    [
+        ((5, 32, 48), (), "cam02.mp4 is 48x32, cam01.mp4 is 64x32"),
+        ((1, 32, 64), (), "The clips have 1 picture"),
+        ((5, 32, 64), ("--every", "0"), "--every is 0; it must be at least 1"),
+    ],
+)
+def test_clips_that_cannot_be_scored_are_one_sentence(job, capsys, pictures, options, said):
+    folder, rig = job
+    write_clip(folder / "clips" / "cam02.mp4", np.zeros((*pictures, 3), np.uint8))
+    arguments = ["evaluate", "clips", str(folder / "clips"), "--rig", str(rig), *options]
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_poses_read_in_32_bits_are_cleaned():
     pose = BoxSource(scenes=1).scenes[0].c2w_cv_m_at(2, 0)
     clean = np.array(orthonormal(pose))
@@ -122,5 +139,5 @@ def test_stills_have_no_time_alignment():
 
 def test_scenes_with_too_few_cameras_are_refused():
     source = BoxSource(scenes=1, cameras=4)
-    with pytest.raises(ValueError, match="no scene of more than 4 cameras"):
+    with pytest.raises(SynCamError, match="no scene of more than 4 cameras"):
         evaluate_preview(source, None, None, scenes=1)
