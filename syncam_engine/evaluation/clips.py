@@ -18,9 +18,10 @@ from syncam_engine.evaluation.learned import LearnedScore, learned_scores, not_m
 from syncam_engine.evaluation.matches import Matcher, Sift
 from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import FIT_RULES, FitRule, fit_camera
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import read_rig
+from syncam_engine.media.read import read_metadata
 
 Pairs = Literal["anchor", "neighbours"]
 """Which views are compared: view 0 with every other, or each with the next."""
@@ -92,7 +93,10 @@ def score_folder(
         from syncam_engine.evaluation.learned_matches import EfficientLoftr
 
         matcher = EfficientLoftr.load(weights["efficientloftr"])
-    scores = score_clips(clips, rig, method=method, every=every, matcher=matcher, pairs=pairs)
+    rule = fit_rule_of(files[0])
+    scores = score_clips(
+        clips, rig, method=method, every=every, matcher=matcher, pairs=pairs, rule=rule
+    )
     scores.files = files
     true = None
     if truth is not None:
@@ -120,10 +124,11 @@ def score_clips(
     every: int = 4,
     matcher: Matcher | None = None,
     pairs: Pairs = "anchor",
+    rule: FitRule = "crop",
 ) -> ClipScores:
-    """Score clips of a rig, anchor first; cameras of another size are fitted by cropping."""
+    """Score clips of a rig, anchor first; cameras of another size are fitted by `rule`."""
     _, count, height, width, _ = clips_VTHW3.shape
-    fitted = [fit_camera(c, width, height).camera for c in rig.cameras]
+    fitted = [fit_camera(c, width, height, rule).camera for c in rig.cameras]
     cameras = None
     if len(fitted) > 1:
         K = np.array([[c.K_at(k) for k in range(count)] for c in fitted])
@@ -139,6 +144,16 @@ def score_clips(
         )
     flickering = float(np.mean([temporal_flickering(clip) for clip in clips_VTHW3]))
     return ClipScores(cameras=cameras, temporal_flickering=flickering)
+
+
+def fit_rule_of(path: Path) -> FitRule:
+    """How the cameras of a job were fitted to its clips, as the clip's own recipe says; "crop", the
+    default of jobs, where it says nothing."""
+    try:
+        rule = read_metadata(path)["syncam"]["request"]["fit_rule"]
+    except (KeyError, TypeError):
+        return "crop"
+    return rule if rule in FIT_RULES else "crop"
 
 
 def clip_file(folder: Path, name: str) -> Path:

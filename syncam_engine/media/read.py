@@ -80,6 +80,15 @@ def read_clip(path: Path, *, most_frames: int = MOST_FRAMES, last_s: float | Non
     return Clip(frames_THW3=np.stack(pictures), fps=fps, times_s=times_s, metadata=metadata)
 
 
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return what `write_mp4` was given as metadata; {} for a file of others."""
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            return _metadata(container.metadata.get(METADATA_KEY, ""))
+    except (av.FFmpegError, OSError, ValueError):
+        return {}
+
+
 def rgb_of(frame: av.VideoFrame) -> np.ndarray:
     """Return a decoded frame as uint8 [H, W, 3], sRGB.
 

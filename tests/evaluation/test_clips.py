@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from syncam_engine.cli import main
+from syncam_engine.evaluation import clips as clips_module
 from syncam_engine.evaluation.preview import evaluate_preview
 from syncam_engine.evaluation.preview_run import orthonormal, rig_of
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.rig_json import write_rig
+from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.rig_json import read_rig, write_rig
+from syncam_engine.media.write import write_mp4
 from tests.data.synthetic import BoxSource
 
 
@@ -72,6 +75,19 @@ def test_a_missing_clip_is_one_sentence(job, capsys):
     (folder / "clips" / "cam02.mp4").unlink()
     assert main(["evaluate", "clips", str(folder / "clips"), "--rig", str(rig)]) == 2
     assert "Camera cam02 has no clip" in capsys.readouterr().err
+
+
+def test_letterboxed_clips_are_scored_with_the_cameras_that_made_them(job, monkeypatch):
+    folder, rig = job
+    recipe = {"syncam": {"request": {"fit_rule": "letterbox"}}}
+    for name in ("cam01", "cam02"):
+        pictures = np.zeros((3, 64, 64, 3), np.uint8)
+        write_mp4(folder / "clips" / f"{name}.mp4", pictures, Fraction(15), recipe)
+    seen = []
+    monkeypatch.setattr(clips_module, "score_cameras", lambda c, K, c2w, **o: seen.append(K))
+    clips_module.score_folder(folder / "clips", rig)
+    wanted = fit_camera(read_rig(rig).cameras[0], 64, 64, "letterbox").camera.K_at(0)
+    assert seen[0][0, 0] == pytest.approx(np.array(wanted))
 
 
 @pytest.mark.parametrize(
