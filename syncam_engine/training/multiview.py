@@ -146,8 +146,14 @@ class MultiViewTask:
             load_package_base(self.base, net.transformer, net.text_encoder)
 
     def rate_shares(self) -> dict[str, float]:
-        """Each word is in few captions, and its own vector starts from nothing."""
-        return {"word_skip": 4.0}
+        """A text encoder that learns does so slowly, its words' own vectors fast.
+
+        At the full rate what all captions have in common took the text's layers over: one singular
+        value of 22 where the next was 2.
+        """
+        if self.vocabulary is None:
+            return {}
+        return {"word_skip": 4.0, "text_encoder": 0.3, "text_embedder": 0.3}
 
     def compiled_parts(self, net: MultiViewNet) -> list[nn.Module]:
         """What `run.compile` compiles: each block alone, so that all share one program."""

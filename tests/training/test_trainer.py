@@ -277,6 +277,22 @@ def test_learning_rate_warms_up_and_falls():
     assert learning_rate(config, 100) == pytest.approx(0.1)
 
 
+def test_text_learns_slowly_and_its_words_fast(tmp_path, autoencoder_folder):
+    """Else what all captions have in common takes the text's layers over."""
+    model = {"transformer": SMALL, "autoencoder": str(autoencoder_folder), "word_skip": True}
+    trainer = make_trainer(tmp_path, autoencoder_folder, model=model)
+    shares = {
+        id(parameter): group["rate_share"]
+        for group in trainer.optimizer.param_groups
+        for parameter in group["params"]
+    }
+    found = {name: shares[id(parameter)] for name, parameter in trainer.net.named_parameters()}
+    assert found["text_encoder.word_skip.weight"] == 4.0
+    assert found["text_encoder.word_embedding.weight"] == 0.3
+    assert found["transformer.condition_embedder.text_embedder.linear_1.weight"] == 0.3
+    assert found["transformer.blocks.0.attn2.to_k.weight"] == 1.0
+
+
 def test_a_run_starts_from_an_exports_weights(tmp_path, autoencoder_folder):
     """Parts that the export has not yet start as nothing; other shapes are refused."""
     first = make_trainer(tmp_path / "first", autoencoder_folder)
