@@ -3,6 +3,8 @@
 
 Its poses are Unreal row-vector camera-to-world matrices: axes as rows (forward, right, up), origin
 in centimetres, in a left-handed world. They become ours here, once: metres, right-handed, Z up.
+The public data has one lens; `syncam render` draws others, and says them with the caption in
+scene.json.
 """
 
 from __future__ import annotations
@@ -44,6 +46,21 @@ def unreal_to_c2w_cv_m(row_matrix_cm: np.ndarray) -> np.ndarray:
     return result
 
 
+def _own_description(file: Path) -> tuple[str, dict[str, np.ndarray]] | None:
+    """Caption and each camera's K of the `scene.json` that `syncam render` writes beside this
+    layout; None where there is none. Raises `BrokenFile`."""
+    if not file.is_file():
+        return None
+    try:
+        document = json.loads(file.read_text("utf-8"))
+        if document["format"] != "syncam-scene":
+            return None
+        K_of = {c["name"]: np.array(c["K"], float).reshape(3, 3) for c in document["cameras"]}
+        return str(document["caption"]), K_of
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenFile(str(file), f"cannot be read as a scene: {error}") from error
+
+
 class SynCamVideo:
     """Reads scenes below `folder` (any depth: train/f24_aperture5/sceneN)."""
 
@@ -78,16 +95,25 @@ class SynCamVideo:
             if not clip.is_file():
                 raise BrokenFile(str(clip), "the clip is missing")
         count, width, height, fps = clip_facts(clips[0])
-        focal_px = FOCAL_MM / SENSOR_MM * width
-        K = np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
-        caption_file = root / "caption.txt"
-        caption = caption_file.read_text("utf-8").strip() if caption_file.is_file() else ""
+        own = _own_description(root / "scene.json")
+        if own is None:
+            focal_px = FOCAL_MM / SENSOR_MM * width
+            K = np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
+            K_C33 = np.tile(K, (len(cameras), 1, 1))
+            caption_file = root / "caption.txt"
+            caption = caption_file.read_text("utf-8").strip() if caption_file.is_file() else ""
+        else:
+            caption, K_of = own
+            try:
+                K_C33 = np.array([K_of[camera] for camera in cameras])
+            except KeyError as error:
+                raise BrokenFile(str(root / "scene.json"), f"it has no camera {error}") from error
         self.scenes.append(
             Scene(
                 key=str(root.relative_to(self.folder)),
                 kind="multiview",
                 captions=(caption,),
-                K_CT33=np.tile(K, (len(cameras), 1, 1, 1)).astype(np.float32),
+                K_CT33=K_C33[:, None].astype(np.float32),
                 c2w_cv_m_CT44=poses.astype(np.float32),
                 width_px=width,
                 height_px=height,

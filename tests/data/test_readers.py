@@ -125,6 +125,30 @@ def test_syncamvideo_layout(tmp_path):
     assert "cam02.mp4 (the clip is missing)" in SynCamVideo(tmp_path).broken.report()
 
 
+def test_scenes_of_syncam_render_have_their_captions_and_lenses(tmp_path):
+    root = tmp_path / "train" / "f24_aperture5" / "scene1"
+    (root / "cameras").mkdir(parents=True)
+    row = "[1 0 0 0] [0 1 0 0] [0 0 1 0] [0 0 150 1] "
+    poses = {"frame0": {"cam01": row, "cam02": row}}
+    (root / "cameras" / "camera_extrinsics.json").write_text(json.dumps(poses))
+    for camera in ("cam01", "cam02"):
+        write_clip(root / "videos" / f"{camera}.mp4", [90])
+    K = {"cam02": [[75.5, 0, 31.25], [0, 75.5, 24], [0, 0, 1]]}
+    K["cam01"] = [[50.5, 0, 32], [0, 50.5, 23.5], [0, 0, 1]]
+    scene = {
+        "format": "syncam-scene",
+        "caption": "a man walks across a stone plaza",
+        "cameras": [{"name": name, "K": numbers} for name, numbers in K.items()],
+    }
+    (root / "scene.json").write_text(json.dumps(scene))
+    read = open_rendered(tmp_path).scenes[0]
+    assert read.captions == ("a man walks across a stone plaza",)
+    for camera, name in enumerate(("cam01", "cam02")):
+        assert read.K_at(camera, 0) == pytest.approx(np.array(K[name]))
+    (root / "scene.json").write_text('{"cameras": [')
+    assert "scene.json (cannot be read as a scene" in open_rendered(tmp_path).broken.report()
+
+
 def test_colours_of_large_clips_without_a_tag_are_those_that_the_engine_reads(tmp_path):
     colour = (20, 200, 60)
     with av.open(str(tmp_path / "untagged.mp4"), "w") as container:
