@@ -47,11 +47,11 @@ def loss_weights(config: FlowConfig, t_B: Tensor) -> Tensor:
 def place_weights(config: FlowConfig, height: int, width: int) -> Tensor:
     """Weight of the error at each cell, weight_HW, of mean 1: a smooth upright bump in the middle.
 
-    It falls off over 0.15 of the width and 0.35 of the height, as a standing figure fills them.
+    It falls off over 0.1 of the width and 0.3 of the height, as a standing figure fills them.
     """
     y = (torch.arange(height) + 0.5) / height - 0.5
     x = (torch.arange(width) + 0.5) / width - 0.5
-    bump_HW = torch.exp(-0.5 * ((y / 0.35).square()[:, None] + (x / 0.15).square()))
+    bump_HW = torch.exp(-0.5 * ((y / 0.3).square()[:, None] + (x / 0.1).square()))
     weight_HW = 1.0 + (config.middle_weight - 1.0) * bump_HW
     return weight_HW / weight_HW.mean()
 
