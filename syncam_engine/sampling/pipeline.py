@@ -36,7 +36,13 @@ from syncam_engine.sampling.guidance import Guidance, reference_guidance, text_g
 from syncam_engine.sampling.keeping import LatentKeeper
 from syncam_engine.sampling.memory import check_memory
 from syncam_engine.sampling.noise import rig_noise
-from syncam_engine.sampling.placement import Placement, apply_placement, leave_device, step_cache
+from syncam_engine.sampling.placement import (
+    Placement,
+    apply_placement,
+    check_device,
+    leave_device,
+    step_cache,
+)
 from syncam_engine.sampling.sampler import Cancelled, add_noise, sample
 from syncam_engine.sampling.schedule import make_sigmas, start_at
 
@@ -68,16 +74,10 @@ def load_pipeline(
     Raises SynCamError ("preset.*", "weights.*", "device.*") with one sentence each.
     """
     preset = get_preset(preset_name)
+    if device:
+        check_device(device)
     placement = placement or Placement.default(preset, device)
-    chosen = torch.device(placement.device)
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise SynCamError(
-            "device.missing",
-            f"The device {device!r} was asked for; this machine has no usable NVIDIA GPU.",
-            value=device,
-            nearest="cpu",
-            fix="Use the CPU",
-        )
+    chosen = check_device(placement.device)
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[placement.dtype]
     # Parts that are moved in and out by offload are loaded in main memory.
     home = torch.device("cpu") if placement.offload != "none" else chosen

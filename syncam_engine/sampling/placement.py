@@ -155,6 +155,38 @@ def _options(text: str) -> dict[str, Any]:
     return options
 
 
+def check_device(name: str) -> torch.device:
+    """Return the device of this name. Raises SynCamError ("device.*") where there is none."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SynCamError(
+            "device.unknown",
+            f"There is no device {name!r}; it is cpu, cuda, or cuda:1 for the second GPU.",
+            value=name,
+            nearest="cpu",
+        ) from None
+    if device.type != "cuda":
+        return device
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        raise SynCamError(
+            "device.missing",
+            f"The device {name!r} was asked for; this machine has no usable NVIDIA GPU.",
+            value=name,
+            nearest="cpu",
+            fix="Use the CPU",
+        )
+    if (device.index or 0) >= count:
+        raise SynCamError(
+            "device.missing",
+            f"The device {name!r} was asked for; this machine's last GPU is cuda:{count - 1}.",
+            value=name,
+            nearest=f"cuda:{count - 1}",
+        )
+    return device
+
+
 def apply_placement(parts: Parts, placement: Placement) -> None:
     """Put loaded networks where the placement says, with its savings switched on."""
     transformer = parts.transformer

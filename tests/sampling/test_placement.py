@@ -277,6 +277,16 @@ def test_a_missing_gpu_is_said(tmp_path):
     assert caught.value.code == "device.missing"
 
 
+def test_a_device_that_is_none_is_one_sentence(monkeypatch):
+    with pytest.raises(SynCamError, match="There is no device 'gpu'"):
+        load_pipeline("preview", "gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SynCamError, match="this machine's last GPU is cuda:1") as caught:
+        load_pipeline("preview", "cuda:2")
+    assert caught.value.nearest == "cuda:1"
+
+
 def check_options(rows, exact=1e-4):
     """The rows say a speed and an error, or why not; exact options are so up to rounding."""
     options = {row["option"]: row for row in rows}
