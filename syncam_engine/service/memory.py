@@ -13,12 +13,20 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 
 
+_OUT_OF_MEMORY_WORDS = (
+    "can't allocate memory",
+    "cuda error: out of memory",
+    "_status_alloc_failed",
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Host or device memory ran out. torch says it with a class of its own, and on the CPU with a
-    RuntimeError of its allocator."""
+    """Host or device memory ran out. torch says it with a class of its own, and with RuntimeErrors
+    of the CPU's allocator, of the driver (no room for its own), and of CUDA's libraries."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error).lower()
+    said = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return any(words in said for words in _OUT_OF_MEMORY_WORDS)
 
 
 def out_of_memory(phase: str, request: GenerateRequest | None) -> SynCamError:
