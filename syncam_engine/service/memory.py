@@ -12,7 +12,6 @@ import psutil
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 
-
 _OUT_OF_MEMORY_WORDS = (
     "can't allocate memory",
     "cuda error: out of memory",
