@@ -36,7 +36,16 @@ class _MovingVideo:
         self, scene: int, cameras: Sequence[int], frames: Sequence[int]
     ) -> np.ndarray:
         del frames  # Every camera of a moving scene has one picture.
-        return np.stack([read_picture(self._pictures[scene][c])[None] for c in cameras])
+        size = (self.scenes[scene].width_px, self.scenes[scene].height_px)
+        pictures = []
+        for path in (self._pictures[scene][c] for c in cameras):
+            picture = read_picture(path)
+            if picture.shape[1::-1] != size:
+                # Its intrinsics are told for the first picture's size.
+                found = f"{picture.shape[1]}x{picture.shape[0]}"
+                raise BrokenFile(str(path), f"it is {found}, others are {size[0]}x{size[1]}")
+            pictures.append(picture[None])
+        return np.stack(pictures)
 
 
 class RealEstate10K(_MovingVideo):

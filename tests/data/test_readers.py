@@ -217,6 +217,19 @@ def test_nerfstudio_scales_intrinsics_to_smaller_pictures(tmp_path):
     assert scene.c2w_cv_m_at(1, 0)[:3, 3] == pytest.approx([1, 2, 3])
 
 
+def test_a_moving_scenes_picture_of_another_size_is_named(tmp_path):
+    pose = np.eye(4).tolist()
+    frames = [{"file_path": f"{k}.png", "transform_matrix": pose} for k in range(3)]
+    document = {"w": 80, "h": 45, "fl_x": 50, "frames": frames}
+    (tmp_path / "transforms.json").write_text(json.dumps(document))
+    for k, size in enumerate([(80, 45), (80, 45), (45, 80)]):
+        Image.new("RGB", size).save(tmp_path / f"{k}.png")
+    read = Nerfstudio(tmp_path)
+    assert read.read_pictures(0, [0, 1], [0]).shape == (2, 1, 45, 80, 3)
+    with pytest.raises(BrokenFile, match=r"2\.png: it is 45x80, others are 80x45"):
+        read.read_pictures(0, [0, 2], [0])
+
+
 def test_nerfstudio_without_intrinsics_is_named(tmp_path):
     frames = [{"file_path": f"{k}.png", "transform_matrix": np.eye(4).tolist()} for k in range(2)]
     (tmp_path / "transforms.json").write_text(json.dumps({"frames": frames}))
