@@ -50,11 +50,19 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             f"The training config asks for a single process; {world} were started.",
             fix="Set run.strategy to ddp",
         )
-    return Accelerator(
-        cpu=run.device == "cpu",
+    accelerator = Accelerator(
+        # Unless it is told so, accelerate starts no process group on a machine without a GPU.
+        cpu=run.device == "cpu" or not torch.cuda.is_available(),
         mixed_precision="bf16" if run.precision == "bf16" else "no",
         fsdp_plugin=fsdp2_plugin() if run.strategy == "fsdp" else None,
     )
+    if accelerator.num_processes != world:
+        raise SynCamError(
+            "strategy.processes",
+            f"{world} processes were started and {accelerator.num_processes} found each other.",
+            fix="Start them with `torchrun --nproc-per-node N -m syncam_engine.cli train`",
+        )
+    return accelerator
 
 
 def fsdp2_plugin() -> FullyShardedDataParallelPlugin:

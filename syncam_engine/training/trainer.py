@@ -123,6 +123,8 @@ class Trainer:
         )
         self.model = prepare(self.accelerator, self.net, self.optimizer)
         if config.run.compile:
+            # Each block is a program of its own: none is to be cut where DDP's buckets end.
+            torch._dynamo.config.optimize_ddp = False
             for part in getattr(task, "compiled_parts", lambda net: [])(self.net):
                 part.compile()
         self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None

@@ -52,7 +52,12 @@ CONFIG = {
         }
     },
     "optim": {"learning_rate": 1e-3, "ema_decay": 0.9, "accumulation": 2},
-    "run": {"device": "cpu", "strategy": "ddp", "checkpoint_minutes": 0},
+    # What a machine without a GPU is found to be, as in the configs; with one, asked for.
+    "run": {
+        "device": "cpu" if torch.cuda.is_available() else "auto",
+        "strategy": "ddp",
+        "checkpoint_minutes": 0,
+    },
 }
 
 
