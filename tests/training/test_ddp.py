@@ -33,7 +33,6 @@ def run_both(out: Path, *options: str) -> list[dict]:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
             "OMP_NUM_THREADS": "1",
-            "ACCELERATE_USE_CPU": "true",
         }
         command = [sys.executable, str(WORKER), str(out), *options]
         processes.append(
