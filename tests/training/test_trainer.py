@@ -376,7 +376,8 @@ def test_conditions_are_dropped_as_often_as_the_config_says(tmp_path, autoencode
     assert kinds == {(True, True), (True, False), (False, True), (False, False)}
 
 
-def test_accumulated_micro_batches_are_one_mean_step(tmp_path, autoencoder_folder):
+def test_accumulated_micro_batches_are_one_mean_step(tmp_path, autoencoder_folder, monkeypatch):
+    monkeypatch.setattr(MultiViewTask, "rate_shares", lambda self: {})
     optim = {"learning_rate": 1e-2, "accumulation": 2, "clip_norm": 1e9}
     trainer = make_trainer(tmp_path / "run", autoencoder_folder, optim=optim)
     task = trainer.task
