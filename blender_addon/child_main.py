@@ -7,6 +7,7 @@ under a name of their own and without registering anything.
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import json
 import os

@@ -63,8 +63,8 @@ def render_views(
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        made = [picture_path(folder, number).read_bytes() for number in range(count)]
-    yield [made[row :: len(rig.cameras)] for row in range(len(rig.cameras))]
+        pictures = [picture_path(folder, number).read_bytes() for number in range(count)]
+    yield [pictures[row :: len(rig.cameras)] for row in range(len(rig.cameras))]
 
 
 def picture_path(folder: Path, number: int) -> Path:
