@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import bpy
@@ -66,6 +67,11 @@ def main(folder: Path) -> int:
 
 if __name__ == "__main__":
     # Blender's own end can take long, or crash, and its pictures are written.
-    code = main(Path(sys.argv[sys.argv.index("--") + 1]))
+    code = 1
+    try:
+        code = main(Path(sys.argv[sys.argv.index("--") + 1]))
+    except Exception:  # noqa: BLE001 (shown; then the end is skipped)
+        traceback.print_exc()
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,7 +133,18 @@ def test_given_up_renders_leave_neither_child_nor_files(plaza, monkeypatch):
 
 
 def test_child_without_a_parent_ends_by_itself(tmp_path):
-    (tmp_path / "order.json").write_text("{}")
+    os.mkfifo(tmp_path / "order.json")  # without a writer the child waits here for ever
     command = [sys.executable, str(child_render.CHILD), "--", str(tmp_path)]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
-    assert ended.returncode == 3
+    assert ended.returncode == 3, ended.stderr
+
+
+def test_child_with_an_order_it_cannot_read_names_the_cause(tmp_path):
+    (tmp_path / "order.json").write_text("{}")
+    command = [sys.executable, str(child_render.CHILD), "--", str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as child:
+        said = child.stderr.read().decode()
+        assert child.wait(120) == 1
+    assert "KeyError: 'path'" in said
