@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from syncam_engine.link.rig import Rig
+from syncam_engine.model.correspondence import geometric_pattern
 from syncam_engine.model.epipolar import TOKEN_PX, epipolar_pattern, token_centres
 from syncam_engine.model.interfaces import picture_of_latent_frame
 from syncam_engine.model.presets import CameraEncoding
@@ -29,8 +30,9 @@ class EncodedCameras:
 
     numbers_VFSR: np.ndarray
     """float32; S is 1 for extrinsics."""
-    allowed_FKK: np.ndarray | None
-    """bool [F or 1, V S, V S] for the epipolar pattern: True where a token may look."""
+    pattern_FhKK: np.ndarray | None
+    """What a token may see of the others, [F or 1, h, V S, V S], or None for everything: bool (True
+    where it may look) or float32 (added to the score). The h kinds are dealt out to the heads."""
 
 
 def rig_matrices(
@@ -97,10 +99,11 @@ def encode_cameras(
         parts.append(np.broadcast_to(gravity_F4[None, :, None], (views, frames, tokens, 4)))
     if encoding.ground_frequencies:
         parts.append(ground_hits(c2w_VF44, K_VF33, encoding, width_px, height_px, anchor))
-    allowed = None
-    if encoding.pattern == "epipolar":
-        allowed = epipolar_pattern(c2w_VF44, K_VF33, width_px, height_px)
-    return EncodedCameras(np.concatenate(parts, axis=-1).astype(np.float32), allowed)
+    pattern = None
+    if encoding.pattern != "full":
+        make = {"epipolar": epipolar_pattern, "geometric": geometric_pattern}[encoding.pattern]
+        pattern = make(c2w_VF44, K_VF33, width_px, height_px)
+    return EncodedCameras(np.concatenate(parts, axis=-1).astype(np.float32), pattern)
 
 
 def relative_poses(c2w_VF44: np.ndarray, anchor: int, anchoring: str) -> np.ndarray:

@@ -21,14 +21,14 @@ SAME_PLACE_M = 1e-6
 def epipolar_pattern(
     c2w_VF44: np.ndarray, K_VF33: np.ndarray, width_px: int, height_px: int
 ) -> np.ndarray:
-    """Return bool [F, K, K], or [1, K, K] where nothing moves: row token may look at column token.
+    """Return bool [F, 1, K, K], F = 1 where nothing moves: row token may look at column token.
 
     A token counts as on the line when its square's circumscribed circle touches it.
     """
     moving = any(np.ptp(m, axis=1).max() > 1e-9 for m in (c2w_VF44, K_VF33))
     frames = range(c2w_VF44.shape[1] if moving else 1)
     centres_S3 = token_centres(width_px, height_px)
-    return np.stack([_frame(c2w_VF44[:, k], K_VF33[:, k], centres_S3) for k in frames])
+    return np.stack([_frame(c2w_VF44[:, k], K_VF33[:, k], centres_S3)[None] for k in frames])
 
 
 def token_centres(width_px: int, height_px: int) -> np.ndarray:

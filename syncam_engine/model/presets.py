@@ -77,14 +77,15 @@ class CameraEncoding:
     ground_frequencies: int = 0
     """With rays: adds where a token's ray meets the ground plane z = 0, seen from below the anchor:
     3 numbers and 4 for each frequency. 0 leaves it out."""
-    pattern: Literal["full", "epipolar"] = "full"
-    """What a token sees in the other views: everything, or the tokens on its epipolar line."""
+    pattern: Literal["full", "epipolar", "geometric"] = "full"
+    """What a token sees in the other views: everything, the tokens on its epipolar line alone, or
+    everything with heads that favour where its spot is seen (`correspondence.py`)."""
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("encoding", ("extrinsics", "plucker")),
             ("anchoring", ("per_frame", "first_frame")),
-            ("pattern", ("full", "epipolar")),
+            ("pattern", ("full", "epipolar", "geometric")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(

@@ -207,7 +207,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         text_mask_BL: Tensor | None,
         cameras_BVFSR: Tensor,
         *,
-        allowed_FKK: Tensor | None = None,
+        pattern_FhKK: Tensor | None = None,
         views: Views | None = None,
     ) -> Tensor:
         """Return the prediction [B, V, C, F, H, W] (velocity or clean latents, as it was trained).
@@ -218,7 +218,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         t_BV: times in [0, 1000], one a view, or t_B, one a scene.
         text_tokens_BLD, text_mask_BL: of a text encoder; the mask is used if `mask_text`.
         cameras_BVFSR: `EncodedCameras.numbers_VFSR` with a batch axis of B or 1.
-        allowed_FKK: the epipolar pattern or None; [F or 1, K, K], or [B, F or 1, K, K].
+        pattern_FhKK: `EncodedCameras.pattern_FhKK`, or with a batch axis of B before, or None.
         views: what an earlier call of the same request prepared (`prepare_views`).
         Raises ValueError naming the argument whose shape is wrong.
         """
@@ -227,7 +227,9 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         batch = len(text_tokens_BLD)
         if views is None:
             shape = (batch, *z_BVCFHW.shape[1:])
-            views = self.prepare_views(shape, cameras_BVFSR, text_mask_BL, allowed_FKK=allowed_FKK)
+            views = self.prepare_views(
+                shape, cameras_BVFSR, text_mask_BL, pattern_FhKK=pattern_FhKK
+            )
         x = rearrange(z_BVCFHW, "b v c f h w -> (b v) c f h w")
         x = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()
 
@@ -297,7 +299,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         cameras_BVFSR: Tensor,
         text_mask_BL: Tensor | None,
         *,
-        allowed_FKK: Tensor | None = None,
+        pattern_FhKK: Tensor | None = None,
         keep: bool = False,
         exchange: ViewExchange | None = None,
         all_views: int | None = None,
@@ -315,11 +317,14 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         own_rotary = tuple(x.to(device) for x in self.rope(grid))
         rotary = self.view_rotary(all_views or view_count, rows // p_h, columns // p_w, device)
         mask = None
-        if allowed_FKK is not None:
-            mask = allowed_FKK if allowed_FKK.ndim == 4 else allowed_FKK[None]
+        if pattern_FhKK is not None:
+            mask = pattern_FhKK if pattern_FhKK.ndim == 5 else pattern_FhKK[None]
             if mask.shape[:2] != (1, 1):  # one pattern for all frames and scenes just broadcasts
-                mask = mask.expand(batch, frames, -1, -1)[:, frames_of_rank]
-            mask = rearrange(mask, "b f q k -> (b f) 1 q k")
+                mask = mask.expand(batch, frames, -1, -1, -1)[:, frames_of_rank]
+            mask = rearrange(mask, "b f h q k -> (b f) h q k")
+            if mask.shape[1] > 1:
+                head = torch.arange(self.config.num_attention_heads, device=mask.device)
+                mask = mask[:, head % mask.shape[1]]
         text_mask = None
         if self.config.mask_text and text_mask_BL is not None:
             text_mask = text_mask_BL[:, None, None, :].to(torch.bool)

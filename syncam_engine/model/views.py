@@ -34,7 +34,8 @@ class Views:
     rotary: tuple[Tensor, Tensor]
     """(cos, sin) for the V x S tokens of one latent frame, all ranks' views."""
     mask: Tensor | None = None
-    """True where a token may look: [1, 1, VS, VS] or [BF, 1, VS, VS]; None means everywhere."""
+    """[1 or BF, 1 or heads, VS, VS]: True where a token may look, or a float that is added to the
+    score; None means everywhere."""
     text_mask_B11L: Tensor | None = None
     exchange: ViewExchange | None = None
     """Set under view parallelism."""

@@ -35,7 +35,7 @@ class Conditions:
     prompt_mask_L: Tensor | None
     negative_mask_L: Tensor | None
     cameras_VFSR: Tensor
-    allowed_FKK: Tensor | None = None
+    pattern_FhKK: Tensor | None = None
     reference_CFHW: Tensor | None = None
     """Clean latents of view 0."""
     reference_noise_CFHW: Tensor | None = None
@@ -124,7 +124,7 @@ class Denoiser:
         z_EMCFHW, t_EM = torch.stack(inputs), torch.stack(times)
         dtype = self.model.patch_embedding.weight.dtype
         text, mask = self._text[index]
-        cameras, allowed = self._cameras[index]
+        cameras, pattern = self._cameras[index]
         if self.views[index] is None:
             spread = {}
             if self.group is not None and len(self.groups) == 1:
@@ -134,7 +134,7 @@ class Denoiser:
                     "frames_of_rank": self.group.my_frames(self.frames),
                 }
             self.views[index] = self.model.prepare_views(
-                z_EMCFHW.shape, cameras, mask, allowed_FKK=allowed, keep=True, **spread
+                z_EMCFHW.shape, cameras, mask, pattern_FhKK=pattern, keep=True, **spread
             )
         context = (
             self.model.cache_context(f"batch{index}")
@@ -173,16 +173,16 @@ class Denoiser:
         return text, torch.stack(masks)
 
     def _batch_cameras(self, batch) -> tuple[Tensor, Tensor | None]:
-        cameras, allowed = self.conditions.cameras_VFSR, self.conditions.allowed_FKK
+        cameras, pattern = self.conditions.cameras_VFSR, self.conditions.pattern_FhKK
         if len(self.groups) == 1:
-            return cameras[None], allowed
+            return cameras[None], pattern
         cameras_EMFSR = torch.stack([cameras[self.groups[group]] for _, group in batch])
-        if allowed is None:
+        if pattern is None:
             return cameras_EMFSR, None
-        tokens = allowed.shape[-1] // len(cameras)
+        tokens = pattern.shape[-1] // len(cameras)
         picked = []
         for _, group in batch:
-            token = torch.arange(tokens, device=allowed.device)
+            token = torch.arange(tokens, device=pattern.device)
             keep = torch.cat([view * tokens + token for view in self.groups[group]])
-            picked.append(allowed[:, keep][:, :, keep])
+            picked.append(pattern[..., keep, :][..., keep])
         return cameras_EMFSR, torch.stack(picked)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.correspondence import HEAD_GUESSES
 from syncam_engine.model.interfaces import SPATIAL_STRIDE, latent_frame_count
 from syncam_engine.model.presets import Preset, TransformerConfig
 
@@ -105,8 +106,11 @@ def estimate_memory(
     in_feed_forward += 2 * rows * tokens * config.ffn_dim * element
     activations = hidden * FLOAT32_COPIES * 4 + max(in_attention, in_feed_forward)
     activations += branches * 512 * config.width * 2 * element * config.num_layers
+    pairs_of_tokens = (views * rows_px // 4) ** 2
     if preset.camera.pattern == "epipolar":
-        activations += (views * rows_px // 4) ** 2 * (1 + element)
+        activations += pairs_of_tokens * (1 + element)
+    elif preset.camera.pattern == "geometric":
+        activations += pairs_of_tokens * (len(HEAD_GUESSES) + config.num_attention_heads) * 4
     latents = 6 * views * config.in_channels * latent_frame_count(frames) * rows_px * 4
     picture = min(width_px * height_px, TILE_PIXELS) if placement.tiling else width_px * height_px
     decode = picture * DECODE_BYTES_PER_PIXEL[kind] + 16.0 * frames * width_px * height_px * 3

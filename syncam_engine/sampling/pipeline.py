@@ -309,7 +309,7 @@ class MultiViewPipeline:
         tokens_BLD, mask_BL = self.parts.text_encoder.encode([negative, request.prompt])
         encoded = encode_rig(rig, self.preset.camera, frames, request.width, request.height)
         dtype = self.parts.transformer.patch_embedding.weight.dtype
-        allowed = encoded.allowed_FKK
+        pattern = encoded.pattern_FhKK
         tokens_BLD = tokens_BLD.to(self.device, dtype)
         mask_BL = mask_BL.to(self.device)
         return Conditions(
@@ -318,7 +318,7 @@ class MultiViewPipeline:
             negative_mask_L=mask_BL[0],
             prompt_mask_L=mask_BL[1],
             cameras_VFSR=torch.from_numpy(encoded.numbers_VFSR).to(self.device),
-            allowed_FKK=None if allowed is None else torch.from_numpy(allowed).to(self.device),
+            pattern_FhKK=None if pattern is None else torch.from_numpy(pattern).to(self.device),
         )
 
     def _noise(self, request: Any, rig: Rig, frames: int) -> Tensor:

@@ -128,6 +128,8 @@ class ModelConfig:
     """Model preset that gives the transformer's sizes and its camera input."""
     transformer: dict[str, Any] = field(default_factory=dict)
     """Sizes that differ from the preset's."""
+    camera: dict[str, Any] = field(default_factory=dict)
+    """How cameras are read, where it differs from the preset."""
     word_skip: bool = False
     """Whether a text encoder that learns gives every word a way past its layers."""
     base: str = ""
@@ -328,6 +330,8 @@ class TrainConfig:
         }
         if self.model.word_skip:
             kept["word_skip"] = True
+        if self.model.camera:
+            kept["camera"] = self.model.camera
         if self.kind == "autoencoder":
             sizes = self.autoencoder
             kept["autoencoder"] = [

@@ -8,7 +8,7 @@ latent frame, R numbers of a camera, L text tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from syncam_engine.data.mixture import BatchRequest
 from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.camera_encoding import encode_cameras
+from syncam_engine.model.camera_encoding import EncodedCameras, encode_cameras
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder
@@ -50,12 +50,16 @@ class MultiViewNet(nn.Module):
         self.transformer = transformer
         self.text_encoder = text_encoder
 
-    def forward(self, z_BVCFHW: Tensor, t_BV: Tensor, cameras: Tensor, text: Text) -> Tensor:
+    def forward(
+        self, z_BVCFHW: Tensor, t_BV: Tensor, cameras: Tensor, pattern: Tensor | None, text: Text
+    ) -> Tensor:
         """The network's output for times t in [0, 1]."""
         tokens_BLD, mask_BL = text.tokens_BLD, text.mask_BL
         if text.ids_BL is not None:
             tokens_BLD, mask_BL = self.text_encoder(text.ids_BL)
-        return self.transformer(z_BVCFHW, t_BV * 1000.0, tokens_BLD, mask_BL, cameras)
+        return self.transformer(
+            z_BVCFHW, t_BV * 1000.0, tokens_BLD, mask_BL, cameras, pattern_FhKK=pattern
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +86,13 @@ class MultiViewBatch:
     weight_B: Tensor
     text: Text
     cameras_BVFSR: Tensor
+    pattern_BFhKK: Tensor | None
     keys: tuple[str, ...]
 
     def to(self, device: torch.device) -> MultiViewBatch:
-        names = ("z0_BVCFHW", "noise_BVCFHW", "t_BV", "weight_B", "text", "cameras_BVFSR")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        names = [f.name for f in fields(self) if f.name != "keys"]
+        moved = {name: getattr(self, name) for name in names}
+        return replace(self, **{k: None if v is None else v.to(device) for k, v in moved.items()})
 
 
 class MultiViewTask:
@@ -178,7 +184,8 @@ class MultiViewTask:
     def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> MultiViewBatch:
         """Tensors of a micro-batch; every draw comes from `generator`."""
         z0 = torch.stack([self.latents(sample) for sample in samples])
-        cameras = torch.stack([torch.from_numpy(self.cameras(sample)) for sample in samples])
+        encoded = [self.cameras(sample) for sample in samples]
+        frames = z0.shape[3]
         conditioning = self.config.conditioning
         count, views = z0.shape[:2]
         t_B = flow.draw_times(self.config.flow, count, generator)
@@ -195,14 +202,16 @@ class MultiViewTask:
             t_BV=t_BV,
             weight_B=flow.loss_weights(self.config.flow, t_B),
             text=self._text(prompts),
-            cameras_BVFSR=cameras,
+            cameras_BVFSR=torch.from_numpy(np.stack([e.numbers_VFSR for e in encoded])),
+            pattern_BFhKK=_batch_patterns(encoded, frames),
             keys=tuple(f"{sample.source}/{sample.key}" for sample in samples),
         )
 
     def loss(self, model: nn.Module, batch: MultiViewBatch) -> tuple[Tensor, dict[str, float]]:
         """Weighted squared error over the views that are not clean; and what to log."""
         z_t = flow.add_noise(batch.z0_BVCFHW, batch.noise_BVCFHW, batch.t_BV)
-        output = model(z_t, batch.t_BV, batch.cameras_BVFSR, batch.text).float()
+        rig = (batch.cameras_BVFSR, batch.pattern_BFhKK)
+        output = model(z_t, batch.t_BV, *rig, batch.text).float()
         wanted = flow.target(self.config.flow, batch.z0_BVCFHW, batch.noise_BVCFHW)
         error_BVHW = (output - wanted).square().mean(dim=(2, 3))
         noisy_BV = (batch.t_BV > 0).float()
@@ -236,16 +245,25 @@ class MultiViewTask:
         with torch.inference_mode():
             return self.autoencoder.encode(video).clone()
 
-    def cameras(self, sample: Sample) -> np.ndarray:
-        """What the network reads of a sample's cameras, numbers_VFSR, view 0 the anchor."""
-        encoded = encode_cameras(
+    def cameras(self, sample: Sample) -> EncodedCameras:
+        """What the network reads of a sample's cameras, view 0 the anchor."""
+        return encode_cameras(
             sample.c2w_cv_m_VF44,
             sample.K_VF33,
             self.preset.camera,
             sample.width_px,
             sample.height_px,
         )
-        return encoded.numbers_VFSR
+
+
+def _batch_patterns(encoded: Sequence[EncodedCameras], frames: int) -> Tensor | None:
+    """Attention patterns of a batch, pattern_BFhKK; one frame where no camera of it moves."""
+    patterns = [e.pattern_FhKK for e in encoded]
+    if patterns[0] is None:
+        return None
+    if any(len(p) > 1 for p in patterns):
+        patterns = [np.broadcast_to(p, (frames, *p.shape[1:])) for p in patterns]
+    return torch.from_numpy(np.stack(patterns))
 
 
 def token_ids(vocabulary: Vocabulary, prompts: Sequence[str]) -> Tensor:
@@ -261,11 +279,13 @@ def trained_preset(config: TrainConfig) -> Preset:
     """The preset that the config trains: its base preset with the config's own sizes and limits."""
     preset = get_preset(config.model.preset)
     transformer = _changed(preset.transformer, config.model.transformer, "transformer")
+    camera = _changed(preset.camera, config.model.camera, "camera")
     envelope = _changed(preset.envelope, config.model.envelope, "envelope")
     sampling = replace(preset.sampling, prediction=config.flow.prediction)
     return replace(
         preset,
         transformer=transformer,
+        camera=camera,
         envelope=envelope,
         sampling=sampling,
         fps=config.model.fps or preset.fps,

@@ -86,12 +86,17 @@ def sample_latents(
     tokens_BLD, mask_BL = encoder.encode([defaults.negative_prompt, prompt])
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(task.latents(sample).shape, generator=generator).to(device)
+    encoded = task.cameras(sample)
+    pattern = None
+    if encoded.pattern_FhKK is not None:
+        pattern = torch.from_numpy(encoded.pattern_FhKK).to(device)
     conditions = Conditions(
         negative_LD=tokens_BLD[0],
         prompt_LD=tokens_BLD[1],
         negative_mask_L=mask_BL[0],
         prompt_mask_L=mask_BL[1],
-        cameras_VFSR=torch.from_numpy(task.cameras(sample)).to(device),
+        cameras_VFSR=torch.from_numpy(encoded.numbers_VFSR).to(device),
+        pattern_FhKK=pattern,
         reference_CFHW=reference_CFHW,
         reference_noise_CFHW=None if reference_CFHW is None else noise[0],
     )

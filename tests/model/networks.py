@@ -86,12 +86,12 @@ def inputs(config: TransformerConfig, encoding: CameraEncoding, views: int, scen
     shape = (scenes, views, config.in_channels, FRAMES, rows, columns)
     mask = torch.ones(scenes, 6, dtype=torch.bool)
     mask[:, 4:] = False
-    allowed = encoded[0].allowed_FKK
+    pattern = encoded[0].pattern_FhKK
     return {
         "z_BVCFHW": torch.randn(shape, generator=generator),
         "t_BV": torch.rand(scenes, views, generator=generator) * 1000.0,
         "text_tokens_BLD": torch.randn(scenes, 6, config.text_dim, generator=generator),
         "text_mask_BL": mask,
         "cameras_BVFSR": torch.stack([torch.from_numpy(e.numbers_VFSR) for e in encoded]),
-        "allowed_FKK": None if allowed is None else torch.from_numpy(allowed),
+        "pattern_FhKK": None if pattern is None else torch.from_numpy(pattern),
     }

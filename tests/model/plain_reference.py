@@ -26,7 +26,7 @@ def plain_forward(
     text_BLD: Tensor,
     mask_BL: Tensor | None,
     cameras_BVFSR: Tensor,
-    allowed_FKK: Tensor | None = None,
+    pattern_FhKK: Tensor | None = None,
     mutation: str | None = None,
 ) -> Tensor:
     """Return the prediction [B, V, C, F, H, W]."""
@@ -46,7 +46,7 @@ def plain_forward(
                 _mean_text(weights, text_BLD[b], None if mask_BL is None else mask_BL[b]),
                 visible,
                 cameras_BVFSR[b],
-                allowed_FKK,
+                pattern_FhKK,
                 mutation,
             )
         )
@@ -62,7 +62,7 @@ def _mean_text(weights, raw_LD: Tensor, visible_L: Tensor | None) -> Tensor | fl
 
 
 def _scene(
-    weights, config, z_VCFHW, t_V, text_LD, mean_D, visible_L, cameras_VFSR, allowed_FKK, mutation
+    weights, config, z_VCFHW, t_V, text_LD, mean_D, visible_L, cameras_VFSR, pattern_FhKK, mutation
 ):
     views, channels, frames, rows, columns = z_VCFHW.shape
     h, w = rows // 2, columns // 2
@@ -81,7 +81,7 @@ def _scene(
             steps.reverse()
         for step in steps:
             x = step(
-                weights, config, p, x, time, text_LD, visible_L, cameras_VFSR, allowed_FKK,
+                weights, config, p, x, time, text_LD, visible_L, cameras_VFSR, pattern_FhKK,
                 (frames, h, w), mutation,
             )  # fmt: skip
         for v in range(views):
@@ -147,7 +147,7 @@ def _convolved(weights, name: str, x_CHW: Tensor) -> Tensor:
 
 
 def _mvs(
-    weights, config, p, x, time, text_LD, visible_L, cameras_VFSR, allowed_FKK, grid, mutation
+    weights, config, p, x, time, text_LD, visible_L, cameras_VFSR, pattern_FhKK, grid, mutation
 ):
     """Eq. 5-6, or the released form, one latent frame at a time."""
     frames, h, w = grid
@@ -173,10 +173,10 @@ def _mvs(
     for f in range(frames):
         here = slice(f * s, (f + 1) * s)
         together = torch.cat([one[here] for one in inside])
-        allowed = None
-        if allowed_FKK is not None:
-            allowed = allowed_FKK[f if len(allowed_FKK) > 1 else 0]
-        seen = attention(weights, p + "mvs.attn.", config, together, together, angles, allowed)
+        pattern_hKK = None
+        if pattern_FhKK is not None:
+            pattern_hKK = pattern_FhKK[f if len(pattern_FhKK) > 1 else 0]
+        seen = attention(weights, p + "mvs.attn.", config, together, together, angles, pattern_hKK)
         for v in range(views):
             back = linear(weights, p + "mvs.projector", seen[v * s : (v + 1) * s])
             gate = 1.0 if paper else weights[p + "mvs.modulation"][0][2] + time[v][1][2]
@@ -187,19 +187,22 @@ def _mvs(
 
 
 def _cross(
-    weights, config, p, x, time, text_LD, visible_L, cameras_VFSR, allowed_FKK, grid, mutation
+    weights, config, p, x, time, text_LD, visible_L, cameras_VFSR, pattern_FhKK, grid, mutation
 ):
     out = []
     for one in x:
         normed = layer_norm(one, config.eps) * weights[p + "norm2.weight"]
         normed = normed + weights[p + "norm2.bias"]
-        allowed = None if visible_L is None else visible_L.expand(len(one), -1)
-        out.append(one + attention(weights, p + "attn2.", config, normed, text_LD, None, allowed))
+        seen = None if visible_L is None else visible_L.expand(1, len(one), -1)
+        out.append(one + attention(weights, p + "attn2.", config, normed, text_LD, None, seen))
     return out
 
 
-def attention(weights, p, config, x_ND, y_MD, angles=None, allowed=None) -> Tensor:
-    """Softmax attention of x over y; queries and keys normalised across all heads, then turned."""
+def attention(weights, p, config, x_ND, y_MD, angles=None, pattern_hNM=None) -> Tensor:
+    """Softmax attention of x over y; queries and keys normalised across all heads, then turned.
+
+    Patterns are dealt out to the heads: booleans say who is seen, floats are added to the scores.
+    """
     q = rms_norm(linear(weights, p + "to_q", x_ND), weights[p + "norm_q.weight"], config.eps)
     k = rms_norm(linear(weights, p + "to_k", y_MD), weights[p + "norm_k.weight"], config.eps)
     v = linear(weights, p + "to_v", y_MD)
@@ -211,8 +214,12 @@ def attention(weights, p, config, x_ND, y_MD, angles=None, allowed=None) -> Tens
         if angles is not None:
             qh, kh = turn(qh, angles), turn(kh, angles)
         scores = qh @ kh.T / math.sqrt(size)
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed, -math.inf)
+        if pattern_hNM is not None:
+            pattern = pattern_hNM[head % len(pattern_hNM)]
+            if pattern.dtype == torch.bool:
+                scores = scores.masked_fill(~pattern, -math.inf)
+            else:
+                scores = scores + pattern
         heads.append(torch.softmax(scores, dim=-1) @ v[:, part])
     return linear(weights, p + "to_out.0", torch.cat(heads, dim=-1))
 

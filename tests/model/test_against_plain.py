@@ -31,14 +31,14 @@ def both(form, encoding, pattern, views, *, scenes=1, mutation=None, **changes):
             given["text_tokens_BLD"],
             given["text_mask_BL"],
             given["cameras_BVFSR"],
-            given["allowed_FKK"],
+            given["pattern_FhKK"],
             mutation,
         )
     return ours, plain, TOLERANCE * max(1.0, float(plain.abs().max()))
 
 
 @pytest.mark.parametrize("views", [1, 2, 3, 5])
-@pytest.mark.parametrize("pattern", ["full", "epipolar"])
+@pytest.mark.parametrize("pattern", ["full", "epipolar", "geometric"])
 @pytest.mark.parametrize("encoding", ["extrinsics", "plucker"])
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_agrees(form, encoding, pattern, views):

@@ -18,10 +18,11 @@ from syncam_engine.model.camera_encoding import (
     rig_matrices,
     token_rays,
 )
+from syncam_engine.model.correspondence import HEAD_GUESSES, LOWEST, geometric_pattern
 from syncam_engine.model.epipolar import epipolar_pattern, token_centres
 from syncam_engine.model.interfaces import latent_frame_count
 from syncam_engine.model.presets import CameraEncoding
-from tests.model.networks import HEIGHT_PX, WIDTH_PX, make_rig
+from tests.model.networks import FRAMES, HEIGHT_PX, WIDTH_PX, make_rig
 
 
 def camera(name, eye, target, focal=100.0, **changes):
@@ -126,7 +127,7 @@ def test_ground_hits_agree_between_views_that_see_one_spot():
 def test_epipolar_lines_hold_the_other_views_sight_of_a_point():
     rig = make_rig(3)
     c2w, K = rig_matrices(rig, 1, WIDTH_PX, HEIGHT_PX)
-    allowed = epipolar_pattern(c2w, K, WIDTH_PX, HEIGHT_PX)[0].reshape(3, 35, 3, 35)
+    allowed = epipolar_pattern(c2w, K, WIDTH_PX, HEIGHT_PX)[0, 0].reshape(3, 35, 3, 35)
     assert all(allowed[v, :, v].all() for v in range(3))
     generator = np.random.default_rng(4)
     seen = 0
@@ -153,6 +154,80 @@ def test_epipolar_lines_hold_the_other_views_sight_of_a_point():
 def test_cameras_in_one_place_have_no_lines():
     c2w, K = rig_matrices(make_rig(1), 1, WIDTH_PX, HEIGHT_PX)
     assert epipolar_pattern(np.repeat(c2w, 2, 0), np.repeat(K, 2, 0), WIDTH_PX, HEIGHT_PX).all()
+
+
+def _tokens_of(point, rig):
+    """Where a point is seen, in tokens of each camera's picture (column, row), or None outside."""
+    seen = []
+    for camera in rig.cameras:
+        u, v, depth = camera.project(point)
+        inside = depth > 0 and 0 <= u < WIDTH_PX and 0 <= v < HEIGHT_PX
+        seen.append((u / 16, v / 16) if inside else None)
+    return seen
+
+
+def _strongest(pattern_KK, view, token, other):
+    """The token (column, row of its middle) of another view that a token favours."""
+    best = int(pattern_KK.reshape(3, 35, 3, 35)[view, token, other].argmax())
+    return best % 7 + 0.5, best // 7 + 0.5
+
+
+@pytest.mark.parametrize(("head", "height_m"), [(1, 0.0), (4, 0.0), (2, 1.2)])
+def test_geometric_heads_favour_where_a_spot_is_seen(head, height_m):
+    """Spots on the floor for heads that look behind, at the focus (0.4, -0.3, 1.2) for its own."""
+    rig = make_rig(3)
+    pattern = geometric_pattern(*rig_matrices(rig, 1, WIDTH_PX, HEIGHT_PX), WIDTH_PX, HEIGHT_PX)
+    assert pattern.shape == (1, len(HEAD_GUESSES), 105, 105)
+    assert pattern.dtype == np.float32
+    generator = np.random.default_rng(7)
+    reach = 1.5 if height_m == 0.0 else 0.05
+    found = 0
+    for x, y in generator.uniform(-reach, reach, (400, 2)):
+        seen = _tokens_of(np.array([x + 0.4, y - 0.3, height_m]), rig)
+        for i, j in ((0, 1), (0, 2), (1, 2), (2, 0)):
+            if seen[i] is None or seen[j] is None:
+                continue
+            token = int(seen[i][1]) * 7 + int(seen[i][0])
+            middle = (token % 7 + 0.5, token // 7 + 0.5)
+            if math.dist(middle, seen[i]) > 0.15:
+                continue  # exact only for a spot seen at a token's middle
+            found += 1
+            assert math.dist(_strongest(pattern[0, head], i, token, j), seen[j]) < 1.2
+    assert found > 20
+
+
+def test_geometric_line_heads_are_the_epipolar_lines():
+    c2w, K = rig_matrices(make_rig(3), 1, WIDTH_PX, HEIGHT_PX)
+    pattern = geometric_pattern(c2w, K, WIDTH_PX, HEIGHT_PX)[0, 5]
+    allowed = epipolar_pattern(c2w, K, WIDTH_PX, HEIGHT_PX)[0, 0]
+    on_line = -0.5 * (np.sqrt(0.5) / 0.7) ** 2  # the circle around a token's square
+    assert np.array_equal(pattern >= on_line - 1e-6, allowed)
+
+
+def test_geometric_pattern_follows_rig_and_not_the_order_of_its_cameras():
+    c2w, K = rig_matrices(make_rig(3), 1, WIDTH_PX, HEIGHT_PX)
+    order = [2, 0, 1]
+    a = geometric_pattern(c2w, K, WIDTH_PX, HEIGHT_PX).reshape(1, -1, 3, 35, 3, 35)
+    b = geometric_pattern(c2w[order], K[order], WIDTH_PX, HEIGHT_PX).reshape(1, -1, 3, 35, 3, 35)
+    assert np.allclose(a[:, :, order][:, :, :, :, order], b, atol=1e-4)
+    moving = rig_matrices(make_rig(2, moving=True), FRAMES, WIDTH_PX, HEIGHT_PX)
+    assert len(geometric_pattern(*moving, WIDTH_PX, HEIGHT_PX)) == FRAMES
+
+
+def test_geometric_pattern_of_cameras_that_have_no_common_focus():
+    """Parallel axes, one place, a camera that looks up from below the floor: finite everywhere."""
+    c2w, K = rig_matrices(make_rig(2), 1, WIDTH_PX, HEIGHT_PX)
+    up = c2w[:1].copy()
+    up[..., :3, :3] = np.eye(3)
+    up[..., 2, 3] = -1.0
+    side = up.copy()
+    side[..., 0, 3] += 0.7
+    for poses in (np.repeat(c2w[:1], 2, 0), np.concatenate([up, side]), c2w[:1]):
+        pattern = geometric_pattern(poses, K[: len(poses)], WIDTH_PX, HEIGHT_PX)
+        assert np.isfinite(pattern).all()
+        assert pattern.min() >= LOWEST
+        own = pattern[0, 1].reshape(len(poses), 35, len(poses), 35)[0, :, 0]
+        assert np.array_equal(own.argmax(1), np.arange(35))  # in its own view, itself
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_fresh_mvs_is_exactly_the_base(form, encoding, views):
     assert torch.allclose(fused[0], expected, rtol=0, atol=4e-6 * largest)
 
 
-@pytest.mark.parametrize("pattern", ["full", "epipolar"])
+@pytest.mark.parametrize("pattern", ["full", "epipolar", "geometric"])
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("own", [{}, {"pooled_text": True, "refiner_width": 8}], ids=["wan", "own"])
 def test_scenes_that_differ_by_their_text_share_their_start(pattern, fused, own):
@@ -59,7 +59,7 @@ def test_scenes_that_differ_by_their_text_share_their_start(pattern, fused, own)
     config = small_config(mvs_form="released", mask_text=True, **own)
     model = randomized(config)
     model.set_fused(fused)
-    given = inputs(config, cameras, views=3, moving=pattern == "epipolar")
+    given = inputs(config, cameras, views=3, moving=pattern != "full")
     generator = torch.Generator().manual_seed(2)
     given["text_tokens_BLD"] = torch.randn(2, 6, config.text_dim, generator=generator)
     given["text_mask_BL"] = torch.tensor([[True] * 6, [True] * 3 + [False] * 3])
@@ -141,7 +141,7 @@ def test_only_new_parameters_train():
 
 
 @pytest.mark.parametrize("form", ["paper", "released"])
-@pytest.mark.parametrize("pattern", ["full", "epipolar"])
+@pytest.mark.parametrize("pattern", ["full", "epipolar", "geometric"])
 def test_permuting_cameras_permutes_outputs_without_view_rope(form, pattern):
     cameras = CameraEncoding(encoding="plucker", anchor_gravity=True, pattern=pattern)
     config = small_config(mvs_form=form, camera_numbers=cameras.numbers, view_rope=False)
@@ -151,10 +151,10 @@ def test_permuting_cameras_permutes_outputs_without_view_rope(form, pattern):
     permuted = dict(given)
     for name in ("z_BVCFHW", "t_BV", "cameras_BVFSR"):
         permuted[name] = given[name][:, order]
-    if pattern == "epipolar":
-        tokens = given["allowed_FKK"].shape[-1] // 4
+    if pattern != "full":
+        tokens = given["pattern_FhKK"].shape[-1] // 4
         index = torch.cat([torch.arange(v * tokens, (v + 1) * tokens) for v in order])
-        permuted["allowed_FKK"] = given["allowed_FKK"][:, index][:, :, index]
+        permuted["pattern_FhKK"] = given["pattern_FhKK"][..., index, :][..., index]
     with torch.no_grad():
         a, b = model(**given)[:, order], model(**permuted)
     assert torch.allclose(a, b, atol=1e-5 * max(1.0, float(a.abs().max())))

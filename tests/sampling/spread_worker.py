@@ -21,7 +21,7 @@ def worst(form: str, pattern: str, views: int, mode: str) -> tuple[float, float]
     encoding = CameraEncoding(encoding="plucker", pattern=pattern)
     config = small_config(mvs_form=form, camera_numbers=encoding.numbers)
     model = randomized(config)
-    given = inputs(config, encoding, views, moving=pattern == "epipolar")
+    given = inputs(config, encoding, views, moving=pattern != "full")
     guidance = reference_guidance(3.0, 1.8) if mode == "reference" else text_guidance(4.0)
     method = Method(guidance=guidance, pairs=mode == "pairs")
     z = given["z_BVCFHW"][0]
@@ -34,7 +34,7 @@ def worst(form: str, pattern: str, views: int, mode: str) -> tuple[float, float]
             prompt_mask_L=None,
             negative_mask_L=None,
             cameras_VFSR=given["cameras_BVFSR"][0][mine],
-            allowed_FKK=given["allowed_FKK"],
+            pattern_FhKK=given["pattern_FhKK"],
             reference_CFHW=z[0] * 0.7 if holds_reference else None,
             reference_noise_CFHW=z[0] if holds_reference else None,
         )

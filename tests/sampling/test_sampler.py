@@ -134,7 +134,7 @@ class Request:
         self.model = randomized(self.config)
         given = inputs(self.config, self.encoding, views)
         self.z, self.cameras = given["z_BVCFHW"][0], given["cameras_BVFSR"]
-        self.allowed, self.mask = given["allowed_FKK"], given["text_mask_BL"]
+        self.allowed, self.mask = given["pattern_FhKK"], given["text_mask_BL"]
         self.prompt = given["text_tokens_BLD"]
         self.negative = torch.randn_like(self.prompt)
         self.reference, self.reference_noise = torch.randn_like(self.z[0]), self.z[0]
@@ -146,7 +146,7 @@ class Request:
             prompt_mask_L=self.mask[0],
             negative_mask_L=~self.mask[0],
             cameras_VFSR=self.cameras[0],
-            allowed_FKK=self.allowed,
+            pattern_FhKK=self.allowed,
             reference_CFHW=self.reference if reference else None,
             reference_noise_CFHW=self.reference_noise if reference else None,
         )
@@ -159,14 +159,14 @@ class Request:
         if allowed is not None and views is not None:
             tokens = allowed.shape[-1] // len(self.z)
             index = torch.cat([torch.arange(v * tokens, (v + 1) * tokens) for v in pick])
-            allowed = allowed[:, index][:, :, index]
+            allowed = allowed[..., index, :][..., index]
         return self.model(
             z[None],
             torch.as_tensor(t, dtype=torch.float32).expand(1, len(pick)),
             self.prompt if prompt else self.negative,
             self.mask if prompt else ~self.mask,
             self.cameras[:, pick],
-            allowed_FKK=allowed,
+            pattern_FhKK=allowed,
         )[0]
 
 
@@ -239,7 +239,7 @@ def test_reference_branches_are_eq_7(timestep):
     assert torch.equal(clean[0], request.reference)
 
 
-@pytest.mark.parametrize("pattern", ["full", "epipolar"])
+@pytest.mark.parametrize("pattern", ["full", "epipolar", "geometric"])
 @pytest.mark.parametrize("rows_at_once", [64, 2])
 @torch.no_grad()
 def test_pairs_share_the_anchor(rows_at_once, pattern):

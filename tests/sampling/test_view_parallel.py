@@ -37,7 +37,7 @@ def test_spread_is_exact(tmp_path):
     # 3 latent frames on 2 ranks, and 3 views: nothing divides evenly.
     cases = [
         "paper,full,2,text", "released,full,3,text", "released,epipolar,3,text",
-        "paper,full,3,reference", "released,full,4,pairs",
+        "paper,full,3,reference", "released,full,4,pairs", "paper,geometric,3,reference",
     ]  # fmt: skip
     result = torchrun("-m", "tests.sampling.spread_worker", str(tmp_path), *cases)
     assert result.returncode == 0, result.stderr[-3000:]

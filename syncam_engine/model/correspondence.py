@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The geometric attention pattern: each head looks where its token would be seen in other views.
+
+A small network does not find out by itself which tokens of two views see the same thing: trained
+with full attention, ours spread its view attention evenly over the other pictures. Here the rig
+says it. A token's ray alone does not say how far away the thing is that it sees, so heads are given
+different guesses: on the floor or the sky behind it, at the depth that the cameras look at, or
+anywhere along the ray. A guess is added to the scores as a smooth bump and hides nothing, as a
+linear bias of the distance does in ALiBi (Press et al., 2022).
+
+Built from the rig with numpy; nothing depends on which camera is the anchor.
+Shape legend: V views, F latent frames, S = h x w tokens of a latent frame, K = V x S.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from syncam_engine.model.epipolar import TOKEN_PX, fundamental, token_centres
+
+HEAD_GUESSES = (None, ("behind", 1.0), ("focus", 0.7), None, ("behind", 2.5), ("line", 0.7))
+"""For head 0, 1, ...: what it assumes, and the bump's standard deviation in tokens. More heads
+start again from the first."""
+LOWEST = -6.0
+"""Score of tokens that are far from the guess."""
+DOME_RADII = 4.0
+"""The sky and whatever stands around are guessed on a dome, this many focus distances wide."""
+NO_FOCUS_M = 4.0
+"""Cameras that look in parallel are taken to look at what is this far ahead."""
+PULL = 1e-3
+"""Weight of that guess beside the cameras' own axes."""
+EPSILON = 1e-9
+
+
+def geometric_pattern(
+    c2w_VF44: np.ndarray, K_VF33: np.ndarray, width_px: int, height_px: int
+) -> np.ndarray:
+    """Return float32 [F, h, K, K], what is added to row token's score for column token.
+
+    F is 1 where nothing moves; h is the length of HEAD_GUESSES.
+    """
+    moving = any(np.ptp(m, axis=1).max() > 1e-9 for m in (c2w_VF44, K_VF33))
+    frames = range(c2w_VF44.shape[1] if moving else 1)
+    centres_S3 = token_centres(width_px, height_px)
+    return np.stack([_frame(c2w_VF44[:, k], K_VF33[:, k], centres_S3) for k in frames])
+
+
+def _frame(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:
+    tokens = len(c2w_V44) * len(centres_S3)
+    distances = {
+        "behind": _seen_at(points_behind(c2w_V44, K_V33, centres_S3), c2w_V44, K_V33, centres_S3),
+        "focus": _seen_at(points_at_focus(c2w_V44, K_V33, centres_S3), c2w_V44, K_V33, centres_S3),
+        "line": _to_line(c2w_V44, K_V33, centres_S3),
+    }
+    heads = []
+    for guess in HEAD_GUESSES:
+        if guess is None:
+            heads.append(np.zeros((tokens, tokens)))
+        else:
+            name, spread = guess
+            heads.append(np.maximum(-0.5 * (distances[name] / spread) ** 2, LOWEST))
+    return np.stack(heads).astype(np.float32)
+
+
+def focus_point(c2w_V44: np.ndarray) -> np.ndarray:
+    """Return the point [3] nearest to all cameras' optical axes, in metres."""
+    origins, forward = c2w_V44[:, :3, 3], c2w_V44[:, :3, 2]
+    ahead = (origins + NO_FOCUS_M * forward).mean(0)
+    across_V33 = np.eye(3) - forward[:, :, None] * forward[:, None]
+    lhs = across_V33.sum(0) + PULL * np.eye(3)
+    return np.linalg.solve(lhs, np.einsum("vij,vj->i", across_V33, origins) + PULL * ahead)
+
+
+def points_behind(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:
+    """Return where each token's ray meets the floor z = 0 or, before that, the dome; [V, S, 3]."""
+    origins, rays = _rays(c2w_V44, K_V33, centres_S3)
+    focus = focus_point(c2w_V44)
+    offset_V13 = origins - focus
+    radius = DOME_RADII * np.median(np.linalg.norm(offset_V13, axis=-1))
+    along = -(rays * offset_V13).sum(-1)
+    inside = along**2 - (offset_V13**2).sum(-1) + radius**2
+    dome = along + np.sqrt(np.maximum(inside, 0.0))
+    height, drop = origins[..., 2], -rays[..., 2]
+    floor = np.where((drop > EPSILON) & (height > 0), height / np.maximum(drop, EPSILON), np.inf)
+    return origins + np.minimum(floor, dome)[..., None] * rays
+
+
+def points_at_focus(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:
+    """Return each token's ray's point nearest to the focus, [V, S, 3]."""
+    origins, rays = _rays(c2w_V44, K_V33, centres_S3)
+    along = (rays * (focus_point(c2w_V44) - origins)).sum(-1)
+    return origins + np.maximum(along, EPSILON)[..., None] * rays
+
+
+def _rays(c2w_V44, K_V33, centres_S3) -> tuple[np.ndarray, np.ndarray]:
+    """Return (origins [V, 1, 3], unit directions [V, S, 3]) in the world."""
+    rays = np.einsum("vij,sj->vsi", c2w_V44[:, :3, :3] @ np.linalg.inv(K_V33), centres_S3)
+    return c2w_V44[:, None, :3, 3], rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+
+
+def _seen_at(points_VS3, c2w_V44, K_V33, centres_S3) -> np.ndarray:
+    """Return [K, K]: tokens from where a row token's point is seen to each column token."""
+    views, tokens = points_VS3.shape[:2]
+    points_K3 = points_VS3.reshape(-1, 3)
+    distance = np.full((views * tokens, views, tokens), np.inf)
+    for j in range(views):
+        local_K3 = (points_K3 - c2w_V44[j, :3, 3]) @ c2w_V44[j, :3, :3]
+        ahead = local_K3[:, 2] > EPSILON
+        seen = local_K3[ahead] @ K_V33[j].T
+        away = (seen[:, None, :2] / seen[:, None, 2:] - centres_S3[None, :, :2]) / TOKEN_PX
+        distance[ahead, j] = np.hypot(away[..., 0], away[..., 1])
+    return distance.reshape(views * tokens, views * tokens)
+
+
+def _to_line(c2w_V44, K_V33, centres_S3) -> np.ndarray:
+    """Return [K, K]: tokens from a row token's epipolar line to each column token; 0 in its own
+    view and between cameras in one place."""
+    views, tokens = len(c2w_V44), len(centres_S3)
+    distance = np.zeros((views, tokens, views, tokens))
+    for i in range(views):
+        for j in range(views):
+            if i != j:
+                lines_S3 = centres_S3 @ fundamental(c2w_V44, K_V33, i, j).T
+                slope_S1 = np.linalg.norm(lines_S3[:, :2], axis=-1, keepdims=True)
+                away = np.abs(lines_S3 @ centres_S3.T)
+                distance[i, :, j] = away / np.maximum(slope_S1, EPSILON) / TOKEN_PX
+    return distance.reshape(views * tokens, views * tokens)
