@@ -21,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from syncam_engine.data.draw import fit_pictures
-from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene, SceneSource
+from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene, SceneSource, read_document
 from syncam_engine.link.errors import SynCamError
 
 STORE_FILE = "store.json"
+STORE_AGAIN = "Delete it and run `syncam data latents` again; latents that are there are kept"
 GROUP_SCENES = 64
 MIRRORED = "~mirrored"
 """Ends the key of a scene's mirror image."""
@@ -63,7 +64,7 @@ def open_store(
     }
     path = folder / STORE_FILE
     if path.is_file():
-        found = {"mirror": False, **json.loads(path.read_text("utf-8"))}
+        found = {"mirror": False, **read_document(path, STORE_AGAIN)}
         for field in wanted:
             if found.get(field) != wanted[field]:
                 raise SynCamError(
@@ -205,7 +206,7 @@ class LatentStore:
                 value=str(self.folder),
                 fix="Make it with `syncam data latents`",
             )
-        self.info = json.loads(path.read_text("utf-8"))
+        self.info = read_document(path, STORE_AGAIN)
         self.scenes: list[Scene] = []
         self._files: list[Path] = []
         self._file_of: list[int] = []

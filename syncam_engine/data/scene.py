@@ -7,11 +7,15 @@ Z latent channels, h, w latent cells.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from syncam_engine.link.errors import SynCamError
 
 SceneKind = Literal["multiview", "moving", "static"]
 
@@ -100,6 +104,19 @@ class BrokenFile(Exception):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+def read_document(path: Path, fix: str) -> dict[str, Any]:
+    """A JSON object that a whole folder hangs on; raises `SynCamError` ("data.damaged")."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("it is not a JSON object")
+    except (OSError, ValueError) as error:
+        raise SynCamError(
+            "data.damaged", f"{path} cannot be read: {error}.", value=str(path), fix=fix
+        ) from error
+    return document
 
 
 @dataclass(slots=True)

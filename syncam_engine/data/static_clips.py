@@ -7,14 +7,14 @@ A folder of clips; NAME.txt beside NAME.mp4 is its caption. `static-filter.json`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from syncam_engine.data.pictures import CLIP_SUFFIXES, clip_facts, read_clip_frames
-from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene
+from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene, read_document
+from syncam_engine.link.errors import SynCamError
 
 FILTER_FILE = "static-filter.json"
 DEFAULT_FOV_DEG = 52.67
@@ -48,8 +48,14 @@ class StaticClips:
         file = self.folder / FILTER_FILE
         if not file.is_file():
             return None
-        document = json.loads(file.read_text("utf-8"))
-        return {entry["clip"] for entry in document["clips"] if entry["passed"]}
+        again = "Delete it, or run `syncam data filter-static` again"
+        document = read_document(file, again)
+        try:
+            return {entry["clip"] for entry in document["clips"] if entry["passed"]}
+        except (KeyError, TypeError) as error:
+            raise SynCamError(
+                "data.damaged", f"{file} is not what the filter writes.", value=str(file), fix=again
+            ) from error
 
     @staticmethod
     def _scene(path: Path, key: str) -> Scene:

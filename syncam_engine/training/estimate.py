@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import nn
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.sampling.memory import free_memory
 
 FLOAT_BYTES = 4
 
@@ -51,11 +51,7 @@ def check_memory(model: nn.Module, averaged: bool, device: torch.device, shares:
     `shares`: the processes that a sharded model is spread over.
     """
     needed = state_bytes(model, averaged) // shares
-    free = (
-        torch.cuda.mem_get_info(device)[0]
-        if device.type == "cuda"
-        else psutil.virtual_memory().available
-    )
+    free = free_memory(str(device))
     if needed > free:
         raise SynCamError(
             "memory.small",

@@ -224,6 +224,15 @@ def test_mirror_images_are_scenes_whose_cameras_see_them(tmp_path):
         open_store(tmp_path, "abc", 64, 32)
 
 
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"format": "syn'])
+def test_a_damaged_store_is_one_sentence(tmp_path, text):
+    (tmp_path / "store.json").write_text(text)
+    for read in (LatentStore, lambda folder: open_store(folder, "abc", 64, 32)):
+        with pytest.raises(SynCamError, match=r"store\.json cannot be read: ") as told:
+            read(tmp_path)
+        assert "syncam data latents" in told.value.fix
+
+
 def _projected(scene, camera, point_4):
     x, y, z, _ = np.linalg.inv(scene.c2w_cv_m_CT44[camera, 0]) @ point_4
     u, v = scene.K_at(camera, 0)[:2] @ np.array([x / z, y / z, 1.0])

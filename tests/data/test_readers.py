@@ -254,6 +254,11 @@ def test_static_clips_obey_the_filter(tmp_path):
     assert pictures.shape == (3, 5, 48, 64, 3)
     with pytest.raises(BrokenFile, match="no frame 9"):
         read.read_pictures(1, [0], [9])
+    for damaged in ("", '{"clips": [{"clip": 1}]}'):
+        (tmp_path / "static-filter.json").write_text(damaged)
+        with pytest.raises(SynCamError, match=r"static-filter\.json") as told:
+            StaticClips(tmp_path)
+        assert told.value.code == "data.damaged"
 
 
 def test_missing_and_empty_sources_are_one_sentence(tmp_path):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -259,10 +258,7 @@ def test_memory_and_time_are_said_first(tmp_path, autoencoder_folder):
 
 
 def test_too_little_memory_is_one_sentence(tmp_path, autoencoder_folder, monkeypatch):
-    monkeypatch.setattr(
-        "syncam_engine.training.estimate.psutil.virtual_memory",
-        lambda: SimpleNamespace(available=10_000),
-    )
+    monkeypatch.setattr("syncam_engine.training.estimate.free_memory", lambda device: 10_000.0)
     with pytest.raises(SynCamError, match=r"needs .* GiB for weights and optimiser alone, 0.0 GiB"):
         make_trainer(tmp_path, autoencoder_folder)
 
