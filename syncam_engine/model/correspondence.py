@@ -29,6 +29,7 @@ NO_FOCUS_M = 4.0
 """Cameras that look in parallel are taken to look at what is this far ahead."""
 PULL = 1e-3
 """Weight of that guess beside the cameras' own axes."""
+FAR_TOKENS = 1e4
 EPSILON = 1e-9
 
 
@@ -47,7 +48,7 @@ def geometric_pattern(
 
 def _frame(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:
     tokens = len(c2w_V44) * len(centres_S3)
-    distances = {
+    squared = {
         "behind": _seen_at(points_behind(c2w_V44, K_V33, centres_S3), c2w_V44, K_V33, centres_S3),
         "focus": _seen_at(points_at_focus(c2w_V44, K_V33, centres_S3), c2w_V44, K_V33, centres_S3),
         "line": _to_line(c2w_V44, K_V33, centres_S3),
@@ -55,11 +56,11 @@ def _frame(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np
     heads = []
     for guess in HEAD_GUESSES:
         if guess is None:
-            heads.append(np.zeros((tokens, tokens)))
+            heads.append(np.zeros((tokens, tokens), np.float32))
         else:
             name, spread = guess
-            heads.append(np.maximum(-0.5 * (distances[name] / spread) ** 2, LOWEST))
-    return np.stack(heads).astype(np.float32)
+            heads.append(np.maximum(-0.5 / spread**2 * squared[name], LOWEST))
+    return np.stack(heads)
 
 
 def focus_point(c2w_V44: np.ndarray) -> np.ndarray:
@@ -99,29 +100,33 @@ def _rays(c2w_V44, K_V33, centres_S3) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _seen_at(points_VS3, c2w_V44, K_V33, centres_S3) -> np.ndarray:
-    """Return [K, K]: tokens from where a row token's point is seen to each column token."""
+    """Return float32 [K, K]: from where a row token's point is seen to each column token, in
+    tokens, squared; infinite for a point behind the camera."""
     views, tokens = points_VS3.shape[:2]
     points_K3 = points_VS3.reshape(-1, 3)
-    distance = np.full((views * tokens, views, tokens), np.inf)
+    squared = np.full((views * tokens, views, tokens), np.inf, np.float32)
+    centres_S2 = (centres_S3[:, :2] / TOKEN_PX).astype(np.float32)
     for j in range(views):
         local_K3 = (points_K3 - c2w_V44[j, :3, 3]) @ c2w_V44[j, :3, :3]
         ahead = local_K3[:, 2] > EPSILON
         seen = local_K3[ahead] @ K_V33[j].T
-        away = (seen[:, None, :2] / seen[:, None, 2:] - centres_S3[None, :, :2]) / TOKEN_PX
-        distance[ahead, j] = np.hypot(away[..., 0], away[..., 1])
-    return distance.reshape(views * tokens, views * tokens)
+        seen_2 = np.clip(seen[:, :2] / seen[:, 2:] / TOKEN_PX, -FAR_TOKENS, FAR_TOKENS)
+        away = seen_2.astype(np.float32)[:, None] - centres_S2
+        squared[ahead, j] = np.square(away[..., 0]) + np.square(away[..., 1])
+    return squared.reshape(views * tokens, views * tokens)
 
 
 def _to_line(c2w_V44, K_V33, centres_S3) -> np.ndarray:
-    """Return [K, K]: tokens from a row token's epipolar line to each column token; 0 in its own
-    view and between cameras in one place."""
+    """Return float32 [K, K]: from a row token's epipolar line to each column token, in tokens,
+    squared; 0 in its own view and between cameras in one place."""
     views, tokens = len(c2w_V44), len(centres_S3)
-    distance = np.zeros((views, tokens, views, tokens))
+    squared = np.zeros((views, tokens, views, tokens), np.float32)
     for i in range(views):
         for j in range(views):
             if i != j:
                 lines_S3 = centres_S3 @ fundamental(c2w_V44, K_V33, i, j).T
-                slope_S1 = np.linalg.norm(lines_S3[:, :2], axis=-1, keepdims=True)
-                away = np.abs(lines_S3 @ centres_S3.T)
-                distance[i, :, j] = away / np.maximum(slope_S1, EPSILON) / TOKEN_PX
-    return distance.reshape(views * tokens, views * tokens)
+                slope_S1 = np.linalg.norm(lines_S3[:, :2], axis=-1, keepdims=True) * TOKEN_PX
+                squared[i, :, j] = np.square(
+                    lines_S3 / np.maximum(slope_S1, EPSILON) @ centres_S3.T
+                )
+    return squared.reshape(views * tokens, views * tokens)
