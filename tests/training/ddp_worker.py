@@ -2,7 +2,7 @@
 """One process of `test_ddp.py`: trains three steps whole, and again in two parts.
 
 `ddp_worker.py FOLDER fsdp` shards the model as on GPUs. The trainer refuses that without any; here
-accelerate is told that these CPU processes are such devices.
+accelerate is told that these CPU processes are such devices. `compiled` compiles the blocks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 import torch
@@ -87,6 +88,13 @@ def main() -> None:
     torch.set_num_threads(1)
     out = Path(sys.argv[1])
     sharded = "fsdp" in sys.argv[2:]
+    if "compiled" in sys.argv[2:]:
+        CONFIG["run"]["compile"] = True
+        torchs_own = torch.nn.Module.compile  # no C++ compiler is needed to see what was traced
+        torch.nn.Module.compile = lambda part: torchs_own(part, backend="eager")
+        # Gradients travel in several buckets, as those of a model of useful size do.
+        copies = torch.nn.parallel.DistributedDataParallel
+        copies.__init__ = partialmethod(copies.__init__, bucket_cap_mb=0.01)
     if sharded:
         trainer_module.make_accelerator = lambda config: sharded_on_cpu()
     rank = int(os.environ["RANK"])

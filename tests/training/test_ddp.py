@@ -70,6 +70,12 @@ def test_two_processes_agree_and_see_other_samples(copies):
     assert reports[0]["resumed_digest"] == reports[0]["digest"]
 
 
+def test_compiled_copies_train_as_plain_ones_do(copies, tmp_path):
+    for report, plain in zip(run_both(tmp_path, "compiled"), copies[1], strict=True):
+        assert report["losses"] == pytest.approx(plain["losses"], rel=1e-4)
+        assert report["resumed_digest"] == report["digest"]
+
+
 def test_shards_of_a_model_train_and_resume_as_copies_do(copies, shards):
     out, reports = shards
     for report, of_copy in zip(reports, copies[1], strict=True):
