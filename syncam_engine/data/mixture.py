@@ -40,6 +40,38 @@ class BatchRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SourceDraws:
+    """One source's part in the draws of one kind."""
+
+    name: str
+    scenes: int
+    share: float
+    """Of all draws of the kind: the weights are the sources', not their scenes'."""
+
+    def __str__(self) -> str:
+        return f"{self.share:.0%} from {self.name} ({self.scenes} scenes)"
+
+
+UNEVEN = 5.0
+"""How many times as often as another source's a scene is drawn before it is said."""
+
+
+def uneven_or_empty(draws: Sequence[SourceDraws]) -> str:
+    """A sentence where a source has few scenes for its weight: these are soon learnt by heart."""
+    by_rate = sorted(draws, key=lambda d: d.share / d.scenes)
+    if len(by_rate) < 2:
+        return ""
+    least, most = by_rate[0], by_rate[-1]
+    times = (most.share / most.scenes) / (least.share / least.scenes)
+    if times < UNEVEN:
+        return ""
+    return (
+        f"A scene of {most.name} is drawn {times:.0f} times as often as one of {least.name}: "
+        f"mind that weights are the sources', not their scenes'."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Pool:
     """The scenes of one source that can serve one kind of request."""
 
@@ -108,6 +140,15 @@ class Mixture:
         frames = 1 if is_still else request.frames
         count = request.stills_batch if is_still else request.batch
         return [self._sample(pool, own, request.views, frames) for _ in range(count)]
+
+    def draws(self, request: BatchRequest, frames: int) -> list[SourceDraws]:
+        """How the draws of stills (`frames` 1) or clips spread over the sources that have them."""
+        pools = self._pools_for(request, frames)
+        total = sum(weight for _, weight in pools)
+        return [
+            SourceDraws(name=pool.source.name, scenes=len(pool.scenes), share=weight / total)
+            for pool, weight in pools
+        ]
 
     def _sample(self, pool: _Pool, rng: np.random.Generator, views: int, frames: int) -> Sample:
         for _ in range(ATTEMPTS):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from syncam_engine.data.mixture import Mixture
+from syncam_engine.data.mixture import Mixture, uneven_or_empty
 from syncam_engine.data.scene import Scene
 from syncam_engine.data.sources import open_source
 from syncam_engine.link.errors import SynCamError
@@ -70,6 +70,9 @@ def make_trainer(
     folder = folder or run_folder(config)
     mixture = open_mixture(config, say)
     task = make_task(config, mixture, folder)
+    if len(mixture.sources) > 1:
+        for sentence in draws_in_words(config, task, mixture):
+            say(sentence)
     on_sheet = None
     if config.run.sheet_steps:
         from syncam_engine.training.sheets import autoencoder_sheet, multiview_sheet
@@ -77,6 +80,23 @@ def make_trainer(
         draw = autoencoder_sheet if config.kind == "autoencoder" else multiview_sheet
         on_sheet = draw(config, task, mixture)
     return Trainer(config, task, mixture, folder, say=say, on_sheet=on_sheet)
+
+
+def draws_in_words(config: TrainConfig, task: Any, mixture: Mixture) -> Iterator[str]:
+    """How stills and clips are drawn from the sources, in each phase where it is another way."""
+    seen = set()
+    for phase in config.phases:
+        for kind, frames, drawn in (
+            ("stills", 1, phase.stills > 0),
+            ("clips", config.data.frames, phase.stills < 1),
+        ):
+            draws = mixture.draws(task.request(phase), frames) if drawn else []
+            text = ", ".join(str(d) for d in draws)
+            if draws and (kind, text) not in seen:
+                seen.add((kind, text))
+                yield f"{kind}: {text}"
+                if uneven := uneven_or_empty(draws):
+                    yield uneven
 
 
 def averaged_tensors(checkpoint: Path) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import torch
 
 from syncam_engine.data.draw import draw_views, fit_pictures
 from syncam_engine.data.latents import LatentStore, encode_source, open_store
-from syncam_engine.data.mixture import BatchRequest, Mixture
+from syncam_engine.data.mixture import BatchRequest, Mixture, uneven_or_empty
 from syncam_engine.link.errors import SynCamError
 from tests.data.synthetic import BoxSource, make_scene
 
@@ -50,6 +50,20 @@ def test_a_step_does_not_repeat_the_draws_of_the_one_before():
     steps = [{s.key for s in data.batch(request, step=k)} for k in range(40)]
     again = sum(len(a & b) for a, b in pairwise(steps))
     assert again < 20  # chance alone is 39 x 8 x 8 / 400, about 6
+
+
+def test_a_source_with_few_scenes_for_its_weight_is_named():
+    many, few = BoxSource(scenes=40), BoxSource(scenes=4)
+    many.name, few.name = "many", "few"
+    data = Mixture([(many, 1.0), (few, 1.0)], seed=1, width_px=64, height_px=32)
+    draws = data.draws(REQUEST, 1)
+    assert [str(d) for d in draws] == ["50% from many (40 scenes)", "50% from few (4 scenes)"]
+    assert "A scene of few is drawn 10 times as often as one of many" in uneven_or_empty(draws)
+    drawn = [s.source for k in range(200) for s in data.batch(replace(REQUEST, stills=1.0), step=k)]
+    assert 0.4 < drawn.count("few") / len(drawn) < 0.6
+    even = Mixture([(many, 1.0), (few, 0.1)], seed=1, width_px=64, height_px=32)
+    assert uneven_or_empty(even.draws(REQUEST, 1)) == ""
+    assert uneven_or_empty(mixture(many).draws(REQUEST, 5)) == ""
 
 
 def test_views_and_cameras_belong_together():
