@@ -137,6 +137,8 @@ class ModelConfig:
     preset in our own format, empty starts from noise."""
     autoencoder: str = ""
     """Folder of the frozen autoencoder; needed for sheets and for sources without latents."""
+    dropout: float = 0.0
+    """Of what attention and feed-forward layers add, in training; against few scenes."""
     trainable: Literal["all", "new"] = "all"
     """`new`: only the MVS modules learn, the base stays frozen (the paper)."""
     fps: int = 0
@@ -177,9 +179,13 @@ class ConditioningConfig:
     """Share of samples trained with the empty prompt."""
     reference: float = 0.0
     """Share of samples whose view 0 is clean (paper, video to multi-view video: 0.9)."""
+    camera_jitter: float = 0.0
+    """Deviation of the cameras that the network is told: radians of their turn, and of their place
+    as a share of their distance to what they look at. Few scenes are told apart, and learnt by
+    heart, by the exact numbers of their cameras."""
 
     def __post_init__(self) -> None:
-        _share(self, "conditioning.", "text_dropout", "reference")
+        _share(self, "conditioning.", "text_dropout", "reference", "camera_jitter")
 
 
 @dataclass(kw_only=True, slots=True)

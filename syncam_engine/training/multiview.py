@@ -21,6 +21,7 @@ from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import EncodedCameras, encode_cameras
+from syncam_engine.model.correspondence import focus_point
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder
@@ -133,6 +134,9 @@ class MultiViewTask:
         torch.manual_seed(self.config.seed)
         transformer = self._transformer or build_transformer(self.preset.transformer)
         transformer.train().requires_grad_(True)
+        for module in transformer.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = self.config.model.dropout
         if self.config.run.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
         text_encoder = None
@@ -184,9 +188,13 @@ class MultiViewTask:
     def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> MultiViewBatch:
         """Tensors of a micro-batch; every draw comes from `generator`."""
         z0 = torch.stack([self.latents(sample) for sample in samples])
-        encoded = [self.cameras(sample) for sample in samples]
-        frames = z0.shape[3]
         conditioning = self.config.conditioning
+        jitter = conditioning.camera_jitter
+        encoded = [
+            self.cameras(_jittered(sample, jitter, generator) if jitter else sample)
+            for sample in samples
+        ]
+        frames = z0.shape[3]
         count, views = z0.shape[:2]
         t_B = flow.draw_times(self.config.flow, count, generator)
         noise = torch.randn(z0.shape, generator=generator)
@@ -254,6 +262,19 @@ class MultiViewTask:
             sample.width_px,
             sample.height_px,
         )
+
+
+def _jittered(sample: Sample, deviation: float, generator: torch.Generator) -> Sample:
+    """The sample with each camera told a little off, the same at all moments."""
+    c2w_VF44 = np.array(sample.c2w_cv_m_VF44, np.float64)
+    views = len(c2w_VF44)
+    place, turn = deviation * torch.randn(2, views, 3, generator=generator).double()
+    distance_V = np.linalg.norm(c2w_VF44[:, 0, :3, 3] - focus_point(c2w_VF44[:, 0]), axis=-1)
+    c2w_VF44[:, :, :3, 3] += (place.numpy() * distance_V[:, None])[:, None]
+    skew_V33 = torch.linalg.cross(turn[:, None], torch.eye(3, dtype=turn.dtype).expand(views, 3, 3))
+    turned_V33 = torch.linalg.matrix_exp(skew_V33).numpy()
+    c2w_VF44[:, :, :3, :3] = c2w_VF44[:, :, :3, :3] @ turned_V33[:, None]
+    return replace(sample, c2w_cv_m_VF44=c2w_VF44)
 
 
 def _batch_patterns(encoded: Sequence[EncodedCameras], frames: int) -> Tensor | None:

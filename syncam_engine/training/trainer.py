@@ -275,7 +275,9 @@ class Trainer:
     def _backward(
         self, step: int, micro: int, samples: list[Sample], share: int
     ) -> tuple[float, dict[str, float], tuple[str, ...]]:
-        batch = self.task.prepare(samples, self._generator(step, micro)).to(self.device)
+        generator = self._generator(step, micro)
+        batch = self.task.prepare(samples, generator).to(self.device)
+        torch.manual_seed(generator.initial_seed())  # for dropout inside the network
         last = micro == share - 1
         with nullcontext() if last else self.accelerator.no_sync(self.model):
             with self.accelerator.autocast():

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -18,7 +19,7 @@ from syncam_engine.training.autoencoder import AutoencoderTask, noise_like
 from syncam_engine.training.checkpoint import checkpoints, latest_or_none
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.config_file import config_from_dict
-from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.multiview import MultiViewTask, _jittered
 from syncam_engine.training.runs import averaged_tensors, export
 from syncam_engine.training.trainer import Trainer, learning_rate
 from tests.data.synthetic import BoxSource, make_scene
@@ -430,3 +431,37 @@ def test_compiled_blocks_give_the_same_losses(tmp_path, autoencoder_folder, monk
     trainer = make_trainer(tmp_path / "compiled", autoencoder_folder, run=run)
     assert compiled == list(trainer.net.transformer.blocks)
     assert trainer.train(until=2).losses == pytest.approx(plain, rel=1e-4)
+
+
+def test_dropout_is_drawn_by_the_step_and_is_off_in_what_is_used(tmp_path, autoencoder_folder):
+    model = {"transformer": SMALL, "autoencoder": str(autoencoder_folder), "dropout": 0.5}
+    whole = make_trainer(tmp_path / "whole", autoencoder_folder, model=model)
+    losses = whole.train(until=4).losses
+    make_trainer(tmp_path / "parts", autoencoder_folder, model=model).train(until=2)
+    resumed = make_trainer(tmp_path / "parts", autoencoder_folder, model=model)
+    assert resumed.train(until=4).losses == losses[2:]
+    without = make_trainer(
+        tmp_path / "without", autoencoder_folder, model={**model, "dropout": 0.0}
+    )
+    assert without.train(until=1).losses != losses[:1]
+    drops = [m for m in whole.net.transformer.modules() if isinstance(m, torch.nn.Dropout)]
+    assert {m.p for m in drops} == {0.5}
+    assert len(drops) >= 4
+
+
+def test_jittered_cameras_are_a_little_off_and_stay_cameras(tmp_path, autoencoder_folder):
+    conditioning = {"camera_jitter": 0.01}
+    trainer = make_trainer(tmp_path, autoencoder_folder, conditioning=conditioning)
+    plain = make_trainer(tmp_path / "plain", autoencoder_folder)
+    samples = trainer.mixture.batch(trainer.task.request(trainer.config.phases[0]), step=0)
+    a, b = (one.task.prepare(samples, torch.Generator().manual_seed(3)) for one in (trainer, plain))
+    assert torch.equal(a.z0_BVCFHW, b.z0_BVCFHW)
+    away = (a.cameras_BVFSR - b.cameras_BVFSR).abs()
+    assert 0.0 < float(away.mean()) < 0.05  # waves of far ground turn fast
+    pose = np.array(_jittered(samples[0], 0.01, torch.Generator()).c2w_cv_m_VF44)
+    given = np.array(samples[0].c2w_cv_m_VF44)
+    rotation = pose[..., :3, :3]
+    assert np.allclose(rotation @ rotation.swapaxes(-1, -2), np.eye(3), atol=1e-5)
+    turned = np.linalg.norm(rotation - given[..., :3, :3], axis=(-2, -1)) / np.sqrt(2.0)
+    assert 0.001 < turned.mean() < 0.04
+    assert np.allclose(turned, turned[:, :1], atol=1e-5)  # a view is off alike at all moments
