@@ -145,6 +145,15 @@ def test_jobs_of_a_remote_engine_by_its_key(make_engine, capsys):
         afar.close()
 
 
+@pytest.fixture
+def heard_interrupts():
+    """Programs started in the background of a shell script are born deaf to SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 def test_interrupted_generate_cancels_its_job_and_says_so(engine, tmp_path):
     rig = tmp_path / "rig.json"
     rig_json.write_rig(rig_json.rig_from_dict(sample_request(2).rig), rig)

@@ -332,7 +332,7 @@ def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
     assert (batch.t_BV[:, 1:] > 0).all()
 
     class Broken(torch.nn.Module):
-        def forward(self, z, t, ids, cameras):
+        def forward(self, z, t, cameras, pattern, text):
             output = batch.z0_BVCFHW.clone()
             output[:, 0] = 77.0
             return output
