@@ -67,7 +67,7 @@ def uneven_or_empty(draws: Sequence[SourceDraws]) -> str:
         return ""
     return (
         f"A scene of {most.name} is drawn {times:.0f} times as often as one of {least.name}: "
-        f"mind that weights are the sources', not their scenes'."
+        "mind that weights are the sources', not their scenes'."
     )
 
 

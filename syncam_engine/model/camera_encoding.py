@@ -15,9 +15,10 @@ import numpy as np
 
 from syncam_engine.link.rig import Rig
 from syncam_engine.model.correspondence import geometric_pattern
-from syncam_engine.model.epipolar import TOKEN_PX, epipolar_pattern, token_centres
+from syncam_engine.model.epipolar import epipolar_pattern
 from syncam_engine.model.interfaces import picture_of_latent_frame
 from syncam_engine.model.presets import CameraEncoding
+from syncam_engine.model.token_grid import TOKEN_PX, token_rays
 
 WORLD_UP = np.array([0.0, 0.0, 1.0])
 FADE_UNITS = 6.0
@@ -112,12 +113,6 @@ def relative_poses(c2w_VF44: np.ndarray, anchor: int, anchoring: str) -> np.ndar
     if anchoring == "first_frame":
         anchor_F44 = np.broadcast_to(anchor_F44[:1], anchor_F44.shape)
     return np.linalg.inv(anchor_F44)[None] @ c2w_VF44
-
-
-def token_rays(K_VF33: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
-    """Return unit directions [V, F, S, 3] in camera axes through the middle of each token."""
-    rays = np.einsum("vfij,sj->vfsi", np.linalg.inv(K_VF33), token_centres(width_px, height_px))
-    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
 
 def plucker_rays(

@@ -16,7 +16,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from syncam_engine.model.epipolar import TOKEN_PX, fundamental, token_centres
+from syncam_engine.model.epipolar import fundamental
+from syncam_engine.model.token_grid import (
+    TOKEN_PX,
+    frames_that_differ,
+    token_centres,
+    token_rays,
+)
 
 HEAD_GUESSES = (None, ("behind", 1.0), ("focus", 0.7), None, ("behind", 2.5), ("line", 0.7))
 """For head 0, 1, ...: what it assumes, and the bump's standard deviation in tokens. More heads
@@ -30,6 +36,7 @@ NO_FOCUS_M = 4.0
 PULL = 1e-3
 """Weight of that guess beside the cameras' own axes."""
 FAR_TOKENS = 1e4
+"""Places farther outside a picture count as this far: their squares fit 32 bits."""
 EPSILON = 1e-9
 
 
@@ -40,17 +47,27 @@ def geometric_pattern(
 
     F is 1 where nothing moves; h is the length of HEAD_GUESSES.
     """
-    moving = any(np.ptp(m, axis=1).max() > 1e-9 for m in (c2w_VF44, K_VF33))
-    frames = range(c2w_VF44.shape[1] if moving else 1)
     centres_S3 = token_centres(width_px, height_px)
-    return np.stack([_frame(c2w_VF44[:, k], K_VF33[:, k], centres_S3) for k in frames])
+    rays_VFS3 = token_rays(K_VF33, width_px, height_px)
+    return np.stack(
+        [
+            _frame(c2w_VF44[:, k], K_VF33[:, k], rays_VFS3[:, k], centres_S3)
+            for k in frames_that_differ(c2w_VF44, K_VF33)
+        ]
+    )
 
 
-def _frame(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:
+def _frame(c2w_V44, K_V33, rays_VS3, centres_S3) -> np.ndarray:
+    """Return the pattern of one latent frame, [h, K, K]; rays in camera axes."""
     tokens = len(c2w_V44) * len(centres_S3)
+    origins_V13 = c2w_V44[:, None, :3, 3]
+    rays_VS3 = np.einsum("vij,vsj->vsi", c2w_V44[:, :3, :3], rays_VS3)
+    focus = focus_point(c2w_V44)
+    behind = points_behind(origins_V13, rays_VS3, focus)
+    at_focus = points_at_focus(origins_V13, rays_VS3, focus)
     squared = {
-        "behind": _seen_at(points_behind(c2w_V44, K_V33, centres_S3), c2w_V44, K_V33, centres_S3),
-        "focus": _seen_at(points_at_focus(c2w_V44, K_V33, centres_S3), c2w_V44, K_V33, centres_S3),
+        "behind": _seen_at(behind, c2w_V44, K_V33, centres_S3),
+        "focus": _seen_at(at_focus, c2w_V44, K_V33, centres_S3),
         "line": _to_line(c2w_V44, K_V33, centres_S3),
     }
     heads = []
@@ -72,31 +89,25 @@ def focus_point(c2w_V44: np.ndarray) -> np.ndarray:
     return np.linalg.solve(lhs, np.einsum("vij,vj->i", across_V33, origins) + PULL * ahead)
 
 
-def points_behind(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:
-    """Return where each token's ray meets the floor z = 0 or, before that, the dome; [V, S, 3]."""
-    origins, rays = _rays(c2w_V44, K_V33, centres_S3)
-    focus = focus_point(c2w_V44)
-    offset_V13 = origins - focus
+def points_behind(origins_V13: np.ndarray, rays_VS3: np.ndarray, focus: np.ndarray) -> np.ndarray:
+    """Return where rays meet the floor z = 0 or, before that, the dome around the focus; [V, S, 3].
+
+    Rays are unit directions in the world.
+    """
+    offset_V13 = origins_V13 - focus
     radius = DOME_RADII * np.median(np.linalg.norm(offset_V13, axis=-1))
-    along = -(rays * offset_V13).sum(-1)
+    along = -(rays_VS3 * offset_V13).sum(-1)
     inside = along**2 - (offset_V13**2).sum(-1) + radius**2
     dome = along + np.sqrt(np.maximum(inside, 0.0))
-    height, drop = origins[..., 2], -rays[..., 2]
+    height, drop = origins_V13[..., 2], -rays_VS3[..., 2]
     floor = np.where((drop > EPSILON) & (height > 0), height / np.maximum(drop, EPSILON), np.inf)
-    return origins + np.minimum(floor, dome)[..., None] * rays
+    return origins_V13 + np.minimum(floor, dome)[..., None] * rays_VS3
 
 
-def points_at_focus(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:
-    """Return each token's ray's point nearest to the focus, [V, S, 3]."""
-    origins, rays = _rays(c2w_V44, K_V33, centres_S3)
-    along = (rays * (focus_point(c2w_V44) - origins)).sum(-1)
-    return origins + np.maximum(along, EPSILON)[..., None] * rays
-
-
-def _rays(c2w_V44, K_V33, centres_S3) -> tuple[np.ndarray, np.ndarray]:
-    """Return (origins [V, 1, 3], unit directions [V, S, 3]) in the world."""
-    rays = np.einsum("vij,sj->vsi", c2w_V44[:, :3, :3] @ np.linalg.inv(K_V33), centres_S3)
-    return c2w_V44[:, None, :3, 3], rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+def points_at_focus(origins_V13: np.ndarray, rays_VS3: np.ndarray, focus: np.ndarray) -> np.ndarray:
+    """Return each ray's point nearest to the focus, [V, S, 3]."""
+    along = (rays_VS3 * (focus - origins_V13)).sum(-1)
+    return origins_V13 + np.maximum(along, EPSILON)[..., None] * rays_VS3
 
 
 def _seen_at(points_VS3, c2w_V44, K_V33, centres_S3) -> np.ndarray:

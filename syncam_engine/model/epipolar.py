@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from syncam_engine.model.interfaces import SPATIAL_STRIDE
+from syncam_engine.model.token_grid import TOKEN_PX, frames_that_differ, token_centres
 
-TOKEN_PX = SPATIAL_STRIDE * 2
 SAME_PLACE_M = 1e-6
 """Two cameras nearer than this stand in one place: there are no epipolar lines, all is allowed."""
 
@@ -25,20 +24,13 @@ def epipolar_pattern(
 
     A token counts as on the line when its square's circumscribed circle touches it.
     """
-    moving = any(np.ptp(m, axis=1).max() > 1e-9 for m in (c2w_VF44, K_VF33))
-    frames = range(c2w_VF44.shape[1] if moving else 1)
     centres_S3 = token_centres(width_px, height_px)
-    return np.stack([_frame(c2w_VF44[:, k], K_VF33[:, k], centres_S3)[None] for k in frames])
-
-
-def token_centres(width_px: int, height_px: int) -> np.ndarray:
-    """Return (u, v, 1) in pixels of each token's middle, [S, 3], row by row."""
-    v, u = np.meshgrid(
-        (np.arange(height_px // TOKEN_PX) + 0.5) * TOKEN_PX,
-        (np.arange(width_px // TOKEN_PX) + 0.5) * TOKEN_PX,
-        indexing="ij",
+    return np.stack(
+        [
+            _frame(c2w_VF44[:, k], K_VF33[:, k], centres_S3)[None]
+            for k in frames_that_differ(c2w_VF44, K_VF33)
+        ]
     )
-    return np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3)
 
 
 def _frame(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np.ndarray:

@@ -146,6 +146,9 @@ class ModelConfig:
     envelope: dict[str, Any] = field(default_factory=dict)
     """What the training data covers, where it differs from the preset's envelope."""
 
+    def __post_init__(self) -> None:
+        _share(self, "model.", "dropout")
+
 
 @dataclass(kw_only=True, slots=True)
 class FlowConfig:

@@ -91,8 +91,7 @@ class MultiViewBatch:
     keys: tuple[str, ...]
 
     def to(self, device: torch.device) -> MultiViewBatch:
-        names = [f.name for f in fields(self) if f.name != "keys"]
-        moved = {name: getattr(self, name) for name in names}
+        moved = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "keys"}
         return replace(self, **{k: None if v is None else v.to(device) for k, v in moved.items()})
 
 
@@ -191,7 +190,7 @@ class MultiViewTask:
         conditioning = self.config.conditioning
         jitter = conditioning.camera_jitter
         encoded = [
-            self.cameras(_jittered(sample, jitter, generator) if jitter else sample)
+            self.cameras(jittered(sample, jitter, generator) if jitter else sample)
             for sample in samples
         ]
         frames = z0.shape[3]
@@ -264,7 +263,7 @@ class MultiViewTask:
         )
 
 
-def _jittered(sample: Sample, deviation: float, generator: torch.Generator) -> Sample:
+def jittered(sample: Sample, deviation: float, generator: torch.Generator) -> Sample:
     """The sample with each camera told a little off, the same at all moments."""
     c2w_VF44 = np.array(sample.c2w_cv_m_VF44, np.float64)
     views = len(c2w_VF44)

@@ -134,7 +134,7 @@ class Request:
         self.model = randomized(self.config)
         given = inputs(self.config, self.encoding, views)
         self.z, self.cameras = given["z_BVCFHW"][0], given["cameras_BVFSR"]
-        self.allowed, self.mask = given["pattern_FhKK"], given["text_mask_BL"]
+        self.pattern, self.mask = given["pattern_FhKK"], given["text_mask_BL"]
         self.prompt = given["text_tokens_BLD"]
         self.negative = torch.randn_like(self.prompt)
         self.reference, self.reference_noise = torch.randn_like(self.z[0]), self.z[0]
@@ -146,7 +146,7 @@ class Request:
             prompt_mask_L=self.mask[0],
             negative_mask_L=~self.mask[0],
             cameras_VFSR=self.cameras[0],
-            pattern_FhKK=self.allowed,
+            pattern_FhKK=self.pattern,
             reference_CFHW=self.reference if reference else None,
             reference_noise_CFHW=self.reference_noise if reference else None,
         )
@@ -155,18 +155,18 @@ class Request:
     def network(self, z, t, *, prompt, views=None):
         """One plain call of the network for some of the views."""
         pick = list(range(len(z))) if views is None else views
-        allowed = self.allowed
-        if allowed is not None and views is not None:
-            tokens = allowed.shape[-1] // len(self.z)
+        pattern = self.pattern
+        if pattern is not None and views is not None:
+            tokens = pattern.shape[-1] // len(self.z)
             index = torch.cat([torch.arange(v * tokens, (v + 1) * tokens) for v in pick])
-            allowed = allowed[..., index, :][..., index]
+            pattern = pattern[..., index, :][..., index]
         return self.model(
             z[None],
             torch.as_tensor(t, dtype=torch.float32).expand(1, len(pick)),
             self.prompt if prompt else self.negative,
             self.mask if prompt else ~self.mask,
             self.cameras[:, pick],
-            pattern_FhKK=allowed,
+            pattern_FhKK=pattern,
         )[0]
 
 

@@ -126,6 +126,8 @@ def test_faults_name_their_field():
         ({"data": {"sources": []}}, "data.sources"),
         ({"data": {}}, "lacks data.'sources'"),
         ({"conditioning": {"reference": 1.5}}, "conditioning.reference is 1.5"),
+        ({"conditioning": {"camera_jitter": -0.1}}, "conditioning.camera_jitter is -0.1"),
+        ({"model": {"dropout": 2.0}}, "model.dropout is 2"),
         ({"seed": 1.5}, "seed is 1.5; it must be of type int"),
         ({"optim": {"betas": [0.9]}}, "optim.betas"),
     ):

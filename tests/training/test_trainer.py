@@ -19,7 +19,7 @@ from syncam_engine.training.autoencoder import AutoencoderTask, noise_like
 from syncam_engine.training.checkpoint import checkpoints, latest_or_none
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.config_file import config_from_dict
-from syncam_engine.training.multiview import MultiViewTask, _jittered
+from syncam_engine.training.multiview import MultiViewTask, jittered
 from syncam_engine.training.runs import averaged_tensors, export
 from syncam_engine.training.trainer import Trainer, learning_rate
 from tests.data.synthetic import BoxSource, make_scene
@@ -458,7 +458,7 @@ def test_jittered_cameras_are_a_little_off_and_stay_cameras(tmp_path, autoencode
     assert torch.equal(a.z0_BVCFHW, b.z0_BVCFHW)
     away = (a.cameras_BVFSR - b.cameras_BVFSR).abs()
     assert 0.0 < float(away.mean()) < 0.05  # waves of far ground turn fast
-    pose = np.array(_jittered(samples[0], 0.01, torch.Generator()).c2w_cv_m_VF44)
+    pose = np.array(jittered(samples[0], 0.01, torch.Generator()).c2w_cv_m_VF44)
     given = np.array(samples[0].c2w_cv_m_VF44)
     rotation = pose[..., :3, :3]
     assert np.allclose(rotation @ rotation.swapaxes(-1, -2), np.eye(3), atol=1e-5)
