@@ -122,6 +122,12 @@ class SamplingDefaults:
     """The timestep a clean reference view is shown with: everybody's, or 0."""
     strategy: Literal["joint", "anchored_pairs"] = "joint"
     """For more views than it was trained on together: all at once, or each with the anchor."""
+    shared_noise: float = 0.0
+    """Share of the starting noise's variance that all frames of a camera have in common."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.shared_noise <= 1.0:
+            raise ValueError(f"shared_noise is {self.shared_noise}; it must be from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -331,7 +331,9 @@ class MultiViewPipeline:
         )
         names = [camera.name for camera in rig.cameras]
         variation = getattr(request, "variation", 0)
-        return torch.from_numpy(rig_noise(request.seed, variation, names, shape)).to(self.device)
+        shared = self.preset.sampling.shared_noise
+        noise = rig_noise(request.seed, variation, names, shape, shared)
+        return torch.from_numpy(noise).to(self.device)
 
     def _encode(self, clips_VTHW3: np.ndarray) -> Tensor:
         """Return latents of clips, one clip at a time to keep the peak low."""

@@ -167,11 +167,15 @@ class FlowConfig:
     middle_weight: float = 1.0
     """How much an error in the middle of the picture counts against one far from it. For cameras
     that look at their subject; where it depends on the place alone, the optimum stays the same."""
+    shared_noise: float = 0.0
+    """Share of the noise's variance that all frames of a view have in common; the exported preset
+    samples with it."""
 
     def __post_init__(self) -> None:
         if self.time_std <= 0:
             raise config_fault("flow.time_std", self.time_std, "above 0", 1.0)
         _at_least(self, "flow.", 1e-3, "shift", "middle_weight")
+        _share(self, "flow.", "shared_noise")
 
 
 @dataclass(kw_only=True, slots=True)

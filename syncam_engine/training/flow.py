@@ -6,9 +6,12 @@ Shapes: B samples, V views, C channels, F latent frames, H, W latent cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from syncam_engine.sampling.noise import mixed
 from syncam_engine.training.config import FlowConfig
 
 SHIFTED_STEPS = 1000
@@ -58,6 +61,15 @@ def place_weights(config: FlowConfig, height: int, width: int) -> Tensor:
 
 def _bell(t: Tensor) -> Tensor:
     return torch.exp(-2.0 * (t - 0.5) ** 2)
+
+
+def draw_noise(config: FlowConfig, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Standard normal noise [..., F, H, W], frames alike by `shared_noise`."""
+    own = torch.randn(shape, generator=generator)
+    if not config.shared_noise or shape[-3] == 1:
+        return own
+    common = torch.randn((*shape[:-3], 1, *shape[-2:]), generator=generator)
+    return mixed(own, common, config.shared_noise)
 
 
 def add_noise(z0_BVCFHW: Tensor, noise_BVCFHW: Tensor, t_BV: Tensor) -> Tensor:

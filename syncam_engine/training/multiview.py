@@ -196,7 +196,7 @@ class MultiViewTask:
         frames = z0.shape[3]
         count, views = z0.shape[:2]
         t_B = flow.draw_times(self.config.flow, count, generator)
-        noise = torch.randn(z0.shape, generator=generator)
+        noise = flow.draw_noise(self.config.flow, z0.shape, generator)
         no_text = torch.rand(count, generator=generator) < conditioning.text_dropout
         with_reference = torch.rand(count, generator=generator) < conditioning.reference
         prompts = ["" if no_text[i] else sample.caption for i, sample in enumerate(samples)]
@@ -301,7 +301,11 @@ def trained_preset(config: TrainConfig) -> Preset:
     transformer = _changed(preset.transformer, config.model.transformer, "transformer")
     camera = _changed(preset.camera, config.model.camera, "camera")
     envelope = _changed(preset.envelope, config.model.envelope, "envelope")
-    sampling = replace(preset.sampling, prediction=config.flow.prediction)
+    sampling = replace(
+        preset.sampling,
+        prediction=config.flow.prediction,
+        shared_noise=config.flow.shared_noise,
+    )
     return replace(
         preset,
         transformer=transformer,

@@ -18,6 +18,7 @@ from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import text_guidance
 from syncam_engine.sampling.sampler import sample as run_sampler
 from syncam_engine.sampling.schedule import make_sigmas
+from syncam_engine.training import flow
 from syncam_engine.training.autoencoder import AutoencoderModel, AutoencoderTask, video_of
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.multiview import MultiViewNet, MultiViewTask
@@ -85,7 +86,7 @@ def sample_latents(
     encoder = task.text_encoder_of(net)
     tokens_BLD, mask_BL = encoder.encode([defaults.negative_prompt, prompt])
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(task.latents(sample).shape, generator=generator).to(device)
+    noise = flow.draw_noise(task.config.flow, task.latents(sample).shape, generator).to(device)
     encoded = task.cameras(sample)
     pattern = None
     if encoded.pattern_FhKK is not None:

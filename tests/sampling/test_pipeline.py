@@ -41,6 +41,17 @@ def test_same_request_same_bytes_and_seed_counts(tiny):
     assert not np.array_equal(first, tiny.generate(make_request(make_rig(2), variation=1)))
 
 
+def test_frames_of_the_presets_shared_noise_are_more_alike(tmp_path):
+    changes = []
+    for shared in (0.0, 0.5, 1.0):
+        pipeline = load_pipeline(str(write_tiny(tmp_path / str(shared))), "cpu")
+        sampling = replace(pipeline.preset.sampling, shared_noise=shared)
+        pipeline.preset = replace(pipeline.preset, sampling=sampling)
+        clips_VTHW3 = pipeline.generate(make_request(make_rig(2), frames=17)).astype(float)
+        changes.append(np.abs(clips_VTHW3[:, 8] - clips_VTHW3[:, 16]).mean())
+    assert changes[0] > 1.2 * changes[1] > 1.5 * changes[2]
+
+
 def test_a_wire_request_is_taken_as_it_is(tiny):
     rig = make_rig(2)
     request = GenerateRequest(rig=rig_to_dict(rig), prompt="a woman waves", steps=1, frames=5)

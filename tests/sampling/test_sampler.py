@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from syncam_engine.model.presets import CameraEncoding
+from syncam_engine.model.presets import CameraEncoding, SamplingDefaults
 from syncam_engine.sampling.clips import fit_clip
 from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import reference_guidance, text_guidance
@@ -107,9 +107,28 @@ def test_noise_is_a_cameras_own():
     assert not np.array_equal(three[0], three[1])
     assert not np.array_equal(two[0], camera_noise(6, 0, "left", shape))
     assert not np.array_equal(two[0], camera_noise(5, 1, "left", shape))
-    many = camera_noise(1, 0, "a", (100_000,))
+    many = camera_noise(1, 0, "a", (100, 10, 10, 10))
     assert abs(many.mean()) < 0.01
     assert abs(many.std() - 1) < 0.01
+
+
+def test_frames_share_the_part_of_their_noise_that_is_asked_for():
+    shape = (41, 3, 30, 50)
+    own = camera_noise(5, 0, "left", shape)
+    assert np.array_equal(own, camera_noise(5, 0, "left", shape, 0.0))
+    for shared in (0.3, 0.8):
+        noise_VFn = rig_noise(5, 0, ["left", "right"], shape, shared).swapaxes(1, 2)
+        rows = np.corrcoef(noise_VFn.reshape(6, -1))
+        wanted = np.kron(np.eye(2), np.full((3, 3), shared)) + (1 - shared) * np.eye(6)
+        assert np.abs(rows - wanted).max() < 0.02
+        assert abs(noise_VFn.std() - 1) < 0.01
+    alike = camera_noise(5, 0, "left", shape, 1.0)
+    assert np.array_equal(alike[:, 0], alike[:, 2])
+
+
+def test_an_impossible_share_of_noise_is_named():
+    with pytest.raises(ValueError, match="shared_noise is 1.5; it must be from 0 to 1"):
+        SamplingDefaults(steps=4, shift=1.0, guidance_scale=2.0, shared_noise=1.5)
 
 
 # ---- guidance and denoiser ----------------------------------------------------------------------

@@ -39,6 +39,21 @@ def test_noise_is_the_papers_line_and_a_time_of_zero_is_clean():
     assert z_t.flatten().tolist() == [5.0, 3.0]
 
 
+def test_noise_of_frames_is_alike_as_asked_and_a_stills_is_as_ever():
+    def drawn(shared: float, frames: int) -> torch.Tensor:
+        shape = (1, 2, 40, frames, 20, 30)
+        return flow.draw_noise(
+            FlowConfig(shared_noise=shared), shape, torch.Generator().manual_seed(4)
+        )
+
+    noise = drawn(0.4, 3)
+    rows = torch.corrcoef(noise.transpose(2, 3).reshape(6, -1))
+    wanted = torch.block_diag(*[torch.full((3, 3), 0.4)] * 2) + 0.6 * torch.eye(6)
+    assert (rows - wanted).abs().max() < 0.03
+    assert noise.std() == pytest.approx(1.0, abs=0.01)
+    assert torch.equal(drawn(0.4, 1), drawn(0.0, 1))
+
+
 def test_both_predictions_mean_the_same_clean_latents():
     generator = torch.Generator().manual_seed(1)
     z0, noise = (torch.randn(2, 3, 4, 1, 2, 2, generator=generator) for _ in range(2))
