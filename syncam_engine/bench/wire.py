@@ -25,8 +25,9 @@ import msgspec
 import zmq
 
 from syncam_engine.link import keys, limits
-from syncam_engine.link.client import EngineClient, Fetched, Reply
+from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import Endpoint
+from syncam_engine.link.events import Fetched, Reply
 from syncam_engine.link.messages import ClipResult, Done, new_id
 from syncam_engine.link.transfer import Incoming
 from syncam_engine.service.harness import LocalEngine, sample_request, wait_until

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 from syncam_engine.link import rig_json
-from syncam_engine.link.client import EngineClient, Fetched, Lost, Reply
+from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.events import Fetched, Lost, Reply
 from syncam_engine.link.launch import EngineLauncher
 from syncam_engine.link.messages import (
     ClipResult,

@@ -40,7 +40,8 @@ from . import codec, limits
 from .connection import Connection
 from .endpoint import Endpoint
 from .errors import SynCamError
-from .events import Fetched, FollowedJob, Lost, Reply, WorkerChanged, as_events
+from .events import FollowedJob, Lost, Reply, WorkerChanged, as_events
+from .file_calls import FileCalls
 from .messages import (
     TO_CLIENT,
     AskJobs,
@@ -96,9 +97,8 @@ class EngineClient:
         self._state = "connecting"
         self._jobs: dict[str, FollowedJob] = {}
         self._pending: dict[str, tuple[Struct, str, float | None]] = {}
-        self._fetches: dict[str, Incoming] = {}
-        self._chunk_calls: dict[str, Incoming | Outgoing] = {}
         self._events: deque[Any] = deque()
+        self._files = FileCalls(self._connection, self._events)
         self._hello_id = ""
         self._refusal = ""
         self._asked_since_s: float | None = None
@@ -176,14 +176,11 @@ class EngineClient:
 
     def fetch(self, job_id: str, clip: ClipResult, target: Path | str) -> str:
         """Bring a remote engine's clip into the file `target`; `Fetched` or `Reply` follows."""
-        incoming = Incoming(job_id, clip, Path(target))
-        self._fetches[incoming.message_id] = incoming
-        return incoming.message_id
+        return self._files.fetch(job_id, clip, Path(target))
 
     def close(self) -> None:
         """Leave at once; jobs go on in the engine."""
-        for incoming in self._fetches.values():
-            incoming.abandon()
+        self._files.abandon()
         self._connection.close()
         self._state = "closed"
 
@@ -204,7 +201,7 @@ class EngineClient:
             self._keep_alive(time.monotonic())
         if self._state == "ready":
             self._advance_jobs(end_s)
-            self._advance_fetches()
+            self._files.advance_fetches()
             self._send_pending(time.monotonic())
         events = list(self._events)
         self._events.clear()
@@ -219,7 +216,7 @@ class EngineClient:
             if events or left_s <= 0 or self._state == "closed":
                 return events
             busy = any(not job.acknowledged and job.inputs for job in self._jobs.values())
-            busy = busy or any(incoming.is_busy for incoming in self._fetches.values())
+            busy = busy or self._files.is_busy
             self._connection.sleep(min(left_s, 0.002 if busy else 0.25))
 
     # ---- the connection ----
@@ -289,7 +286,7 @@ class EngineClient:
             if job.acknowledged or job.submission is None or job_id in self._pending:
                 continue
             try:
-                if not self._advance_inputs(job, end_s):
+                if not self._files.advance_inputs(job.inputs, end_s):
                     return
             except SynCamError as error:
                 self._tell(Failed(job_id=job_id, error=codec.error_info(error)))
@@ -298,64 +295,6 @@ class EngineClient:
                 if job.inputs:
                     job.submission.request.inputs = [item.digest for item in job.inputs]
                 self._pending[job_id] = (job.submission, job_id, None)
-
-    def _advance_inputs(self, job: FollowedJob, end_s: float) -> bool:
-        """Send what may be sent of a job's inputs; False when the time is up. Raises `SynCamError`
-        "input.*" for a file that went away or changed meanwhile."""
-        for outgoing in job.inputs:
-            self._retry_when_stalled(outgoing)
-            while not outgoing.hash_piece():
-                if time.monotonic() > end_s:
-                    return False
-            while (chunk := outgoing.next_chunk()) is not None:
-                message_id = new_id()
-                self._chunk_calls[message_id] = outgoing
-                self._connection.send(
-                    codec.encode(chunk[0], message_id=message_id, buffers=[chunk[1]])
-                )
-                if time.monotonic() > end_s:
-                    return False
-        return True
-
-    def _advance_fetches(self) -> None:
-        for incoming in list(self._fetches.values()):
-            try:
-                path = incoming.finish()
-            except OSError as error:
-                self._end_fetch(incoming, _cannot_write(incoming, error))
-                continue
-            except SynCamError as error:
-                self._end_fetch(incoming, codec.error_info(error))
-                continue
-            if path is not None:
-                self._forget_chunks(incoming)
-                del self._fetches[incoming.message_id]
-                self._events.append(
-                    Fetched(
-                        message_id=incoming.message_id,
-                        job_id=incoming.job_id,
-                        clip=incoming.clip,
-                        path=str(path),
-                    )
-                )
-                continue
-            self._retry_when_stalled(incoming)
-            while (call := incoming.next_call()) is not None:
-                message_id = new_id()
-                self._chunk_calls[message_id] = incoming
-                frames = codec.encode(call, message_id=message_id, job=incoming.job_id)
-                self._connection.send(frames)
-
-    def _retry_when_stalled(self, transfer: Incoming | Outgoing) -> None:
-        """An answer may be dropped at a high-water mark: ask again for what has not come."""
-        if transfer.is_stalled():
-            self._forget_chunks(transfer)
-            transfer.restart()
-
-    def _forget_chunks(self, transfer: Incoming | Outgoing) -> None:
-        """What still comes of a transfer's calls is not for it any more."""
-        for message_id in [key for key, item in self._chunk_calls.items() if item is transfer]:
-            del self._chunk_calls[message_id]
 
     # ---- hearing ----
 
@@ -373,7 +312,7 @@ class EngineClient:
         elif isinstance(body, Synced):
             self._catch_up(body)
         elif isinstance(body, (Chunk, UploadState)):
-            self._take_chunk(parent, body, message.buffers)
+            self._files.take(parent, body, message.buffers)
         elif isinstance(body, ErrorInfo):
             self._hear_error(parent, message.header.job, body)
         elif isinstance(body, (Queued, Phase, Progress, Preview, Done, Failed)):
@@ -391,9 +330,7 @@ class EngineClient:
         self._next_sync_s = 0.0
         # Whatever was on its way may not have arrived: every verb may be sent twice.
         self._pending = {key: (body, job, None) for key, (body, job, _) in self._pending.items()}
-        self._chunk_calls.clear()
-        for transfer in [*self._fetches.values(), *self._open_inputs()]:
-            transfer.restart()
+        self._files.restart(self._open_inputs())
         self._events.append(hello)
 
     def _open_inputs(self) -> list[Outgoing]:
@@ -423,10 +360,10 @@ class EngineClient:
                 self._state = "connecting"
                 self._greet()
             return
-        transfer = self._chunk_calls.pop(parent, None)
+        transfer = self._files.refused(parent)
         call = self._pending.pop(parent, None)
         if isinstance(transfer, Incoming):
-            self._end_fetch(transfer, error)
+            self._files.end_fetch(transfer, error)
         elif isinstance(transfer, Outgoing):
             for owner, job in list(self._jobs.items()):
                 if transfer in job.inputs:
@@ -435,23 +372,6 @@ class EngineClient:
             self._tell(Failed(job_id=call[0].request.job_id, error=error))
         elif call is not None:
             self._events.append(Reply(message_id=parent, body=error))
-
-    def _take_chunk(self, parent: str, body: Chunk | UploadState, buffers: list) -> None:
-        transfer = self._chunk_calls.get(parent)
-        if isinstance(transfer, Outgoing) and isinstance(body, UploadState):
-            del self._chunk_calls[parent]
-            transfer.acknowledge(body)
-        elif isinstance(transfer, Incoming) and isinstance(body, Chunk) and buffers:
-            try:
-                transfer.take(body.offset, buffers[0])
-            except OSError as error:
-                self._end_fetch(transfer, _cannot_write(transfer, error))
-
-    def _end_fetch(self, incoming: Incoming, error: ErrorInfo) -> None:
-        self._forget_chunks(incoming)
-        if self._fetches.pop(incoming.message_id, None) is not None:
-            incoming.abandon()
-            self._events.append(Reply(message_id=incoming.message_id, body=error))
 
     # ---- following jobs ----
 
@@ -483,8 +403,3 @@ class EngineClient:
         elif not job.is_news(event):
             return
         self._events.append(event)
-
-
-def _cannot_write(incoming: Incoming, error: OSError) -> ErrorInfo:
-    sentence = f"{incoming.target} cannot be written: {error.strerror}."
-    return ErrorInfo(code="fetch.write", sentence=sentence)

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from syncam_engine.link.client import Fetched, Reply
+from syncam_engine.link.events import Fetched, Reply
 from syncam_engine.link.messages import (
     Acknowledged,
     Done,

@@ -19,8 +19,9 @@ import pytest
 import zmq
 
 from syncam_engine.link import codec, keys
-from syncam_engine.link.client import EngineClient, Fetched, Lost
+from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import Endpoint, socket_path
+from syncam_engine.link.events import Fetched, Lost
 from syncam_engine.link.messages import (
     TO_CLIENT,
     Acknowledged,
