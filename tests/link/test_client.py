@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,15 +12,13 @@ import zmq
 
 from syncam_engine.link import codec, limits
 from syncam_engine.link.client import EngineClient, Lost, Reply
-from syncam_engine.link.endpoint import Endpoint, local_endpoint, parse_endpoint, private_dir
+from syncam_engine.link.endpoint import Endpoint
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import FollowedJob, as_events
-from syncam_engine.link.launch import EngineLauncher, find_engine_python
 from syncam_engine.link.messages import (
     TO_ENGINE,
     Acknowledged,
     Cancel,
-    ClipResult,
     Done,
     ErrorInfo,
     Failed,
@@ -38,7 +33,6 @@ from syncam_engine.link.messages import (
     Sync,
     Synced,
 )
-from syncam_engine.link.transfer import Incoming, Outgoing
 
 REQUEST = GenerateRequest(rig={"cameras": []}, prompt="x")
 
@@ -110,15 +104,6 @@ def ready(client):
 
 def bodies(fake, kind):
     return [m.body for m in fake.heard if isinstance(m.body, kind)]
-
-
-def test_import_is_light():
-    script = (
-        "import sys, syncam_engine.link.launch;"
-        "print([m for m in ('torch','numpy','bpy','unreal','av','rich') if m in sys.modules])"
-    )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert said.stdout.strip() == "[]", said.stderr
 
 
 def test_no_engine(tmp_path):
@@ -310,226 +295,3 @@ def test_catching_up(state, kinds):
     followed = FollowedJob()
     assert all(followed.is_news(e) for e in as_events(info))
     assert not any(followed.is_news(e) for e in as_events(info))
-
-
-def test_outgoing_goes_in_order_on_credit(tmp_path):
-    data = bytes(range(256)) * 4096 * 6 + b"tail"  # 6 chunks and a bit
-    (tmp_path / "clip").write_bytes(data)
-    for source in (tmp_path / "clip", data):
-        out = Outgoing(source)
-        while not out.hash_piece():
-            pass
-        got, state = b"", None
-        sent = []
-        while (chunk := out.next_chunk()) is not None:
-            sent.append(chunk)
-        assert len(sent) == 4  # the credit
-        from syncam_engine.link.messages import UploadState
-
-        for _ in range(20):
-            for call, piece in sent:
-                if call.offset == len(got):
-                    got += piece
-                state = UploadState(
-                    digest=out.digest, received=len(got), complete=len(got) == len(data)
-                )
-                out.acknowledge(state)
-            sent = []
-            while (chunk := out.next_chunk()) is not None:
-                sent.append(chunk)
-        assert got == data
-        assert out.complete
-
-
-@pytest.mark.parametrize("source", ["/nowhere/clip.mp4", b""])
-def test_outgoing_that_cannot_be_sent(source):
-    with pytest.raises(SynCamError) as caught:
-        Outgoing(source)
-    assert caught.value.code in ("input.unreadable", "input.size")
-
-
-def incoming(tmp_path, data, digest):
-    clip = ClipResult(camera="A", index=0, digest=digest, bytes=len(data))
-    return Incoming("j" * 8, clip, tmp_path / "out.mp4")
-
-
-def finished(into):
-    """The file once it is digested and written, in threads of its own."""
-    end_s = time.monotonic() + 60
-    while (path := into.finish()) is None:
-        assert time.monotonic() < end_s
-        time.sleep(0.001)
-    return path
-
-
-def test_incoming_asks_for_no_more_than_was_dealt_with(tmp_path):
-    import hashlib
-    import threading
-
-    data = bytes(range(256)) * (limits.CREDIT_BYTES // 128)  # twice the credit
-    into = incoming(tmp_path, data, hashlib.sha256(data).hexdigest())
-    slow = threading.Event()
-    write, into._write = into._write, lambda piece: (slow.wait(60), write(piece))
-    calls = []
-    while (call := into.next_call()) is not None:
-        calls.append(call)
-        into.take(call.offset, data[call.offset : call.offset + call.length])
-    assert sum(call.length for call in calls) == limits.CREDIT_BYTES
-    assert into.is_busy
-    assert into.finish() is None
-    slow.set()
-    end_s = time.monotonic() + 60
-    while not into.complete and time.monotonic() < end_s:
-        while (call := into.next_call()) is not None:
-            into.take(call.offset, data[call.offset : call.offset + call.length])
-        time.sleep(0.001)
-    assert finished(into).read_bytes() == data
-
-
-def test_incoming_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path):
-    into = incoming(tmp_path, b"12345678", "0" * 64)
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    into._write = full
-    into.next_call()
-    into.take(0, b"12345678")
-    with pytest.raises(OSError, match="No space"):
-        finished(into)
-    into.abandon()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_incoming_waits_for_its_turn_and_checks(tmp_path):
-    import hashlib
-
-    data = bytes(range(251)) * 12345
-    into = incoming(tmp_path, data, hashlib.sha256(data).hexdigest())
-    calls = []
-    while (call := into.next_call()) is not None:
-        calls.append(call)
-    assert [call.offset for call in calls] == [0]  # one call asks for several chunks
-    for offset in reversed(range(0, len(data), limits.CHUNK_BYTES)):
-        into.take(offset, data[offset : offset + limits.CHUNK_BYTES])
-        assert not (tmp_path / "out.mp4").exists()
-    assert finished(into).read_bytes() == data
-    damaged = incoming(tmp_path, data, "0" * 64)
-    while (call := damaged.next_call()) is not None:
-        damaged.take(call.offset, data[call.offset : call.offset + call.length])
-    with pytest.raises(SynCamError, match="damaged"):
-        finished(damaged)
-    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "http://x",
-        "tcp:/x",
-        "tcp://h:1#short",
-        "",
-        "tcp://h",
-        "tcp://h:",
-        "tcp://:1",
-        "tcp://h:70000",
-    ],
-)
-def test_addresses_that_are_none(text):
-    with pytest.raises(SynCamError, match="address"):
-        parse_endpoint(text)
-
-
-def test_socket_paths_are_short_and_differ(tmp_path, monkeypatch):
-    deep = tmp_path / ("d" * 120)
-    one, two = local_endpoint(deep), local_endpoint(tmp_path)
-    assert one != two
-    assert len(one.address) < 100
-    assert one.is_local
-
-
-def test_folders_that_others_could_write_are_refused(tmp_path):
-    folder = tmp_path / "f"
-    folder.mkdir()
-    folder.chmod(0o777)
-    with pytest.raises(SynCamError, match="0777") as caught:
-        private_dir(folder)
-    assert caught.value.fix.startswith("chmod 700")
-    folder.chmod(0o755)
-    assert private_dir(folder).stat().st_mode & 0o777 == 0o700
-    (tmp_path / "link").symlink_to(folder)
-    with pytest.raises(SynCamError, match="plain folder"):
-        private_dir(tmp_path / "link")
-
-
-def test_engine_python_is_found_or_said_missing(tmp_path, monkeypatch):
-    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path))
-    monkeypatch.setenv("SYNCAM_ENGINE_PYTHON", sys.executable)
-    assert find_engine_python() == Path(sys.executable)
-    assert find_engine_python(tmp_path / "none") is None
-    client = EngineClient(state_dir=tmp_path / "state")
-    launcher = EngineLauncher(client, python=tmp_path / "none", state_dir=tmp_path / "state")
-    assert launcher.status().state == "not found"
-    launcher.ensure_started()
-    end_s = time.monotonic() + 20
-    while launcher.status().state != "not found" and time.monotonic() < end_s:
-        client.wait(0.05)
-    status = launcher.status()
-    assert status.state == "not found"
-    assert "bootstrap.py" in status.fix
-    client.close()
-
-
-def test_state_folder_that_is_a_file_is_said(tmp_path):
-    (tmp_path / "state").write_text("a file")
-    client = EngineClient(state_dir=tmp_path / "state")
-    launcher = EngineLauncher(client, python=sys.executable, state_dir=tmp_path / "state")
-    launcher.ensure_started()
-    end_s = time.monotonic() + 20
-    while launcher.status().state != "not found" and time.monotonic() < end_s:
-        client.wait(0.05)
-    assert str(tmp_path / "state") in launcher.status().sentence
-    client.close()
-
-
-def test_engine_that_ends_at_once_is_said_with_its_last_words(tmp_path):
-    script = tmp_path / "python"
-    script.write_text("#!/bin/sh\necho 'no module named syncam' >&2\nexit 3\n")
-    script.chmod(0o755)
-    client = EngineClient(state_dir=tmp_path / "state")
-    launcher = EngineLauncher(client, python=script, state_dir=tmp_path / "state")
-    assert launcher.status().state == "stopped"
-    launcher.ensure_started()
-    end_s = time.monotonic() + 20
-    while launcher.status().state != "lost" and time.monotonic() < end_s:
-        client.wait(0.05)
-    status = launcher.status()
-    assert "no module named syncam" in status.sentence
-    assert Path(status.log_path).read_text()
-    client.close()
-
-
-def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
-    """The other one answers late, or it is ending and makes room: both take a moment."""
-    script, runs = tmp_path / "python", tmp_path / "runs"
-    script.write_text(
-        f"#!/bin/sh\necho . >> {runs}\n[ $(wc -l < {runs}) -gt 1 ] && exit 4\nexit 75\n"
-    )
-    script.chmod(0o755)
-    client = EngineClient(state_dir=tmp_path / "state")
-    launcher = EngineLauncher(client, python=script, state_dir=tmp_path / "state")
-    launcher.ensure_started()
-    end_s = time.monotonic() + 60
-    while launcher.status().state != "lost" and time.monotonic() < end_s:
-        client.wait(0.05)
-    assert runs.read_text().count(".") == 2, "tried once more, and lost only by its own fault"
-    client.close()
-
-
-def test_engine_that_forgot_a_silent_client_is_not_said_to_be_stopped(tmp_path):
-    client = EngineClient(state_dir=tmp_path / "state")
-    launcher = EngineLauncher(client, python=sys.executable, state_dir=tmp_path / "state")
-    assert launcher.status().state == "stopped"
-    client.hello = Hello(engine="0", protocol=1, instance="one")
-    assert launcher.status().state == "starting"
-    client.close()

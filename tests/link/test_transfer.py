@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files on their way: in order, on credit, checked, and nothing left behind by one that failed."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+
+import pytest
+
+from syncam_engine.link import limits
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.messages import ClipResult, UploadState
+from syncam_engine.link.transfer import Incoming, Outgoing
+
+
+def test_outgoing_goes_in_order_on_credit(tmp_path):
+    data = bytes(range(256)) * 4096 * 6 + b"tail"  # 6 chunks and a bit
+    (tmp_path / "clip").write_bytes(data)
+    for source in (tmp_path / "clip", data):
+        out = Outgoing(source)
+        while not out.hash_piece():
+            pass
+        got, state = b"", None
+        sent = []
+        while (chunk := out.next_chunk()) is not None:
+            sent.append(chunk)
+        assert len(sent) == 4  # the credit
+        for _ in range(20):
+            for call, piece in sent:
+                if call.offset == len(got):
+                    got += piece
+                state = UploadState(
+                    digest=out.digest, received=len(got), complete=len(got) == len(data)
+                )
+                out.acknowledge(state)
+            sent = []
+            while (chunk := out.next_chunk()) is not None:
+                sent.append(chunk)
+        assert got == data
+        assert out.complete
+
+
+@pytest.mark.parametrize("source", ["/nowhere/clip.mp4", b""])
+def test_outgoing_that_cannot_be_sent(source):
+    with pytest.raises(SynCamError) as caught:
+        Outgoing(source)
+    assert caught.value.code in ("input.unreadable", "input.size")
+
+
+def incoming(tmp_path, data, digest):
+    clip = ClipResult(camera="A", index=0, digest=digest, bytes=len(data))
+    return Incoming("j" * 8, clip, tmp_path / "out.mp4")
+
+
+def finished(into):
+    """The file once it is digested and written, in threads of its own."""
+    end_s = time.monotonic() + 60
+    while (path := into.finish()) is None:
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+    return path
+
+
+def test_incoming_asks_for_no_more_than_was_dealt_with(tmp_path):
+    data = bytes(range(256)) * (limits.CREDIT_BYTES // 128)  # twice the credit
+    into = incoming(tmp_path, data, hashlib.sha256(data).hexdigest())
+    slow = threading.Event()
+    write, into._write = into._write, lambda piece: (slow.wait(60), write(piece))
+    calls = []
+    while (call := into.next_call()) is not None:
+        calls.append(call)
+        into.take(call.offset, data[call.offset : call.offset + call.length])
+    assert sum(call.length for call in calls) == limits.CREDIT_BYTES
+    assert into.is_busy
+    assert into.finish() is None
+    slow.set()
+    end_s = time.monotonic() + 60
+    while not into.complete and time.monotonic() < end_s:
+        while (call := into.next_call()) is not None:
+            into.take(call.offset, data[call.offset : call.offset + call.length])
+        time.sleep(0.001)
+    assert finished(into).read_bytes() == data
+
+
+def test_incoming_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path):
+    into = incoming(tmp_path, b"12345678", "0" * 64)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    into._write = full
+    into.next_call()
+    into.take(0, b"12345678")
+    with pytest.raises(OSError, match="No space"):
+        finished(into)
+    into.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_incoming_waits_for_its_turn_and_checks(tmp_path):
+    data = bytes(range(251)) * 12345
+    into = incoming(tmp_path, data, hashlib.sha256(data).hexdigest())
+    calls = []
+    while (call := into.next_call()) is not None:
+        calls.append(call)
+    assert [call.offset for call in calls] == [0]  # one call asks for several chunks
+    for offset in reversed(range(0, len(data), limits.CHUNK_BYTES)):
+        into.take(offset, data[offset : offset + limits.CHUNK_BYTES])
+        assert not (tmp_path / "out.mp4").exists()
+    assert finished(into).read_bytes() == data
+    damaged = incoming(tmp_path, data, "0" * 64)
+    while (call := damaged.next_call()) is not None:
+        damaged.take(call.offset, data[call.offset : call.offset + call.length])
+    with pytest.raises(SynCamError, match="damaged"):
+        finished(damaged)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
