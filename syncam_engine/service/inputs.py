@@ -101,6 +101,11 @@ class InputStore:
         if partial is not None and partial.settling is None:
             self._drop((owner, digest))
 
+    def used_now(self, owner: str, digests: list[str]) -> None:
+        """A job was accepted that reads these: their time begins anew."""
+        for digest in digests:
+            os.utime(self._owner_dir(owner) / digest)
+
     def forget_stale(self, after_s: float = 600.0) -> None:
         """Drop uploads that nobody went on with."""
         now_s = time.monotonic()

@@ -95,6 +95,7 @@ class Verbs:
             submitted_unix_s=time.time(),
             warnings=notices,
         )
+        self.inputs.used_now(session.owner, request.inputs)
         self.store.add(job)
         self.jobs[job.id] = job
         self._changed()

@@ -279,6 +279,17 @@ def test_old_inputs_are_swept_but_not_those_in_use(tmp_path):
     assert store.path_or_none("a", unused) is None
 
 
+def test_input_is_kept_from_the_last_job_on_that_used_it(tmp_path):
+    before = InputStore(tmp_path, most_bytes_per_owner=10**6)
+    digests = [upload(before, "a", data)[0] for data in (b"used again", b"used once")]
+    for digest in digests:
+        os.utime(before.path_or_none("a", digest), (1e9, 1e9))
+    store = InputStore(tmp_path, most_bytes_per_owner=10**6)
+    store.used_now("a", digests[:1])
+    store.sweep(set(), older_than_s=7 * 86400.0)
+    assert [store.path_or_none("a", digest) is not None for digest in digests] == [True, False]
+
+
 def test_large_input_is_flushed_beside_the_loop(tmp_path, monkeypatch):
     disk = threading.Event()
     flush = os.fsync
