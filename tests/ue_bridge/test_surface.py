@@ -295,6 +295,7 @@ def test_unreal_is_imported_at_the_edge_only():
     for name in (
         "controller", "request_making", "conventions", "lens", "plates", "panel_layout",
         "panel_state", "previews", "job_clips", "host_protocol", "preparing", "showing",
+        "telling", "job_progress",
     ):  # fmt: skip
         source = (folder / f"{name}.py").read_text("utf-8")
         assert not re.search(r"^\s*(import|from) unreal\b", source, re.M), name

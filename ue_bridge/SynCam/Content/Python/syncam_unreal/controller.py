@@ -7,7 +7,6 @@ client, a few frames of reading, one rendered view, or one clip of showing. Noth
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -31,25 +30,19 @@ from syncam_engine.link.messages import (
     Queued,
 )
 
-from . import preparing, request_making
+from . import job_progress, preparing, request_making
 from .host_protocol import Host, Reading
 from .job_clips import ClipFetcher
 from .panel_state import JobRecord, PanelFields, PanelView
 from .preparing import READING, Prepared, Working
 from .previews import PreviewBoard
 from .showing import ClipShower
+from .telling import ToldToUser
 
 HISTORY_LENGTH = 30
 NOT_SENT = "The job was not sent"
 NOT_WRITTEN = "The rig was not written"
 NOT_SHOWN = "The clips cannot be shown"
-PHASES = {
-    "load": "Loading the model",
-    "encode": "Encoding",
-    "sample": "Sampling",
-    "decode": "Decoding",
-    "write": "Writing the clips",
-}
 
 
 @dataclass
@@ -277,16 +270,10 @@ class Controller:
                 self._follow(job, event)
 
     def _follow(self, job: JobRecord, event: Any) -> None:
-        if isinstance(event, Queued):
-            job.state = "queued"
-            job.sentence = "Paused." if event.paused else f"Waiting, place {event.position}."
-            self.warnings = [notice.sentence for notice in event.warnings] or self.warnings
-        elif isinstance(event, Phase):
-            job.state, job.sentence = "running", f"{PHASES.get(event.phase, event.phase)}."
-        elif isinstance(event, Progress):
-            job.state, job.progress = "running", event.step / max(1, event.steps)
-            left = f", about {event.eta_s:.0f} s left" if event.eta_s else ""
-            job.sentence = f"Step {event.step} of {event.steps}{left}."
+        if isinstance(event, (Queued, Phase, Progress)):
+            job_progress.take(job, event)
+            if isinstance(event, Queued):
+                self.warnings = [notice.sentence for notice in event.warnings] or self.warnings
         elif isinstance(event, Failed):
             job.state = "cancelled" if event.cancelled else "failed"
             job.sentence = event.error.sentence
@@ -392,8 +379,8 @@ class Controller:
             }
         )
 
-    def _told_to_user(self, title: str) -> _Told:
-        return _Told(self, title)
+    def _told_to_user(self, title: str) -> ToldToUser:
+        return ToldToUser(title, self.host.log, self._report)
 
     def _report(self, title: str, error: SynCamError) -> None:
         """Log an error, show it as the status, and open a dialog."""
@@ -401,24 +388,3 @@ class Controller:
         self.host.log("error", f"{title}: {text}")
         self.status = text
         self.host.tell(title, text)
-
-
-class _Told:
-    """Ends an action that failed, in words: SynCamError as it is, whatever else the editor raised
-    with its traceback in the log. The bridge goes on."""
-
-    def __init__(self, controller: Controller, title: str) -> None:
-        self.controller, self.title = controller, title
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        if not isinstance(error, SynCamError):
-            text = "".join(traceback.format_exception(kind, error, trace))
-            self.controller.host.log("error", text)
-            error = SynCamError("panel.unexpected", f"{kind.__name__}: {error}.".replace("..", "."))
-        self.controller._report(self.title, error)
-        return True
