@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from syncam_engine.link import png
 from syncam_engine.link.envelope import Envelope
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
@@ -21,13 +18,12 @@ from syncam_engine.link.rig import Rig
 from . import (
     compat,
     heartbeat,
+    job_inputs,
     job_request,
     landing,
     preferences,
-    references,
     session,
     settings,
-    viewport,
 )
 from .jobs import JobRecord
 from .waiting import settle
@@ -80,7 +76,7 @@ def prepare(
 ) -> Iterator[None]:
     """Wait for the engine, check what it takes, make the inputs, send. A step a tick.
 
-    `again` is the job that runs again: a reference is then its own.
+    `again` is the job that runs again: a reference or viewport renders are then its own.
     """
     yield from wait_for_engine(state)
     envelope = checked_envelope_or_none(state, request.preset)
@@ -90,23 +86,11 @@ def prepare(
                 raise issue.to_error()
             if issue.sentence not in record.notices:
                 record.notices.append(issue.sentence)
-    clips: list[Any] = []
-    values = overrides
-    scene = bpy.data.scenes.get(scene_name)
-    if scene is None and request.mode != "text":
-        raise SynCamError("scene.gone", f"The scene {scene_name!r} was removed meanwhile.")
-    if request.mode == "previz":
-        clips = yield from viewport_clips(scene, rig, request, record, list(rig.cameras))
-    elif request.mode == "reference":
-        source = values.get("reference_source", scene.syncam.reference_source)
-        if again is not None:
-            clips = yield from references.clips_again(again, request)
-        elif source == "VIEWPORT":
-            clips = yield from viewport_clips(scene, rig, request, record, [rig.anchor_camera])
-        else:
-            clips = [job_request.reference_clip(scene, values, source)]
-            record.reference = str(clips[0]) if isinstance(clips[0], Path) else ""
-    state.send(record, request, clips)
+    clips = yield from job_inputs.clips_of(scene_name, overrides, rig, request, record, again)
+    instead = None
+    if request.mode == "previz" and not clips:
+        instead = job_inputs.render_anew(state, scene_name, rig, request, record)
+    state.send(record, request, clips, instead)
 
 
 def checked_envelope_or_none(state: session.Session, preset: str) -> Envelope | None:
@@ -147,35 +131,6 @@ def wait_for_engine(state: session.Session) -> Iterator[None]:
                 fix="Open the log",
             )
         yield
-
-
-def viewport_clips(
-    scene: bpy.types.Scene, rig: Rig, request: GenerateRequest, record: JobRecord, wanted: list
-) -> Iterator[None]:
-    """Render the wanted cameras' viewports, a picture a tick; return one clip each."""
-    from dataclasses import replace
-
-    seen = job_request.fitted(
-        replace(rig, cameras=tuple(wanted), anchor=0),
-        request.width,
-        request.height,
-        request.fit_rule,
-    )
-    frames = [int(n) for n in request.scene_frames]
-    record.phase, record.step, record.steps = "views", 0, len(frames) * len(wanted)
-    pictures: list[list[bytes]] = []
-    for made in viewport.render_views(scene, seen, frames):
-        if isinstance(made, int):
-            record.step = made
-            yield
-            while not landing.is_quiet():
-                yield
-        else:
-            pictures = made
-    record.step, record.steps = 0, request.steps
-    fps = Fraction(*request.fps)
-    size = request.width, request.height
-    return [png.clip([png.picture(rgb8, *size) for rgb8 in view], fps) for view in pictures]
 
 
 class SYNCAM_OT_generate(bpy.types.Operator):

@@ -86,8 +86,10 @@ class JobRecord:
         return int(self.request.get("seed", 0))
 
     @property
-    def reference_gone(self) -> str:
+    def inputs_gone(self) -> str:
         """Why the job cannot follow again what it followed, in words."""
+        if self.request.get("mode") == "previz":
+            return "The viewport renders that this job started from are gone; run it again."
         what = f"reference {self.reference!r}" if self.reference else "reference"
         return f"The {what} that this job followed is gone, and the engine has not kept it."
 
@@ -131,7 +133,8 @@ class JobRecord:
         stopping = self.state == "cancelling"
         if isinstance(event, Queued):
             self.position, self.eta_s = event.position, event.eta_s
-            self.notices = [notice.sentence for notice in event.warnings] or self.notices
+            said = [notice.sentence for notice in event.warnings]
+            self.notices += [sentence for sentence in said if sentence not in self.notices]
             if not stopping:
                 self.state = "paused" if event.paused else "queued"
         elif isinstance(event, Phase):
@@ -165,8 +168,10 @@ class JobRecord:
         elif isinstance(event, Failed):
             self.state = "cancelled" if event.cancelled else "failed"
             self.sentence, self.fix = event.error.sentence, event.error.fix or ""
-            if event.error.code == "input.missing" and self.request.get("mode") == "reference":
-                self.sentence, self.fix = self.reference_gone, "Choose a reference"
+            if event.error.code == "input.missing":
+                is_reference = self.request.get("mode") == "reference"
+                self.sentence = self.inputs_gone
+                self.fix = "Choose a reference" if is_reference else ""
             self.eta_s = None
         else:
             return False

@@ -32,7 +32,7 @@ def clips_again(record: JobRecord, request: GenerateRequest) -> Iterator[None]:
     if is_there and (not digest or digest == (yield from _digest_of(path))):
         return [path]
     if not digest:
-        raise SynCamError("reference.gone", record.reference_gone, fix="Choose a reference")
+        raise SynCamError("reference.gone", record.inputs_gone, fix="Choose a reference")
     request.inputs = [digest]
     return []
 

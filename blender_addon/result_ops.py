@@ -94,10 +94,15 @@ class SYNCAM_OT_apply(_OnEndedJob, bpy.types.Operator):
 
 
 class SYNCAM_OT_again(_OnEndedJob, bpy.types.Operator):
-    """Run this job again, with its own cameras, prompt and settings"""
+    """Run this job again, with its own cameras, prompt, settings and inputs"""
 
     bl_idname = "syncam.again"
     bl_label = "Run Again"
+    bl_description = (
+        "Run this job again with its own cameras, prompt and settings, and with the reference or "
+        "the viewport renders that it started from. Renders that the engine has not kept are made "
+        "anew from the scene as it is now"
+    )
 
     new_seed: BoolProperty(name="New Seed", default=False, options={"SKIP_SAVE"})
 
@@ -138,6 +143,8 @@ class SYNCAM_OT_again(_OnEndedJob, bpy.types.Operator):
         if not bpy.app.background:
             return {"FINISHED"}
         finished = _finish(self, again)
+        for notice in again.notices:
+            self.report({"WARNING"}, notice)
         return finished if again.state == "done" else {"CANCELLED"}
 
 

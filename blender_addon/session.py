@@ -24,6 +24,7 @@ from syncam_engine.link.messages import (
     Done,
     EngineStatus,
     ErrorInfo,
+    Failed,
     GenerateRequest,
     Hello,
     PresetInfo,
@@ -67,6 +68,8 @@ class Session:
         self._tasks: dict[str, Iterator[None]] = {}
         self._sent: dict[str, GenerateRequest] = {}
         """Requests that the engine has not answered yet."""
+        self._instead: dict[str, Iterator[None]] = {}
+        """Of these, what to do when the engine has not kept the inputs that they name."""
         self.fetches = Fetches()
         self._live = LivePictures()
         self._next_status_s = self._next_facts_s = 0.0
@@ -112,6 +115,7 @@ class Session:
         for task in self._tasks.values():
             task.close()
         self._tasks.clear()
+        self._instead.clear()
         self.fetches.clear()
         # What was to be done with this engine's process must not meet another's.
         self._on_status.clear()
@@ -173,13 +177,22 @@ class Session:
             self.reads_scene.add(record.job_id)
         self.connect()
 
-    def send(self, record: JobRecord, request: GenerateRequest, clips: list) -> None:
-        """Send a prepared job."""
+    def send(
+        self,
+        record: JobRecord,
+        request: GenerateRequest,
+        clips: list,
+        instead: Iterator[None] | None = None,
+    ) -> None:
+        """Send a prepared job. `instead` prepares it anew, from the open file, and sends it, where
+        the engine has not kept the inputs that `request` names."""
         record.state, record.phase = "queued", ""
         self.save(record)
         self.reads_scene.discard(record.job_id)
         self.client.submit(request, clips)
         self._sent[record.job_id] = request
+        if instead is not None:
+            self._instead[record.job_id] = instead
 
     def leave_file(self) -> None:
         """Another file was opened: what has still to read the old one ends; sent jobs go on."""
@@ -193,6 +206,7 @@ class Session:
                 sentence = "Another file was opened before the job was sent; run it again there."
                 self._end(self.records[job_id], "failed", sentence)
         self.reads_scene.clear()
+        self._instead.clear()
         for record in self.records.values():
             if record.state == "done" and not record.applied and record.job_id not in self._tasks:
                 self.land(record)
@@ -288,7 +302,17 @@ class Session:
         if isinstance(event, Reply):
             return self._replied(event)
         record = self.records.get(getattr(event, "job_id", ""))
-        if record is None or not record.take(event):
+        if record is None:
+            return False
+        instead = self._instead.pop(record.job_id, None)
+        is_missing = isinstance(event, Failed) and event.error.code == "input.missing"
+        if instead is not None and is_missing and record.state == "queued":
+            record.state = "preparing"
+            self._tasks[record.job_id] = instead
+            self.reads_scene.add(record.job_id)
+            self.save(record)
+            return True
+        if not record.take(event):
             return False
         if isinstance(event, Done):
             self.land(record)
