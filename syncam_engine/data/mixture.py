@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from syncam_engine.link.errors import SynCamError
 
 log = logging.getLogger(__name__)
 
+Serves = Literal["both", "stills", "clips"]
+"""The kind of batch that is drawn from a source."""
 ATTEMPTS = 20
 """Broken files met in one draw before the data is called unusable."""
 
@@ -96,10 +99,13 @@ class Mixture:
         height_px: int,
         angle_rule: AngleRule = "anchor",
         apart: int = 100,
+        serves: Sequence[Serves] = (),
     ) -> None:
+        """`serves`: one for each source; empty means "both" for all."""
         if not sources:
             raise SynCamError("data.empty", "The training config has no data source.")
         self.sources = list(sources)
+        self.serves: list[Serves] = list(serves) or ["both"] * len(self.sources)
         self.seed = seed
         self.width_px, self.height_px = width_px, height_px
         self.angle_rule: AngleRule = angle_rule
@@ -211,7 +217,12 @@ class Mixture:
     def _pools_for(self, request: BatchRequest, frames: int) -> list[tuple[_Pool, float]]:
         key = (request.views, frames, request.degrees)
         if key not in self._pools:
-            pools = [(self._pool(s, request, frames), w) for s, w in self.sources if w > 0]
+            wanted = ("both", "stills" if frames == 1 else "clips")
+            pools = [
+                (self._pool(source, request, frames), weight)
+                for (source, weight), serves in zip(self.sources, self.serves, strict=True)
+                if weight > 0 and serves in wanted
+            ]
             self._pools[key] = [(pool, w) for pool, w in pools if pool.scenes]
         return self._pools[key]
 
@@ -226,11 +237,12 @@ class Mixture:
             table = (
                 cached_angle_table(Path(folder), *arguments) if folder else angle_table(*arguments)
             )
-            if table.without:
-                self.notes.append(
-                    f"{len(table.without)} scenes of {source.name} cannot give {request.views} "
-                    f"views within {request.degrees[0]:g} to {request.degrees[1]:g} degrees."
-                )
+            note = (
+                f"{len(table.without)} scenes of {source.name} cannot give {request.views} "
+                f"views within {request.degrees[0]:g} to {request.degrees[1]:g} degrees."
+            )
+            if table.without and note not in self.notes:
+                self.notes.append(note)
         scenes = tuple(
             i
             for i, scene in enumerate(source.scenes)

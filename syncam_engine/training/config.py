@@ -50,7 +50,10 @@ class SourceConfig:
     path: str
     """Folder of the data; `~` and $VARIABLES are expanded."""
     weight: float = 1.0
-    """Share of the samples, relative to the other sources."""
+    """Share of the samples, relative to the other sources that serve the same kind of batch."""
+    serves: Literal["both", "stills", "clips"] = "both"
+    """The kind of batch that is drawn from it. Moving cameras' pictures can serve stills alone;
+    where the others serve clips alone, `phases.stills` is their share of all samples."""
     pictures: str = ""
     """Folder of the pictures or clips where they lie apart from the cameras (realestate10k)."""
 

@@ -41,6 +41,7 @@ def open_mixture(config: TrainConfig, say: Callable[[str], None] = print) -> Mix
         height_px=config.data.height,
         angle_rule=config.data.angle_rule,
         apart=config.data.apart,
+        serves=[source.serves for source in config.data.sources],
     )
 
 
@@ -70,9 +71,8 @@ def make_trainer(
     folder = folder or run_folder(config)
     mixture = open_mixture(config, say)
     task = make_task(config, mixture, folder)
-    if len(mixture.sources) > 1:
-        for sentence in draws_in_words(config, task, mixture):
-            say(sentence)
+    for sentence in draws_in_words(config, task, mixture):
+        say(sentence)
     on_sheet = None
     if config.run.sheet_steps:
         from syncam_engine.training.sheets import autoencoder_sheet, multiview_sheet
@@ -83,20 +83,33 @@ def make_trainer(
 
 
 def draws_in_words(config: TrainConfig, task: Any, mixture: Mixture) -> Iterator[str]:
-    """How stills and clips are drawn from the sources, in each phase where it is another way."""
-    seen = set()
+    """How stills and clips are drawn from the sources, in each phase where it is another way; what
+    the config asks for and is not drawn."""
+    said, drawn = set(), set()
     for phase in config.phases:
-        for kind, frames, drawn in (
-            ("stills", 1, phase.stills > 0),
-            ("clips", config.data.frames, phase.stills < 1),
+        request = task.request(phase)
+        stills, clips = ("stills", 1), ("clips", request.frames)
+        for (kind, frames), (other, other_frames), share in (
+            (stills, clips, request.stills),
+            (clips, stills, 1.0 - request.stills),
         ):
-            draws = mixture.draws(task.request(phase), frames) if drawn else []
-            text = ", ".join(str(d) for d in draws)
-            if draws and (kind, text) not in seen:
-                seen.add((kind, text))
-                yield f"{kind}: {text}"
-                if uneven := uneven_or_empty(draws):
-                    yield uneven
+            if share <= 0:
+                continue
+            sentences = []
+            draws = mixture.draws(request, frames)
+            if draws and len(mixture.sources) > 1:
+                sentences = [f"{kind}: " + ", ".join(map(str, draws)), uneven_or_empty(draws)]
+            elif not draws and (draws := mixture.draws(request, other_frames)):
+                sentences = [f"No source gives {kind}: {other} are drawn in their place."]
+            drawn.update(d.name for d in draws)
+            yield from (s for s in sentences if s and s not in said)
+            said.update(sentences)
+    for source, weight in mixture.sources:
+        if weight > 0 and drawn and source.name not in drawn:
+            yield (
+                f"{source.name} is never drawn: no phase asks for the kind of batch that it can "
+                "serve (phases.stills, data.sources.serves)."
+            )
 
 
 def averaged_tensors(checkpoint: Path) -> dict[str, Tensor]:

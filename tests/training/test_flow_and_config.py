@@ -110,6 +110,12 @@ def test_paper_config_says_what_the_paper_says():
     assert weights["rendered"] == 0.6
     assert weights["realestate10k"] + weights["nerfstudio"] == pytest.approx(0.2)
     assert weights["static-clips"] == 0.2
+    # Moving cameras give stills alone: without a share of stills they would never be drawn.
+    for phase in config.phases:
+        assert phase.stills == 0.2
+    serves = {source.kind: source.serves for source in config.data.sources}
+    assert serves["realestate10k"] == serves["nerfstudio"] == "stills"
+    assert serves["rendered"] == serves["static-clips"] == "clips"
     assert config.phase_at(9999).degrees == (0, 60)
     assert config.phase_at(10000).degrees == (30, 90)
     assert config.phase_at(60000).degrees == (60, 120)

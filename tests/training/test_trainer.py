@@ -20,7 +20,7 @@ from syncam_engine.training.checkpoint import checkpoints, latest_or_none
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.config_file import config_from_dict
 from syncam_engine.training.multiview import MultiViewTask, jittered
-from syncam_engine.training.runs import averaged_tensors, export
+from syncam_engine.training.runs import averaged_tensors, draws_in_words, export
 from syncam_engine.training.trainer import Trainer, learning_rate
 from tests.data.synthetic import BoxSource, make_scene
 
@@ -402,6 +402,23 @@ def test_scenes_that_cannot_serve_are_said(tmp_path, autoencoder_folder):
     assert any("1 scenes of boxes cannot give 3 views" in text for text in said)
     with pytest.raises(SynCamError, match="No scene has 3 views"):
         make_trainer(tmp_path, autoencoder_folder, source=BoxSource(cameras=1)).train()
+
+
+def test_what_is_asked_for_and_never_drawn_is_said(autoencoder_folder):
+    moving, clips = BoxSource(scenes=2, cameras=12, frames=1), BoxSource(scenes=2)
+    moving.name = "moving"
+    moving.scenes = [replace(s, kind="moving", order=tuple(range(12))) for s in moving.scenes]
+
+    def said(*sources: BoxSource, stills: float) -> str:
+        config = multiview_config(autoencoder_folder, phases=[{"until_step": 4, "stills": stills}])
+        mixture = Mixture([(s, 1.0) for s in sources], seed=1, width_px=64, height_px=32)
+        task = MultiViewTask(config, clips.scenes)
+        return " ".join(draws_in_words(config, task, mixture))
+
+    assert "moving is never drawn" in said(moving, clips, stills=0.0)
+    assert "never drawn" not in said(moving, clips, stills=0.5)
+    assert "No source gives clips: stills are drawn in their place" in said(moving, stills=0.5)
+    assert said(clips, stills=0.5) == ""
 
 
 def test_16_bits_and_gradient_checkpointing_give_nearly_the_same_losses(
