@@ -50,6 +50,10 @@ class TransformerConfig:
     """Channels of the convolutions behind the transformer (`cell_refiner.py`); Wan has none: 0."""
 
     def __post_init__(self) -> None:
+        sizes = ("num_attention_heads", "num_layers", "ffn_dim", "in_channels", "text_dim")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.attention_head_dim % 2 or self.attention_head_dim < 12:
             raise ValueError(
                 f"attention_head_dim is {self.attention_head_dim}; it must be even and at least 12"
@@ -122,12 +126,18 @@ class SamplingDefaults:
     """The timestep a clean reference view is shown with: everybody's, or 0."""
     strategy: Literal["joint", "anchored_pairs"] = "joint"
     """For more views than it was trained on together: all at once, or each with the anchor."""
+    previz_strength: float = 0.6
+    """The noise level that a previz job's clips start from."""
     shared_noise: float = 0.0
     """Share of the starting noise's variance that all frames of a camera have in common."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.shared_noise <= 1.0:
             raise ValueError(f"shared_noise is {self.shared_noise}; it must be from 0 to 1")
+        if not 0.0 < self.previz_strength <= 1.0:
+            raise ValueError(
+                f"previz_strength is {self.previz_strength}; it must be above 0 and at most 1"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +199,7 @@ class Preset:
             "height": self.size[1],
             "frames": self.frames,
             "fps": (self.fps, 1),
+            "previz_strength": sampling.previz_strength,
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -151,6 +151,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _share(self, "model.", "dropout")
+        _at_least(self, "model.", 0, "fps")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -253,6 +254,8 @@ class OptimConfig:
         _at_least(self, "optim.", 1, "accumulation")
         if not self.learning_rate > 0:
             raise config_fault("optim.learning_rate", self.learning_rate, "above 0", 1e-4)
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            raise config_fault("optim.betas", self.betas, "two numbers from 0 to below 1")
         if not self.clip_norm > 0:
             raise config_fault("optim.clip_norm", self.clip_norm, "above 0", 1.0)
         _share(self, "optim.", "ema_decay")
@@ -305,8 +308,10 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        if not self.name or any(c in self.name for c in "/\\"):
+        if self.name in ("", ".", "..") or any(c in self.name for c in "/\\"):
             raise config_fault("name", self.name, "a plain name")
+        if not 0 <= self.seed < 2**63:
+            raise config_fault("seed", self.seed, "from 0 to 2^63 - 1", 0)
         if self.run.strategy == "fsdp" and self.kind != "multiview":
             raise config_fault("run.strategy", "fsdp", f"single or ddp for kind {self.kind}", "ddp")
         if self.run.strategy == "fsdp" and self.run.sheet_steps:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -23,17 +24,24 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise SynCamError(
             "config.missing", f"The training config {path} cannot be read: {error.strerror}."
         ) from error
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise SynCamError("config.yaml", f"{path} is not valid YAML: {said}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _not_yaml(str(path), error) from error
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
             raise SynCamError(
                 "config.override", f"{override!r} is not FIELD=VALUE.", value=override
             )
-        _set(document, name, yaml.safe_load(value))
+        try:
+            _set(document, name, yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise _not_yaml(f"The value of {override!r}", error) from error
     return config_from_dict(TrainConfig, document, "")
+
+
+def _not_yaml(what: str, error: Exception) -> SynCamError:
+    said = " ".join(str(error).split())
+    return SynCamError("config.yaml", f"{what} is not valid YAML: {said}", value=what)
 
 
 def _set(document: Any, name: str, value: Any) -> None:
@@ -65,7 +73,7 @@ def config_from_dict(cls: type, document: Any, where: str) -> Any:
             )
     hints = get_type_hints(cls)
     values = {
-        name: _convert(hints[name], value, f"{where}{name}") for name, value in document.items()
+        name: convert(hints[name], value, f"{where}{name}") for name, value in document.items()
     }
     try:
         return cls(**values)
@@ -76,17 +84,20 @@ def config_from_dict(cls: type, document: Any, where: str) -> Any:
         ) from error
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Plain data as a field of this type. Raises `SynCamError` naming the field `where`."""
     origin = get_origin(hint)
     if is_dataclass(hint):
         return config_from_dict(hint, value, f"{where}.")
     if origin is list and isinstance(value, list):
         (item,) = get_args(hint)
-        return [_convert(item, v, f"{where}[{i}]") for i, v in enumerate(value)]
+        return [convert(item, v, f"{where}[{i}]") for i, v in enumerate(value)]
     if origin is tuple and isinstance(value, list | tuple):
         items = get_args(hint)
-        if len(items) == len(value):
-            return tuple(_convert(h, v, where) for h, v in zip(items, value, strict=True))
+        if items[-1] is Ellipsis:
+            items = items[:1] * len(value)
+        if value and len(items) == len(value):
+            return tuple(convert(h, v, where) for h, v in zip(items, value, strict=True))
     if origin is Literal and value in get_args(hint):
         return value
     if origin is Literal:
@@ -95,7 +106,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return value
     accept: dict[Any, Callable[[Any], bool]] = {
         int: lambda v: isinstance(v, int) and not isinstance(v, bool),
-        float: lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v == v,
+        float: lambda v: (
+            isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+        ),
         str: lambda v: isinstance(v, str),
         bool: lambda v: isinstance(v, bool),
     }
@@ -109,4 +122,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return hint(value)
     if origin is dict and isinstance(value, dict):
         return value
+    if hint is float and isinstance(value, float):
+        raise config_fault(where, value, "a finite number")
     raise config_fault(where, value, f"of type {getattr(hint, '__name__', hint)}")

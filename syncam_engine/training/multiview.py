@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from syncam_engine.training.bases import (
     package_base,
 )
 from syncam_engine.training.config import PhaseConfig, TrainConfig
+from syncam_engine.training.config_file import convert
 
 
 class MultiViewNet(nn.Module):
@@ -306,7 +307,7 @@ def trained_preset(config: TrainConfig) -> Preset:
         prediction=config.flow.prediction,
         shared_noise=config.flow.shared_noise,
     )
-    return replace(
+    return _replaced(
         preset,
         transformer=transformer,
         camera=camera,
@@ -325,9 +326,19 @@ def _changed(part: Any, changes: dict[str, Any], name: str) -> Any:
             f"The training config has no field model.{name}.{unknown[0]}.",
             value=unknown[0],
         )
-    return replace(
-        part, **{key: tuple(v) if isinstance(v, list) else v for key, v in changes.items()}
-    )
+    hints = get_type_hints(type(part))
+    values = {key: convert(hints[key], v, f"model.{name}.{key}") for key, v in changes.items()}
+    return _replaced(part, **values)
+
+
+def _replaced(part: Any, **values: Any) -> Any:
+    """`dataclasses.replace`; what the part itself refuses is an error of the config."""
+    try:
+        return replace(part, **values)
+    except ValueError as error:
+        raise SynCamError(
+            "config.value", f"The training config's model cannot be: {error}."
+        ) from error
 
 
 def _grown(vocabulary: Vocabulary | None, scenes: Sequence[Scene]) -> Vocabulary:

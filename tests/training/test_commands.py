@@ -147,6 +147,14 @@ def test_faults_are_one_sentence(trained, capsys):
         ("flow.time=tuesday", "flow.time is 'tuesday'; it must be one of"),
         ("optim.learning_rate=-1", "optim.learning_rate is -1"),
         ("nonsense", "'nonsense' is not FIELD=VALUE"),
+        ("seed=[", "'seed=[' is not valid YAML"),
+        ("model.camera.pattern=round", "model.camera.pattern is 'round'; it must be one of"),
+        ("model.camera.unit_m=0", "unit_m is 0.0; it must be positive"),
+        ("model.camera.ground_frequencies=2", "its camera encoding has 21"),
+        ("model.transformer.num_layers=many", "model.transformer.num_layers is 'many'"),
+        ("model.transformer.num_layers=0", "num_layers is 0; it must be at least 1"),
+        ("model.envelope.fps=3", "model.envelope.fps is 3"),
+        ("model.envelope.sizes=[[160, x]]", "model.envelope.sizes is 'x'"),
         ("phases.9.until_step=8", "no field phases.9.until_step"),
         ("data.frames.x=1", "no field data.frames.x"),
     ):
@@ -157,6 +165,9 @@ def test_faults_are_one_sentence(trained, capsys):
     (trained / "notes.md").write_text("# Notes\n\none: two: three\n")
     assert main(["train", str(trained / "notes.md")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+    (trained / "not-text.yaml").write_bytes(b"\xff\xfename: x")
+    assert main(["train", str(trained / "not-text.yaml")]) == 2
+    assert "not-text.yaml is not valid YAML" in capsys.readouterr().err
     encode = ["data", "latents", "rendered", str(trained / "shards"), "--part", "4/4"]
     encode += ["--out", str(trained / "none"), "--autoencoder", str(trained / "coder")]
     assert main(encode) == 2

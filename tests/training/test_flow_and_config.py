@@ -151,6 +151,11 @@ def test_faults_name_their_field():
         ({"model": {"dropout": 2.0}}, "model.dropout is 2"),
         ({"seed": 1.5}, "seed is 1.5; it must be of type int"),
         ({"optim": {"betas": [0.9]}}, "optim.betas"),
+        ({"optim": {"betas": [0.9, 1.0]}}, "optim.betas"),
+        ({"optim": {"learning_rate": float("inf")}}, "learning_rate is inf; it must be a finite"),
+        ({"model": {"fps": -4}}, "model.fps is -4"),
+        ({"seed": -1}, "seed is -1"),
+        ({"name": ".."}, "name is '..'"),
     ):
         with pytest.raises(SynCamError, match=words.replace("[", r"\[")):
             config_from_dict(TrainConfig, minimal(**changes), "")
