@@ -17,6 +17,8 @@ for folder in (HERE, BRIDGE):
 
 import stand_in  # noqa: E402
 
+from syncam_engine.service.harness import LocalEngine  # noqa: E402
+
 
 @pytest.fixture(params=["5.5"])
 def unreal(request, tmp_path):
@@ -33,3 +35,30 @@ def unreal(request, tmp_path):
 @pytest.fixture
 def editor(unreal):
     return unreal._editor
+
+
+@pytest.fixture
+def state_dir(tmp_path):
+    """Where the bridge looks for an engine: a folder that has none, unless a test file says so."""
+    return tmp_path / "engine"
+
+
+@pytest.fixture
+def plugin(unreal, state_dir):
+    from syncam_unreal import plugin as module
+
+    instance = module.start(state_dir=state_dir)
+    yield instance
+    module.stop()
+    instance.close()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """A real engine for all tests of a file; one that kills it starts it again."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = LocalEngine(pipeline="tests.service.stub_pipeline:load_pipeline")
+        patch.setenv("SYNCAM_CONFIG_DIR", made.environment["SYNCAM_CONFIG_DIR"])
+        made.start()
+        yield made
+        made.close()

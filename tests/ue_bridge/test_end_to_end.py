@@ -7,91 +7,23 @@ paints instead of sampling, and the last test runs the preview preset itself.
 
 from __future__ import annotations
 
-import hashlib
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from unreal_scenes import make_sequence, move, place_ball, place_camera
+from unreal_jobs import generate, place_rig, playing, ready, texture_digests, tick_until
+from unreal_scenes import make_sequence, move, place_camera
 
 import syncam_engine.weights
 from syncam_engine.media.read import read_clip
 from syncam_engine.service.harness import LocalEngine
 
-STUB = "tests.service.stub_pipeline:load_pipeline"
 PREVIEW = Path(syncam_engine.weights.__file__).parent / "preview" / "preset.json"
-LIMIT_S = 120.0
-
-
-@pytest.fixture(scope="module")
-def engine():
-    """One engine for all tests here; the one that kills it starts it again."""
-    with pytest.MonkeyPatch.context() as patch:
-        made = LocalEngine(pipeline=STUB)
-        patch.setenv("SYNCAM_CONFIG_DIR", made.environment["SYNCAM_CONFIG_DIR"])
-        made.start()
-        yield made
-        made.close()
 
 
 @pytest.fixture
-def plugin(unreal, engine):
-    from syncam_unreal import plugin as module
-
-    instance = module.start(state_dir=engine.state_dir)
-    yield instance
-    module.stop()
-    instance.close()
-
-
-def tick_until(editor, condition, limit_s=LIMIT_S, why=lambda: ""):
-    """Run the editor's frames until something is so; no callback may raise into the editor."""
-    end_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end_s, why()
-        editor.tick()
-        assert editor.callback_errors == []
-        time.sleep(0.003)
-
-
-def place_rig(unreal, count=4):
-    for index in range(count):
-        place_camera(
-            unreal, f"cam{'ABCDEF'[index]}", (-450, 90 * index, 150), (0, -8, -12 * index),
-            width_mm=23.76, height_mm=14.256, focal_mm=24.0,
-        )  # fmt: skip
-
-
-def ready(plugin, editor):
-    tick_until(editor, lambda: plugin.client.state == "ready", why=lambda: plugin.client.state)
-
-
-def generate(plugin, editor, prompt, **fields):
-    for name, value in {"prompt": prompt, "source": "all", "seed": "5", **fields}.items():
-        setattr(plugin.controller.fields, name, value)
-    plugin.controller.generate()
-    assert plugin.controller._task, plugin.controller.status
-    tick_until(editor, lambda: not plugin.controller._task)
-    assert plugin.controller.history, plugin.controller.status
-    return plugin.controller.history[0]
-
-
-def playing(plugin, take="Take1"):
-    playback = plugin.host.playbacks.get(take)
-    return playback is not None and playback.state == "playing"
-
-
-def texture_digests(editor, plugin, take="Take1"):
-    """Follow each plane of the take from its material to the bytes that its player plays."""
-    found = {}
-    for camera, plate in plugin.host.playbacks[take].shown.plates.items():
-        instance = plate.static_mesh_component.get_material(0)
-        texture = instance._textures["MediaTexture"]
-        player = texture.get_media_player()
-        assert player.is_playing()
-        found[camera] = hashlib.sha256(Path(player.get_url()).read_bytes()).hexdigest()
-    return found
+def state_dir(engine):
+    return engine.state_dir
 
 
 def test_four_cameras_four_clips(unreal, editor, plugin):
@@ -337,87 +269,6 @@ def test_the_module_is_reloaded_while_a_job_runs(unreal, editor, plugin, engine)
         assert len(set(texture_digests(editor, fresh).values())) == 2
     finally:
         module.stop()
-
-
-def no_views_left(unreal, editor):
-    assert not [actor for actor in editor.actors if isinstance(actor, unreal.SceneCapture2D)]
-    assert editor.render_targets == []
-    assert not [path for path in editor.exported if path.parent.exists()]
-
-
-def test_previz_views_are_rendered_and_sent(unreal, editor, plugin):
-    """A sequence's views reach the engine, each camera's its own, each picture at its moment."""
-    from stand_in.captures import background_of, colour_of
-
-    sequence = make_sequence(unreal, editor, end=60)
-    place_ball(unreal, "red", (0, 0, 100), diameter_m=1.0)
-    for index, yaw in enumerate((0, -14)):
-        actor = place_camera(unreal, f"cam{index}", (-400, 0, 100), (0, 0, yaw))
-        sequence.add_possessable(actor)
-    unreal.LevelSequenceEditorBlueprintLibrary.open_level_sequence(sequence)
-    ready(plugin, editor)
-    said = []
-    editor.slate_ticks[-1] = lambda _s: said.append(plugin.controller.view())
-    job = generate(plugin, editor, "a ball", source="sequence", mode="previz", clips="")
-    del editor.slate_ticks[-1]
-    rendering = [view for view in said if view.status.startswith("Rendering the views")]
-    assert rendering[-1].status == "Rendering the views: 34 of 34."
-    assert all(view.can_cancel and not view.can_generate for view in rendering)
-    assert [view.progress for view in rendering] == sorted(view.progress for view in rendering)
-    no_views_left(unreal, editor)
-    tick_until(editor, lambda: job.ended, why=lambda: job.sentence)
-    assert job.state == "done", job.sentence
-    ball = np.array(colour_of("red"))
-    for clip, ball_u in zip(job.clips, (80, 80 + np.tan(np.radians(14)) * 35 / 23.76 * 160),
-                            strict=True):  # fmt: skip
-        # The pipeline of these tests adds half of each view to half of what it paints.
-        frames = read_clip(Path(clip["path"])).frames_THW3.astype(int)
-        here, there = frames[:, 48, round(ball_u)], frames[:, 48, 20]
-        behind = np.array([background_of(2 * k) for k in range(17)])[:, None]
-        ramp = (round(ball_u) - 20) * 40 / 159 / 2
-        assert np.abs((here - there) - (ball - behind) / 2 - ramp).max() < 9, clip["camera"]
-        risen = there - there[0] - np.arange(17)[:, None] / 2
-        assert np.abs(risen - (behind - behind[0]) / 2).max() < 6
-
-
-def test_a_reference_view_is_rendered_of_the_anchor(unreal, editor, plugin):
-    from stand_in.captures import background_of, colour_of
-
-    place_ball(unreal, "red", (0, 0, 150), diameter_m=1.5)
-    place_camera(unreal, "camA", (-400, 0, 150))
-    place_camera(unreal, "camB", (-400, 0, 150), (0, 0, 90))
-    ready(plugin, editor)
-    job = generate(plugin, editor, "a ball", mode="reference", clips=" ", anchor="camA")
-    no_views_left(unreal, editor)
-    tick_until(editor, lambda: job.ended, why=lambda: job.sentence)
-    assert job.state == "done", job.sentence
-    frames = read_clip(Path(job.clips[0]["path"])).frames_THW3.astype(int)
-    assert len(frames) == 17, "the one picture of a level that stands still is held"
-    for k in (0, 16):
-        assert np.abs(frames[k][48, 80] - np.array(colour_of("red"))).max() < 8
-        assert np.abs(frames[k][8, 8] - background_of(0)).max() < 8
-
-
-def test_rendering_views_is_cancelled(unreal, editor, plugin):
-    place_rig(unreal, 2)
-    before = list(editor.actors)
-    ready(plugin, editor)
-    for name, value in {"prompt": "a stage", "source": "all", "mode": "previz"}.items():
-        setattr(plugin.controller.fields, name, value)
-    plugin.controller.generate()
-    tick_until(editor, lambda: len(editor.actors) > 2)
-    plugin.controller.cancel()
-    assert plugin.controller.status == "Cancelled."
-    assert editor.actors == before
-    no_views_left(unreal, editor)
-    for _ in range(5):
-        editor.tick()
-    assert plugin.controller.history == []
-    plugin.controller.generate()
-    tick_until(editor, lambda: len(editor.actors) > 2)
-    plugin.close()
-    assert editor.actors == before, "a shutdown or reload in between takes them away too"
-    no_views_left(unreal, editor)
 
 
 @pytest.mark.skipif(not PREVIEW.is_file(), reason="THE PREVIEW WEIGHTS ARE NOT IN THIS TREE")
