@@ -6,12 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_results import make_clips, show
-from unreal_scenes import make_sequence, place_ball, place_camera
+from unreal_scenes import place_camera
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Reply
-from syncam_engine.link.messages import Acknowledged, ClipResult, Done, ErrorInfo, PresetInfo
+from syncam_engine.link.messages import ClipResult, Done, ErrorInfo, PresetInfo
 
 PRESET = PresetInfo(
     name="preview", default=True, defaults={"frames": 17, "width": 160, "height": 96, "fps": 15}
@@ -19,20 +18,16 @@ PRESET = PresetInfo(
 
 
 @pytest.fixture
-def plugin(unreal, tmp_path, monkeypatch):
+def plugin(plugin, monkeypatch):
     """The bridge, with an engine that seems to answer; `plugin.sent` is what would reach it."""
-    from syncam_unreal import plugin as module
-
-    instance = module.start(state_dir=tmp_path / "engine")
-    instance.sent = []
-    monkeypatch.setattr(instance.controller, "_preset", lambda: PRESET)
+    plugin.sent = []
+    monkeypatch.setattr(plugin.controller, "_preset", lambda: PRESET)
     monkeypatch.setattr(
-        instance.client, "submit", lambda request, clips: instance.sent.append((request, clips))
+        plugin.client, "submit", lambda request, clips: plugin.sent.append((request, clips))
     )
-    instance.controller.fields.prompt = "a fox"
-    instance.controller.fields.source = "all"
-    yield instance
-    instance.close()
+    plugin.controller.fields.prompt = "a fox"
+    plugin.controller.fields.source = "all"
+    return plugin
 
 
 def generate(plugin, editor):
@@ -243,192 +238,3 @@ def test_media_plates_without_their_plugin_are_refused_before_the_job(tmp_path):
     UnrealHost().check_ready(PanelFields())
     with pytest.raises(SynCamError, match="'Media Plate' is not enabled"):
         UnrealHost().check_ready(PanelFields(style="media plate"))
-
-
-# ---- half-way ----
-
-
-def finished_job(plugin, tmp_path, cameras):
-    from syncam_unreal.level_cameras import LevelScope, read_level_rig
-    from syncam_unreal.panel_state import JobRecord
-
-    from syncam_engine.link.rig_json import rig_to_dict
-
-    clips = make_clips(tmp_path / "done", cameras)
-    job = JobRecord(
-        job_id="d" * 32, prompt="p", seed=1, take="T", state="done",
-        rig=rig_to_dict(read_level_rig(LevelScope(which="all"))),
-        clips=[
-            {"camera": c.camera, "path": str(c.path), "width": 160, "height": 96, "frames": 17,
-             "fps": [15, 1]} for c in clips
-        ],
-    )  # fmt: skip
-    plugin.controller.history.insert(0, job)
-    return job
-
-
-def test_the_map_changes_while_clips_are_brought_in(unreal, editor, plugin, tmp_path, monkeypatch):
-    """They begin anew in the level that is open then: all of them, and once."""
-    begun, show_now = [], plugin.host.show
-    monkeypatch.setattr(
-        plugin.host, "show", lambda job, fields: begun.append(job) or show_now(job, fields)
-    )
-    for name in ("camA", "camB", "camC"):
-        place_camera(unreal, name)
-    finished_job(plugin, tmp_path, ["camA", "camB", "camC"])
-    plugin.controller.apply()
-    plugin.controller.apply()
-    editor.tick()
-    plugin.controller.apply()
-    editor.tick()
-    planes = [a for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
-    assert len(planes) == 1, "half way"
-    editor.saved.add("/Game/Maps/Other")
-    level = unreal.get_editor_subsystem(unreal.LevelEditorSubsystem)
-    assert level.load_level("/Game/Maps/Other")
-    for _ in range(20):
-        editor.tick()
-    planes = [a for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
-    assert len(planes) == 3
-    assert plugin.host.playbacks["T"].state == "playing"
-    assert len(begun) == 2, "once in each level, however often it was asked for"
-    assert editor.dialogs == []
-    assert [text for level, text in editor.log if level != "log"] == []
-
-
-def test_the_job_chosen_in_the_history_is_shown(unreal, editor, plugin, tmp_path):
-    place_camera(unreal, "camA")
-    older = finished_job(plugin, tmp_path, ["camA"])
-    older.prompt, older.take = "the older one", "Old"
-    newer = finished_job(plugin, tmp_path, ["camA"])
-    newer.job_id = "e" * 32
-    plugin.open_panel()
-    history = plugin.panel._widgets["History"]
-    assert history.get_option_count() == 2
-    history.set_selected_option(older.label)
-    plugin.panel._widgets["Apply"].on_clicked.broadcast()
-    for _ in range(20):
-        editor.tick()
-    assert list(plugin.host.playbacks) == ["Old"]
-
-
-def test_a_job_that_is_removed_half_shown_is_taken_back(unreal, editor, plugin, tmp_path):
-    for name in ("camA", "camB"):
-        place_camera(unreal, name)
-    job = finished_job(plugin, tmp_path, ["camA", "camB"])
-    fetched = plugin.host.downloads(job.job_id)
-    fetched.mkdir(parents=True)
-    plugin.controller.apply()
-    editor.tick()
-    editor.tick()
-    assert len(editor.actors) == 3
-    plugin.controller._removing["the call"] = job
-    plugin.controller._hear(Reply(message_id="the call", body=Acknowledged()))
-    for _ in range(20):
-        editor.tick()
-    assert len(editor.actors) == 2
-    assert plugin.controller.history == []
-    assert not fetched.exists()
-    assert editor.dialogs == []
-
-
-def test_a_reload_while_clips_are_brought_in_takes_them_back(unreal, editor, plugin, tmp_path):
-    for name in ("camA", "camB"):
-        place_camera(unreal, name)
-    finished_job(plugin, tmp_path, ["camA", "camB"])
-    plugin.controller.apply()
-    editor.tick()
-    editor.tick()
-    assert len(editor.actors) == 3
-    plugin.close()
-    assert len(editor.actors) == 2
-    assert [p for p in editor.assets if not p.startswith("/Engine")] == []
-
-
-def test_a_second_job_that_fails_leaves_the_first_as_it_was(unreal, editor, tmp_path, monkeypatch):
-    actor = place_camera(unreal, "camA")
-    place_camera(unreal, "camB")
-    _, first, _ = show(unreal, tmp_path)
-    stood = first.plates["camA"].get_actor_transform().translation
-    path, assets = first.sources["camA"].file_path, set(editor.assets)
-    from syncam_unreal import results
-
-    real = results.materials.plate_instance
-
-    def fails(maker, name, *rest):
-        if name.endswith("camB"):
-            raise SynCamError("unreal.material", "The second camera's material fails.")
-        return real(maker, name, *rest)
-
-    monkeypatch.setattr(results.materials, "plate_instance", fails)
-    actor.set_actor_location_and_rotation(unreal.Vector(0, 900, 0), unreal.Rotator(), False, False)
-    before = first.plates["camA"].get_actor_transform().translation
-    assert before.y != stood.y, "it follows its camera"
-    with pytest.raises(SynCamError):
-        show(unreal, tmp_path, job="ffff0000aaaa", distance_m=3.0)
-    after = first.plates["camA"].get_actor_transform().translation
-    assert (after.x, after.y, after.z) == pytest.approx((before.x, before.y, before.z))
-    assert first.sources["camA"].file_path == path
-    assert first.files["camA"].is_file()
-    assert set(editor.assets) == assets
-    assert not list(tmp_path.rglob("*ffff0000*.mp4"))
-
-
-def test_undo_goes_on_past_a_call_that_fails(unreal, editor):
-    from syncam_unreal.undo import Undo
-
-    undo, made = Undo(), []
-    undo.on_undo(lambda: made.append("first"))
-    undo.on_undo(lambda: 1 / 0)
-    undo.on_undo(lambda: made.append("last"))
-    undo.undo()
-    assert made == ["last", "first"]
-    assert any("taken back" in text for level, text in editor.log if level == "warning")
-
-
-def test_names_that_differ_in_case_only_are_two_cameras(unreal, editor, tmp_path):
-    place_camera(unreal, "Cam")
-    place_camera(unreal, "cam", (0, 300, 0))
-    _, shown, _ = show(unreal, tmp_path)
-    sources = {str(source.file_path).casefold() for source in shown.sources.values()}
-    assert len(sources) == 2
-    assert len({path.casefold() for path in editor.assets if "/MP_" in path}) == 2
-    assert shown.plates["Cam"] is not shown.plates["cam"]
-
-
-def test_another_style_takes_the_place_of_the_old_planes(unreal, editor, tmp_path):
-    place_camera(unreal, "camA")
-    place_ball(unreal, "the user's own", (0, 0, 0))
-    show(unreal, tmp_path)
-    _, plates, _ = show(unreal, tmp_path, job="ffff0000aaaa", style="media plate")
-    meshes = [a.get_actor_label() for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
-    assert meshes == ["the user's own"]
-    assert isinstance(plates.plates["camA"], unreal.MediaPlate)
-
-
-def test_planes_of_cameras_of_one_label_follow_their_own(unreal, tmp_path):
-    first = place_camera(unreal, "Cam")
-    place_camera(unreal, "Cam", (0, 300, 0))
-    _, shown, _ = show(unreal, tmp_path)
-    plate = shown.plates[f"Cam [{first.get_name()}]"]
-    before = plate.get_actor_location()
-    first.set_actor_location_and_rotation(unreal.Vector(0, 0, 70), unreal.Rotator(), False, False)
-    assert plate.get_actor_location().z == pytest.approx(before.z + 70)
-
-
-def test_another_sequence_that_was_open_comes_back(unreal, editor):
-    from syncam_unreal import compat
-    from syncam_unreal.sequence_cameras import opened
-
-    mine, other = make_sequence(unreal, editor, "Mine"), make_sequence(unreal, editor, "Other")
-    library = unreal.LevelSequenceEditorBlueprintLibrary
-    library.open_level_sequence(mine)
-    compat.set_playhead(7)
-    with opened(other):
-        assert library.get_current_level_sequence() is other
-        compat.set_playhead(3)
-    assert library.get_current_level_sequence() is mine
-    assert compat.playhead() == 7
-    with opened(other):
-        library.close_level_sequence()
-    assert library.get_current_level_sequence() is None, "what the user did stands"

@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from unreal_scenes import make_sequence, move, place_camera
+from unreal_scenes import make_sequence, move, place_ball, place_camera
 
 from syncam_engine.link.errors import SynCamError
 
@@ -360,3 +360,33 @@ def test_placement_round_trip(unreal):
         for row, expected in zip(back, pose, strict=True):
             assert row == pytest.approx(expected, abs=1e-7)
         assert math.dist(location, at) < 1e-9
+
+
+def test_names_that_differ_in_case_only_are_two_cameras(unreal, editor, tmp_path):
+    place_camera(unreal, "Cam")
+    place_camera(unreal, "cam", (0, 300, 0))
+    _, shown, _ = show(unreal, tmp_path)
+    sources = {str(source.file_path).casefold() for source in shown.sources.values()}
+    assert len(sources) == 2
+    assert len({path.casefold() for path in editor.assets if "/MP_" in path}) == 2
+    assert shown.plates["Cam"] is not shown.plates["cam"]
+
+
+def test_another_style_takes_the_place_of_the_old_planes(unreal, editor, tmp_path):
+    place_camera(unreal, "camA")
+    place_ball(unreal, "the user's own", (0, 0, 0))
+    show(unreal, tmp_path)
+    _, plates, _ = show(unreal, tmp_path, job="ffff0000aaaa", style="media plate")
+    meshes = [a.get_actor_label() for a in editor.actors if isinstance(a, unreal.StaticMeshActor)]
+    assert meshes == ["the user's own"]
+    assert isinstance(plates.plates["camA"], unreal.MediaPlate)
+
+
+def test_planes_of_cameras_of_one_label_follow_their_own(unreal, tmp_path):
+    first = place_camera(unreal, "Cam")
+    place_camera(unreal, "Cam", (0, 300, 0))
+    _, shown, _ = show(unreal, tmp_path)
+    plate = shown.plates[f"Cam [{first.get_name()}]"]
+    before = plate.get_actor_location()
+    first.set_actor_location_and_rotation(unreal.Vector(0, 0, 70), unreal.Rotator(), False, False)
+    assert plate.get_actor_location().z == pytest.approx(before.z + 70)

@@ -153,3 +153,21 @@ def test_ranges_and_missing_sequences_are_said(unreal, editor):
     with pytest.raises(SynCamError) as caught:
         read(sequence, pictures=5)
     assert caught.value.code == "rig.no_cameras"
+
+
+def test_another_sequence_that_was_open_comes_back(unreal, editor):
+    from syncam_unreal import compat
+    from syncam_unreal.sequence_cameras import opened
+
+    mine, other = make_sequence(unreal, editor, "Mine"), make_sequence(unreal, editor, "Other")
+    library = unreal.LevelSequenceEditorBlueprintLibrary
+    library.open_level_sequence(mine)
+    compat.set_playhead(7)
+    with opened(other):
+        assert library.get_current_level_sequence() is other
+        compat.set_playhead(3)
+    assert library.get_current_level_sequence() is mine
+    assert compat.playhead() == 7
+    with opened(other):
+        library.close_level_sequence()
+    assert library.get_current_level_sequence() is None, "what the user did stands"
