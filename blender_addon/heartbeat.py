@@ -71,26 +71,46 @@ def _file_loaded(_path: str) -> None:
 
 @persistent
 def _file_saving(path: str) -> None:
-    """Nothing of ours that passes is saved; at the first save of a scene its clips come along."""
-    state = session.get()
+    """Nothing of ours that passes is saved; clips of a scene without a file come along."""
     # Viewport renders go on with a copy of the scene, made anew: the file is not to hold one.
     stage.strike()
-    if path and not bpy.data.filepath and state.made_here:
-        landing.bring_along(state, path)
+    if path and not bpy.data.filepath:
+        landing.bring_along(session.get(), path)
+
+
+@persistent
+def _file_saved(_path: str) -> None:
+    """After *Save a Copy* of a scene without a file it has none still, and keeps its own clips."""
+    if bpy.data.filepath:
+        landing.keep_along(session.get(), bpy.data.filepath)
+    else:
+        landing.put_back(session.get())
+
+
+@persistent
+def _file_not_saved(_path: str) -> None:
+    landing.put_back(session.get())
+
+
+HANDLERS = {
+    "save_pre": _file_saving,
+    "save_post": _file_saved,
+    "save_post_fail": _file_not_saved,
+    "load_post": _file_loaded,
+}
 
 
 def register() -> None:
-    bpy.app.handlers.save_pre.append(_file_saving)
-    bpy.app.handlers.load_post.append(_file_loaded)
+    for name, handler in HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(handler)
     if not bpy.app.background:
         bpy.app.timers.register(tick, first_interval=0.5, persistent=True)
 
 
 def unregister() -> None:
-    if _file_saving in bpy.app.handlers.save_pre:
-        bpy.app.handlers.save_pre.remove(_file_saving)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
-    if _file_loaded in bpy.app.handlers.load_post:
-        bpy.app.handlers.load_post.remove(_file_loaded)
+    for name, handler in HANDLERS.items():
+        if handler in getattr(bpy.app.handlers, name):
+            getattr(bpy.app.handlers, name).remove(handler)
     session.forget()

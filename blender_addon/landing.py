@@ -180,39 +180,64 @@ def _copied(source: Path, wanted: Path, fallback: Path) -> Path:
 
 
 def bring_along(session: Session, blend: str) -> None:
-    """Bring the clips of a scene that is saved for the first time beside its file.
+    """Bring the clips of a scene that was never saved beside the file that it is being saved as.
 
-    Called before the file is written: the datablocks then hold paths relative to it.
+    Called before the file is written: the datablocks then hold paths relative to it. `keep_along`
+    or `put_back` follows: only then is it known whether the file became the scene's, or is a copy.
     """
+    put_back(session)
     store = session.store.folder
-    for image in bpy.data.images:
-        if image.get(KEY) and image.source == "MOVIE" and image.library is None:
-            moved = _brought(Path(image.filepath), store, blend)
-            if moved:
-                image.filepath = moved
-    for scene in bpy.data.scenes:
-        if scene.get("syncam_edit") and scene.sequence_editor:
-            for strip in compat.strips_of(scene.sequence_editor):
-                moved = strip.type == "MOVIE" and _brought(Path(strip.filepath), store, blend)
-                if moved:
-                    strip.filepath = moved
+    for owner in _movies():
+        before = owner.filepath
+        if not Path(before).is_relative_to(store) or not Path(before).is_file():
+            continue
+        moved = _brought(Path(before), blend)
+        if moved:
+            owner.filepath = moved
+            session.brought.append((owner, before))
+        else:
+            session.notice = (
+                f"The folder {Path(blend).parent / 'syncam'} cannot be written, so clips of "
+                f"{Path(blend).name} are in {store}."
+            )
+
+
+def keep_along(session: Session, blend: str) -> None:
+    """The file is written and is the scene's own from now on."""
+    session.brought.clear()
     for record in session.records.values():
-        if record.job_id in session.made_here:
+        if record.job_id in session.made_here and not record.blend:
             record.blend = blend
             session.save(record)
 
 
-def _brought(path: Path, store: Path, blend: str) -> str | None:
-    """Copy a clip of the add-on's own folder beside `blend`; return the path relative to that."""
-    if not path.is_relative_to(store) or not path.is_file():
-        return None
+def put_back(session: Session) -> None:
+    """The file is a copy, or could not be written: the scene here goes on with its own clips."""
+    for owner, path in session.brought:
+        owner.filepath = path
+    session.brought.clear()
+
+
+def _movies() -> Iterator[bpy.types.Image | bpy.types.Strip]:
+    """Whatever shows a clip in the open file."""
+    for image in bpy.data.images:
+        if image.get(KEY) and image.source == "MOVIE" and image.library is None:
+            yield image
+    for scene in bpy.data.scenes:
+        if scene.get("syncam_edit") and scene.sequence_editor:
+            for strip in compat.strips_of(scene.sequence_editor):
+                if strip.type == "MOVIE":
+                    yield strip
+
+
+def _brought(path: Path, blend: str) -> str | None:
+    """Copy a clip beside `blend`; return its path relative to that, None where it cannot be."""
     place = Path("syncam", path.parent.name[:8], path.name)
     target = Path(blend).parent / place
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     except OSError:
-        # The clip stays where it is, and the file keeps the path that leads there.
         return None
     return f"//{place.as_posix()}"
 

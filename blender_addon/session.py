@@ -61,6 +61,8 @@ class Session:
         self.redraws_left = 0
         self.made_here: set[str] = set()
         """Jobs that were started in the file that is open, since it was opened."""
+        self.brought: list[tuple[Any, str]] = []
+        """While a file is written: what shows clips that came along, and their paths before."""
         self.reads_scene: set[str] = set()
         """Jobs in preparation that have still to read the file that is open."""
         self.install: Any = None
@@ -197,6 +199,7 @@ class Session:
     def leave_file(self) -> None:
         """Another file was opened: what has still to read the old one ends; sent jobs go on."""
         self.made_here.clear()
+        self.brought.clear()
         self._live.clear()
         self.chore = None
         for job_id in sorted(self.reads_scene):
