@@ -222,10 +222,16 @@ def apply_placement(parts: Parts, placement: Placement) -> None:
 def _offload_models(parts: Parts, device: torch.device, *, group: bool) -> None:
     """Move each network to the device when it is called, and the one before it away.
 
-    Under group offload only the autoencoder goes this way.
+    Under group offload only the autoencoder goes this way. The preview's own two small networks
+    stay on the device.
     """
     from accelerate import cpu_offload_with_hook
 
+    for part in (parts.autoencoder, parts.text_encoder):
+        if isinstance(part, torch.nn.Module):
+            part.to(device)
+        elif part is not None:
+            part.device = device  # of what goes in and comes out, wherever its network waits
     modules = [getattr(parts.autoencoder, "vae", None)]
     if not group:
         modules = [getattr(parts.text_encoder, "encoder", None), parts.transformer, *modules]

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,20 @@ def test_offload_keeps_the_clips(base, offload):
     pipeline = load_pipeline(preset_file(base), placement=placement)
     assert np.abs(pipeline.generate(request).astype(int) - exact).max() <= 1
     assert len(pipeline.parts.offload_hooks) == (3 if offload == "model" else 1)
+
+
+def test_under_offload_all_that_meets_the_networks_is_on_their_device(base):
+    """`meta` stands for a GPU: like one it refuses to be mixed with main memory."""
+    placement = Placement(device="meta", dtype="float32", offload="model")
+    pipeline = load_pipeline(preset_file(base), placement=placement)
+    autoencoder, text_encoder = pipeline.parts.autoencoder, pipeline.parts.text_encoder
+    words = torch.nn.Embedding(32, 11, device="meta")  # UMT5 reads its mask, which `meta` cannot
+    text_encoder.encoder = lambda ids, mask: SimpleNamespace(last_hidden_state=words(ids))
+    with torch.no_grad():
+        tokens, mask = text_encoder.encode(["a red dog", ""])
+        z = autoencoder.encode(torch.zeros(1, 3, 5, 32, 48, device="meta"))
+        video = autoencoder.decode(z)
+    assert {x.device.type for x in (tokens, mask, z, video)} == {"meta"}
 
 
 def test_latents_are_whitened_and_back(base):

@@ -172,6 +172,16 @@ def test_fp8_is_near_and_model_offload_runs(tmp_path):
     assert len(pipeline.parts.offload_hooks) == 1
 
 
+def test_under_offload_the_small_networks_of_the_preview_are_on_the_device(tmp_path):
+    """`meta` stands for a GPU: like one it refuses to be mixed with main memory."""
+    placement = Placement(device="meta", dtype="float32", offload="model")
+    parts = load_pipeline(str(write_tiny(tmp_path)), placement=placement).parts
+    with torch.no_grad():
+        tokens, mask = parts.text_encoder.encode(["a red dog", ""])
+        video = parts.autoencoder.decode(torch.zeros(1, 6, 2, 4, 6, device="meta"))
+    assert {x.device.type for x in (tokens, mask, video)} == {"meta"}
+
+
 def test_products_in_bfloat16_by_what_the_processor_has(monkeypatch):
     usual = Placement.default(PREVIEW_RECIPE, "cpu")
     assert (usual.dtype, usual.matmul_dtype) == ("float32", "auto")
