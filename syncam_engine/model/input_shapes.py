@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -48,4 +49,20 @@ def check_inputs(
             f"cameras_BVFSR has shape {tuple(cameras.shape)}; it must be "
             f"[{batch} or 1, {views}, {frames // p_t}, 1 or {tokens}, {config.camera_numbers}]: "
             "every view needs a pose for every latent frame"
+        )
+
+
+def check_pattern(pattern: Tensor, batch: int, frames: int, tokens: int) -> None:
+    """Raise ValueError unless it is a pattern for frames of `tokens` tokens of all views."""
+    shape = tuple(pattern.shape)
+    fits = pattern.ndim in (4, 5) and shape[-4] in (1, frames) and shape[-2:] == (tokens, tokens)
+    if not fits or shape[-3] == 0 or (pattern.ndim == 5 and shape[0] != batch):
+        raise ValueError(
+            f"pattern_FhKK has shape {shape}; it must be [1 or {frames}, kinds of heads, "
+            f"{tokens}, {tokens}], or {batch} of these: a row and a column for each view's tokens"
+        )
+    if not (pattern.is_floating_point() or pattern.dtype == torch.bool):
+        raise ValueError(
+            f"pattern_FhKK is of {pattern.dtype}; it must be bool (who is seen) or float (added to "
+            "the scores)"
         )

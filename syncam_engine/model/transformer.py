@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from syncam_engine.model.arithmetic import gated, shifted, use_fast_layers
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
 from syncam_engine.model.cell_refiner import CellRefiner
-from syncam_engine.model.input_shapes import check_inputs
+from syncam_engine.model.input_shapes import check_inputs, check_pattern
 from syncam_engine.model.mvs import MultiViewSync
 from syncam_engine.model.presets import TransformerConfig
-from syncam_engine.model.views import ViewExchange, Views
+from syncam_engine.model.views import ViewExchange, Views, mask_of
 
 
 class MultiViewWanBlock(WanTransformerBlock):
@@ -318,13 +318,11 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         rotary = self.view_rotary(all_views or view_count, rows // p_h, columns // p_w, device)
         mask = None
         if pattern_FhKK is not None:
-            mask = pattern_FhKK if pattern_FhKK.ndim == 5 else pattern_FhKK[None]
-            if mask.shape[:2] != (1, 1):  # one pattern for all frames and scenes just broadcasts
-                mask = mask.expand(batch, frames, -1, -1, -1)[:, frames_of_rank]
-            mask = rearrange(mask, "b f h q k -> (b f) h q k")
-            if mask.shape[1] > 1:
-                head = torch.arange(self.config.num_attention_heads, device=mask.device)
-                mask = mask[:, head % mask.shape[1]]
+            seen = (all_views or view_count) * (rows // p_h) * (columns // p_w)
+            check_pattern(pattern_FhKK, batch, frames, seen)
+            dtype = self.patch_embedding.weight.dtype
+            heads = self.config.num_attention_heads
+            mask = mask_of(pattern_FhKK, batch, frames, frames_of_rank, heads, dtype)
         text_mask = None
         if self.config.mask_text and text_mask_BL is not None:
             text_mask = text_mask_BL[:, None, None, :].to(torch.bool)

@@ -2,7 +2,7 @@
 """What the views of one request share: how rows are views, cameras, rotary tables, kept results.
 
 Shape legend: B scenes (or guidance branches), V views, F latent frames, S tokens of one latent
-frame of one view (h x w), D width, R camera numbers, L text tokens.
+frame of one view (h x w), K = V x S, D width, R camera numbers, L text tokens.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
+from einops import rearrange
 from torch import Tensor
 
 from syncam_engine.model.attention import TextKeys
@@ -52,3 +54,22 @@ class ViewExchange:
     to_frames: Callable[[Tensor], Tensor]
     """[B, V of this rank, F, S, D] -> [B, V of all, F of this rank, S, D]."""
     to_views: Callable[[Tensor], Tensor]
+
+
+def mask_of(
+    pattern: Tensor, batch: int, frames: int, frames_of_rank: slice, heads: int, dtype: torch.dtype
+) -> Tensor:
+    """Return `Views.mask` of an attention pattern [F or 1, h, K, K], or one of these a scene.
+
+    What is added to scores gets the dtype of the queries: a GPU's kernels read it so, and cuDNN's
+    takes the bytes of another one for it without a word.
+    """
+    mask = pattern if pattern.ndim == 5 else pattern[None]
+    if mask.is_floating_point():
+        mask = mask.to(dtype)
+    if mask.shape[:2] != (1, 1):  # one pattern for all frames and scenes just broadcasts
+        mask = mask.expand(batch, frames, -1, -1, -1)[:, frames_of_rank]
+    mask = rearrange(mask, "b f h q k -> (b f) h q k")
+    if mask.shape[1] > 1:
+        mask = mask[:, torch.arange(heads, device=mask.device) % mask.shape[1]]
+    return mask

@@ -8,6 +8,7 @@ import torch
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 from einops import rearrange
 
+from syncam_engine.model.loading import load_transformer
 from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.transformer import build_transformer
 from tests.model.networks import base_of, inputs, randomized, small_config
@@ -226,14 +227,46 @@ def test_kept_text_and_cameras_change_nothing(encoding):
         ("text_mask_BL", lambda x: x[:, :2], "text_mask_BL"),
         ("cameras_BVFSR", lambda c: c[:, :1], "every view needs a pose"),
         ("cameras_BVFSR", lambda c: c[:, :, :2], "every latent frame"),
+        (
+            "pattern_FhKK",
+            lambda p: p[..., :35, :35],
+            r"it must be \[1 or 3, kinds of heads, 70, 70",
+        ),
+        ("pattern_FhKK", lambda p: p.repeat(2, 1, 1, 1), "pattern_FhKK has shape"),
+        ("pattern_FhKK", lambda p: p[None].repeat(2, 1, 1, 1, 1), "or 1 of these"),
+        ("pattern_FhKK", lambda p: p.int(), "pattern_FhKK is of torch.int32; it must be bool"),
     ],
 )
 def test_wrong_shapes_are_named(name, change, said):
     config = small_config()
-    given = inputs(config, CameraEncoding(), views=2)
+    given = inputs(config, CameraEncoding(pattern="geometric"), views=2)
     given[name] = change(given[name])
     with pytest.raises(ValueError, match=said):
         build_transformer(config)(**given)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_what_is_added_to_scores_has_the_dtype_of_the_network(moving):
+    """GPUs need it so: one kernel refuses another dtype, another takes its bytes as they are."""
+    cameras = CameraEncoding(pattern="geometric")
+    config = small_config(camera_numbers=cameras.numbers)
+    model = randomized(config)
+    given = inputs(config, cameras, views=2, moving=moving)
+    assert given["pattern_FhKK"].dtype == torch.float32
+    with torch.no_grad():
+        exact = model(**given)
+        tensors = dict(model.state_dict())
+        half = load_transformer(config, tensors, torch.device("cpu"), torch.bfloat16)
+        views = half.prepare_views(
+            given["z_BVCFHW"].shape,
+            given["cameras_BVFSR"],
+            None,
+            pattern_FhKK=given["pattern_FhKK"],
+        )
+        given["z_BVCFHW"] = given["z_BVCFHW"].bfloat16()
+        near = half(**given, views=views).float()
+    assert views.mask.dtype == torch.bfloat16
+    assert 0 < float((near - exact).norm() / exact.norm()) < 0.05
 
 
 def test_gradient_checkpointing_gives_the_same_gradients():
