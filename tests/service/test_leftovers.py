@@ -20,7 +20,7 @@ from syncam_engine.service.inputs import InputStore
 from syncam_engine.service.store import Store
 from syncam_engine.service.verbs import Verbs
 
-from .test_parts import make_job, write_result_by_hand
+from .test_store import make_job, write_result_by_hand
 
 DATA = bytes(range(7)) * 100
 CHUNK = 100
