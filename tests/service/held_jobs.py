@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs that stay at a step until they are let go, and the digests of the clips they made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from syncam_engine.link.messages import Done
+from syncam_engine.service.files import digest_of
+from syncam_engine.service.harness import sample_request
+
+
+def held(**changes):
+    """A job that stays at its fourth step until `let_go`."""
+    return sample_request(2, **{"prompt": "hold", "steps": 8, **changes})
+
+
+def let_go(engine):
+    (engine.folder / "go").touch()
+
+
+def stay(engine):
+    (engine.folder / "go").unlink()
+
+
+def digests(done):
+    assert isinstance(done, Done), done
+    assert all(digest_of(Path(clip.path)) == clip.digest for clip in done.clips)
+    return [clip.digest for clip in done.clips]
