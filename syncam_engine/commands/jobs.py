@@ -12,14 +12,15 @@ import msgspec
 
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import JobInfo
+from syncam_engine.link.limits import MAX_ID_CHARS
+from syncam_engine.link.messages import JobInfo, JobList
 
 from .asking import ID_CHARS, add_options, answers, engine_of, job_table
 
 LEAST_CHARS = 4
 """Of an id's beginning that names its job."""
-MOST_JOBS = 1000
-"""What one answer of the engine lists."""
+PAGE = 1000
+"""Jobs that one answer of the engine lists."""
 OPEN = ("queued", "paused", "running")
 ACTIONS = {
     "cancel": "stop jobs that wait or run",
@@ -33,8 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _options(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     show = verbs.add_parser("list", help="the newest jobs (without a verb: this)")
-    parser.set_defaults(limit=20)
+    parser.set_defaults(limit=20, all=False)
     show.add_argument("--limit", type=int, default=20, help="how many of them (20)")
+    show.add_argument("--all", action="store_true", help="every one")
     _options(show, again=True)
     for name, text in ACTIONS.items():
         verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -62,24 +64,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace, client: EngineClient) -> int:
-    limit = min(max(1, args.limit), MOST_JOBS)
-    (jobs,) = answers(client, [client.ask_jobs(mine=True, limit=limit)], args.timeout)
+    most = None if args.all else max(1, args.limit)
+    found = newest(client, args.timeout, most)
     if args.json:
-        print(json.dumps(msgspec.to_builtins(jobs)))
-    elif jobs.jobs:
+        print(json.dumps(msgspec.to_builtins(found)))
+    elif found.jobs:
         from rich.console import Console
 
-        Console().print(job_table(jobs.jobs))
+        Console().print(job_table(found.jobs))
+        if len(found.jobs) < found.total:
+            print(
+                f"the newest {len(found.jobs):,} of {found.total:,}; "
+                "all of them: syncam jobs list --all"
+            )
     else:
         print("no jobs")
     return 0
 
 
 def _act(args: argparse.Namespace, client: EngineClient) -> int:
-    (known,) = answers(client, [client.ask_jobs(mine=True, limit=MOST_JOBS)], args.timeout)
     # All are found before anything is done to the first.
-    jobs = [find_job(text, known.jobs) for text in args.ids]
+    jobs = [_named(client, text, args.timeout) for text in args.ids]
     if getattr(args, "ended", False):
+        known = newest(client, args.timeout)
         jobs += [job for job in known.jobs if job.state not in OPEN and job not in jobs]
     elif not jobs:
         raise SynCamError("option.missing", f"Which job is to {args.verb}?", fix="syncam jobs list")
@@ -103,6 +110,32 @@ def _act(args: argparse.Namespace, client: EngineClient) -> int:
     elif not done:
         print("no jobs")
     return 0
+
+
+def newest(client: EngineClient, timeout_s: float, most: int | None = None) -> JobList:
+    """Return one's own newest jobs, oldest of them first; all without `most`. Page by page."""
+    jobs: dict[str, JobInfo] = {}
+    total, is_more = 0, True
+    while is_more:
+        limit = PAGE if most is None else min(PAGE, most - len(jobs))
+        call = client.ask_jobs(mine=True, limit=limit, before=next(iter(jobs), ""))
+        (page,) = answers(client, [call], timeout_s)
+        older = {job.job_id: job for job in page.jobs if job.job_id not in jobs}
+        total = max(total, page.total)
+        jobs = {**older, **jobs}
+        # An engine of before knows no pages, and gives the first again.
+        is_more = len(older) == limit and (most is None or len(jobs) < most)
+    return JobList(jobs=list(jobs.values()), total=max(total, len(jobs)))
+
+
+def _named(client: EngineClient, text: str, timeout_s: float) -> JobInfo:
+    """Return the job that an id, or the beginning of one, names. Raises as `find_job`."""
+    call = client.ask_jobs(mine=True, limit=PAGE, begins=text[:MAX_ID_CHARS])
+    (known,) = answers(client, [call], timeout_s)
+    if not any(job.job_id.startswith(text) for job in known.jobs):
+        # None has it: those that it may have been meant for.
+        known = newest(client, timeout_s, PAGE)
+    return find_job(text, known.jobs)
 
 
 def find_job(text: str, jobs: Sequence[JobInfo]) -> JobInfo:

@@ -171,8 +171,11 @@ class EngineClient:
     def ask_status(self) -> str:
         return self._call(AskStatus())
 
-    def ask_jobs(self, *, mine: bool = False, limit: int = 100) -> str:
-        return self._call(AskJobs(mine=mine, limit=limit))
+    def ask_jobs(
+        self, *, mine: bool = False, limit: int = 100, before: str = "", begins: str = ""
+    ) -> str:
+        """Ask for the newest jobs: of those older than the job `before`, whose ids begin so."""
+        return self._call(AskJobs(mine=mine, limit=limit, before=before, begins=begins))
 
     def fetch(self, job_id: str, clip: ClipResult, target: Path | str) -> str:
         """Bring a remote engine's clip into the file `target`; `Fetched` or `Reply` follows."""

@@ -210,8 +210,14 @@ class AskStatus(Struct, kw_only=True):
 
 
 class AskJobs(Struct, kw_only=True):
+    """Ask for the newest jobs; for a page of older ones, and for those with an id."""
+
     mine: bool = False
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    before: Annotated[str, Meta(max_length=limits.MAX_ID_CHARS)] = ""
+    """A job of one's own: only those that are older."""
+    begins: Annotated[str, Meta(max_length=limits.MAX_ID_CHARS)] = ""
+    """Only those whose id begins so."""
 
 
 class Sync(Struct, kw_only=True):
@@ -364,6 +370,7 @@ class JobInfo(Struct, kw_only=True):
 class JobList(Struct, kw_only=True):
     jobs: list[JobInfo]
     total: int = 0
+    """How many there are in all: one's own where these were asked for, of every age."""
 
 
 class WorkerInfo(Struct, kw_only=True):

@@ -107,14 +107,30 @@ class Store:
         rows = self._db.execute(f"SELECT * FROM jobs WHERE state IN ({marks})", OPEN)
         return [self._job(row) for row in rows]
 
-    def newest(self, limit: int, owner: str | None = None) -> list[Job]:
-        """The newest jobs, oldest of them first."""
-        where, values = ("WHERE owner = ?", (owner,)) if owner else ("", ())
+    def newest(
+        self, limit: int, owner: str | None = None, *, before: str = "", begins: str = ""
+    ) -> list[Job]:
+        """The newest jobs, oldest of them first: of those older than the job `before`, and of those
+        whose id begins with `begins`."""
+        where, values = _those_of(owner)
+        if before:
+            where += (
+                " AND (submitted_unix_s, rowid) <"
+                " (SELECT submitted_unix_s, rowid FROM jobs WHERE id = ?)"
+            )
+            values.append(before)
+        if begins:
+            where += " AND id >= ? AND id < ?"
+            values += [begins, begins + "\uffff"]
         rows = self._db.execute(
             f"SELECT * FROM jobs {where} ORDER BY submitted_unix_s DESC, rowid DESC LIMIT ?",
             (*values, limit),
         ).fetchall()
         return [self._job(row) for row in reversed(rows)]
+
+    def count(self, owner: str | None = None) -> int:
+        where, values = _those_of(owner)
+        return self._db.execute(f"SELECT count(*) FROM jobs {where}", values).fetchone()[0]
 
     def counts(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
@@ -388,6 +404,11 @@ def read_result(folder: Path, *, check_digests: bool = False) -> Done:
             raise OSError(f"{path.name} has another digest")
         clip.path = str(path)
     return done
+
+
+def _those_of(owner: str | None) -> tuple[str, list[str]]:
+    """The condition for the jobs of an owner, or of all, and its values."""
+    return ("WHERE owner = ?", [owner]) if owner else ("WHERE 1", [])
 
 
 def _job_of_ticket(job_id: str, ticket: Ticket) -> Job:

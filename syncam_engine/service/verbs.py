@@ -159,11 +159,14 @@ class Verbs:
         return self.status(with_paths=session.local)
 
     def on_jobs(self, session: Session, body: wire.AskJobs, _: list) -> wire.JobList:
-        newest = self.store.newest(body.limit, session.owner if body.mine else None)
+        owner = session.owner if body.mine else None
+        if body.before:
+            self._own(session, body.before)
+        newest = self.store.newest(body.limit, owner, before=body.before, begins=body.begins)
         jobs = [self.jobs.get(job.id, job) for job in newest]
         return wire.JobList(
             jobs=[self._info(job, mine=job.owner == session.owner) for job in jobs],
-            total=sum(self.store.counts().values()),
+            total=self.store.count(owner),
         )
 
     def on_sync(self, session: Session, body: wire.Sync, _: list) -> wire.Synced:

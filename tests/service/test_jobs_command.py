@@ -14,11 +14,12 @@ import pytest
 
 from syncam_engine.cli import main
 from syncam_engine.commands import generate, jobs
+from syncam_engine.commands.asking import answers
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import Done, Failed, JobInfo
+from syncam_engine.link.messages import Done, Failed, JobInfo, new_id
 from syncam_engine.service.harness import follow, sample_request, wait_until
 
 IDS = ["aa11bb22", "aa11cc33", "dd44ee55"]
@@ -100,6 +101,47 @@ def test_jobs_are_shown_as_a_table(terminal, engine, capsys, monkeypatch):
     said = ask(capsys, engine, "list", "--limit", "1")[1]
     assert done[:8] in said
     assert "a sign [/exit]" in said
+
+
+def test_jobs_beyond_one_answer_are_found_counted_and_removed(
+    terminal, engine, capsys, monkeypatch
+):
+    """As with more than 1,000 jobs: an answer lists three."""
+    ask(capsys, engine, "remove", "--ended")
+    monkeypatch.setattr(jobs, "PAGE", 3)
+    foreign = engine.client()
+    theirs = [send(foreign, prompt="theirs", job_id=f"first{new_id()}")]
+    sent = [send(terminal, prompt=f"number {k}", job_id=f"job{k}-of-mine") for k in range(7)]
+    theirs.append(send(foreign, prompt="theirs", job_id=f"last-{new_id()}"))
+    follow(terminal, sent)
+    follow(foreign, theirs)
+
+    def listed(*words):
+        said = json.loads(ask(capsys, engine, "list", "--json", *words)[1])
+        return [job["job_id"] for job in said["jobs"]], said["total"]
+
+    assert listed("--all") == (sent, 7)
+    assert listed("--limit", "5") == (sent[-5:], 7)
+    assert listed("--limit", "3") == (sent[-3:], 7)
+    assert listed("--limit", "100") == (sent, 7)
+    footer = "the newest 2 of 7; all of them: syncam jobs list --all\n"
+    assert ask(capsys, engine, "list", "--limit", "2")[1].endswith(footer)
+    assert "of 7" not in ask(capsys, engine, "list", "--all")[1]
+
+    assert ask(capsys, engine, "remove", "job1")[:2] == (0, "job1-of- removed: number 1\n")
+    assert ask(capsys, engine, "cancel", sent[0])[1] == "job0-of- done (as it was): number 0\n"
+    status, _, error = ask(capsys, engine, "remove", "jobs")
+    assert status == 2
+    assert error.startswith("syncam: There is no job jobs; the nearest is job")
+    assert ask(capsys, engine, "remove", theirs[0][:20])[0] == 2, "other clients' jobs are theirs"
+    assert len(ask(capsys, engine, "remove", "--ended")[1].splitlines()) == 6
+    assert listed("--all") == ([], 0)
+
+
+def test_page_before_somebody_elses_job_is_refused(terminal, engine):
+    theirs = send(engine.client(), prompt="theirs")
+    with pytest.raises(SynCamError, match=f"There is no job {theirs}"):
+        answers(terminal, [terminal.ask_jobs(mine=True, before=theirs)], 60.0)
 
 
 def test_no_engine_and_no_id_are_sentences(engine, terminal, tmp_path, capsys):
