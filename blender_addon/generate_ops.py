@@ -156,7 +156,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
     frame_step: IntProperty(name="Every", default=0, min=0)
     mode: EnumProperty(name="Mode", items=settings.MODES)
     preset: StringProperty(name="Preset")
-    previz_strength: FloatProperty(name="Strength", default=0.6, min=0.0, max=1.0)
+    previz_strength: FloatProperty(name="Strength", default=0.4, min=0.05, max=1.0)
     reference_file: StringProperty(name="Movie", subtype="FILE_PATH", options=compat.RELATIVE_PATHS)
     fit_rule: EnumProperty(name="Fit", items=(("crop", "Crop", ""), ("letterbox", "Letterbox", "")))
     targets: EnumProperty(

@@ -53,14 +53,19 @@ def _preset_sizes(self, _context, _text) -> list[str]:
 
 
 def _preset_changed(self, _context) -> None:
-    """Set what a newly chosen preset is made for: its size, length, steps and guidance."""
+    """Set what a newly chosen preset is made for: its size, length, steps, guidance and previz."""
     from . import session
 
     told = session.get().presets()
     own = next((info.defaults for info in told if info.name == self.preset), {})
     if "width" in own and "height" in own:
         self.size = f"{own['width']}x{own['height']}"
-    for name, key in (("frames", "frames"), ("steps", "steps"), ("guidance", "guidance_scale")):
+    for name, key in (
+        ("frames", "frames"),
+        ("steps", "steps"),
+        ("guidance", "guidance_scale"),
+        ("previz_strength", "previz_strength"),
+    ):
         if key in own:
             setattr(self, name, own[key])
 
@@ -166,9 +171,9 @@ class SynCamSettings(bpy.types.PropertyGroup):
     mode: EnumProperty(name="Mode", items=MODES, default="TEXT")
     previz_strength: FloatProperty(
         name="Strength",
-        description="1 starts from noise alone, 0 keeps the viewport render as it is",
-        default=0.6,
-        min=0.0,
+        description="1 starts from noise alone, near 0 the viewport render stays as it is",
+        default=0.4,
+        min=0.05,
         max=1.0,
         subtype="FACTOR",
     )

@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--reference", type=Path, metavar="CLIP", help="a clip of the anchor camera to follow"
     )
-    add("--previz-strength", type=float, default=0.6, help="0 to 1: how far from them (0.6)")
+    add("--previz-strength", type=float, help="0 to 1: how far from them (the preset's own)")
     add("--png", action="store_true", help="also write PNG sequences")
     add("--priority", type=_whole(-10, 10), default=0, help="-10 to 10; higher runs earlier")
     add("--job-id", default="", help="the same id again finds the same job")

@@ -81,7 +81,8 @@ class GenerateRequest(Struct, kw_only=True):
     variation: Count = 0
     """Another draw for the same seed; 0 is the seed itself."""
     steps: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
-    """None, here and in the next five: the preset's own; the engine fills them in on acceptance."""
+    """None, here, in the next five and for `previz_strength`: the preset's own; the engine fills
+    them in on acceptance."""
     guidance_scale: float | None = None
     width: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
     height: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
@@ -97,8 +98,8 @@ class GenerateRequest(Struct, kw_only=True):
     """The scene's frame that each picture shows, where the host has frames."""
     mode: Mode = "text"
     preset: Name = "preview"
-    previz_strength: float = 0.6
-    """previz: 1 starts from noise alone, 0 keeps the viewport render as it is."""
+    previz_strength: float | None = None
+    """previz: the noise that its clips start with; 1 is noise alone, near 0 they stay as they are."""
     fit_rule: Literal["crop", "letterbox"] = "crop"
     inputs: Annotated[list[Digest], Meta(max_length=limits.MAX_INPUTS)] = msgspec.field(
         default_factory=list

@@ -120,6 +120,17 @@ def test_previz_keeps_the_start_at_strength_0_and_leaves_it_as_strength_grows(tm
     assert np.array_equal(clips, text)  # strength 1 forgets the start
 
 
+def test_previz_that_names_no_strength_has_the_presets(tiny):
+    starts = np.random.default_rng(4).integers(0, 255, (2, 9, 96, 160, 3), dtype=np.uint8)
+    clips = {}
+    for strength in (None, tiny.preset.sampling.previz_strength, 0.9):
+        request = make_request(make_rig(2), mode="previz", previz_strength=strength)
+        clips[strength] = tiny.generate(request, start_clips_VTHW3=starts)
+    own = clips[tiny.preset.sampling.previz_strength]
+    assert np.array_equal(clips[None], own)
+    assert not np.array_equal(clips[0.9], own)
+
+
 def test_reference_is_the_anchors_clip(tiny):
     rig = replace(make_rig(3), anchor=1)
     clip = np.random.default_rng(2).integers(0, 255, (9, 96, 160, 3), dtype=np.uint8)

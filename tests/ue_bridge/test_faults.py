@@ -137,7 +137,7 @@ def test_what_is_right_is_sent(unreal, editor, plugin, tmp_path):
     assert modes == [("text", []), ("previz", own), ("reference", own)]
     assert plugin.sent[0][0].previz_strength == 0.35
     request, clips = plugin.sent[3]
-    assert request.previz_strength == 0.6
+    assert request.previz_strength is None
     assert clips[0].startswith(b"\x89PNG")
 
 

@@ -176,12 +176,14 @@ def test_choosing_a_preset_sets_what_it_is_made_for(scene, state):
     envelope = told(state)
     own = scene.syncam
     own.size, own.frames, own.steps, own.guidance = "32x32", 5, 3, 9.0
+    own.previz_strength = 0.9
     own.preset = "preview"
     made_for = next(info.defaults for info in state.presets() if info.name == "preview")
     assert own.size == "{}x{}".format(*envelope.sizes[0])
     assert own.frames == made_for["frames"] in envelope.frames
     assert own.steps == made_for["steps"]
     assert own.guidance == pytest.approx(made_for["guidance_scale"])
+    assert own.previz_strength == pytest.approx(made_for["previz_strength"])
 
 
 def test_fix_of_a_linked_camera_is_refused_in_words(scene, state, tmp_path):

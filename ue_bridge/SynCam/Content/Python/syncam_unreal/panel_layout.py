@@ -85,7 +85,7 @@ ITEMS: tuple[Item, ...] = (
     *_line(
         "Clips", "Reference clip, or folder of previz clips", "clips", "rendered by the cameras"
     ),
-    *_line("Strength", "Previz strength (0 to 1)", "previz_strength", "0.6"),
+    *_line("Strength", "Previz strength (0 to 1)", "previz_strength", "the preset's own"),
     *_line("FirstFrame", "First frame (sequences)", "first_frame", "the sequence's start"),
     *_line("Take", "Take", "take"),
     *_choice("Fit", "Cameras of another aspect", "fit_rule", ("crop", "letterbox")),

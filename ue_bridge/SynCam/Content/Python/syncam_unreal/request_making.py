@@ -20,8 +20,6 @@ from .panel_state import MODES, PanelFields
 
 NO_PRESET = (17, Fraction(15), (1280, 720))
 """Pictures, rate and size for a rig that is written to a file while no engine answers."""
-PREVIZ_STRENGTH = 0.6
-"""Where the field is empty."""
 
 
 def choose_preset(presets: list[PresetInfo], wanted: str) -> PresetInfo:
@@ -83,10 +81,11 @@ def distance_of(fields: PanelFields) -> float:
     return distance
 
 
-def previz_strength_of(fields: PanelFields) -> float:
-    """Return how far a previz job may leave its clips. Raises SynCamError "panel.number"."""
+def previz_strength_of(fields: PanelFields) -> float | None:
+    """Return how far a previz job may leave its clips, None for the preset's own way. Raises
+    SynCamError "panel.number"."""
     if not fields.previz_strength.strip():
-        return PREVIZ_STRENGTH
+        return None
     try:
         strength = float(fields.previz_strength)
     except ValueError:
