@@ -33,6 +33,10 @@ class SynCamError(Exception):
     def __repr__(self) -> str:
         return f"SynCamError({self.code!r}, {self.sentence!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled by its arguments alone, which here lack the code.
+        return SynCamError.from_dict, (self.to_dict(),)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the wire and for files."""
         return {

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
 
 FORMAT_VERSION = 1
+DAMAGED = (
+    *(OSError, ValueError, TypeError, RuntimeError, EOFError),
+    *(SafetensorError, pickle.UnpicklingError),
+)
+"""What reading a missing or damaged file of a checkpoint raises."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -84,12 +93,15 @@ def latest_or_none(folder: Path) -> Path | None:
 
 def read_state(checkpoint: Path, config_digest: str | None = None) -> RunState:
     """The state of a checkpoint; with a digest, refuses a checkpoint of another config."""
-    document = json.loads((checkpoint / "state.json").read_text("utf-8"))
+    file = checkpoint / "state.json"
+    with _reading(file):
+        document = dict(json.loads(file.read_text("utf-8")))
     if document.pop("format", None) != "syncam-checkpoint":
         raise SynCamError("checkpoint.format", f"{checkpoint} is not a SynCam checkpoint.")
     if document.pop("version", None) != FORMAT_VERSION:
         raise SynCamError("checkpoint.version", f"{checkpoint} is of another SynCam version.")
-    state = RunState(**document)
+    with _reading(file):
+        state = RunState(**document)
     if config_digest is not None and state.config_digest != config_digest:
         raise SynCamError(
             "checkpoint.config",
@@ -97,14 +109,21 @@ def read_state(checkpoint: Path, config_digest: str | None = None) -> RunState:
             f"({state.config_digest}, this one is {config_digest}).",
             value=state.config_digest,
             nearest=config_digest,
-            fix="Give the run another name, or restore the config's model, data and optim fields",
+            fix="Give the run another name, or restore the config's model, sizes and seed",
         )
     return state
 
 
 def read_tensors(checkpoint: Path, name: str = "model") -> dict[str, Tensor]:
     """The tensors of `model` or `ema`."""
-    return load_file(checkpoint / f"{name}.safetensors")
+    file = checkpoint / f"{name}.safetensors"
+    with _reading(file):
+        return load_file(file)
+
+
+def has_averages(checkpoint: Path) -> bool:
+    """Whether the run kept averaged weights then."""
+    return (checkpoint / "ema.safetensors").is_file()
 
 
 def load_into(net: nn.Module, checkpoint: Path) -> None:
@@ -122,7 +141,25 @@ def load_into(net: nn.Module, checkpoint: Path) -> None:
 
 
 def read_optimizer(checkpoint: Path) -> dict[str, Any]:
-    return torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+    """The optimiser's state, as `write_checkpoint` was given it."""
+    file = checkpoint / "optimizer.pt"
+    with _reading(file):
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turns what a missing or damaged file raises into one sentence."""
+    try:
+        yield
+    except DAMAGED as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise SynCamError(
+            "checkpoint.damaged",
+            f"The checkpoint's file {file} cannot be read: {said}",
+            value=str(file),
+            fix=f"Delete {file.parent}: the run goes on from the checkpoint before it",
+        ) from error
 
 
 def wait_for_next_second(curves: Path) -> None:

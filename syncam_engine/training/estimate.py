@@ -69,19 +69,19 @@ def estimate(
     device: torch.device,
     probes: list[tuple[Callable[[], None], int]],
 ) -> Estimate:
-    """Run each probe (one forward and backward) and reckon it over its steps.
+    """Run each probe (one forward and backward) and reckon it over its micro-batches.
 
     The probes must leave nothing behind but gradients, which are dropped here.
     """
     seconds = 0.0
-    for probe, steps in probes:
-        if steps <= 0:
+    for probe, count in probes:
+        if count <= 0:
             continue
         probe()  # The first pass also pays for set-up.
         model.zero_grad(set_to_none=True)
         started = time.perf_counter()
         probe()
-        seconds += (time.perf_counter() - started) * steps
+        seconds += (time.perf_counter() - started) * count
         model.zero_grad(set_to_none=True)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Estimate(

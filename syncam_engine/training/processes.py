@@ -137,7 +137,12 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, document: dict[str, A
         }
         for index, entry in document["state"].items()
     }
-    optimizer.load_state_dict({**document, "state": state})
+    # The config's own options hold (weight decay, betas): they may change between sessions.
+    groups = [
+        {**group, "params": saved["params"]}
+        for group, saved in zip(optimizer.param_groups, document["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _like(tensor: Tensor, parameter: Tensor) -> Tensor:

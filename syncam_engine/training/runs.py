@@ -115,7 +115,7 @@ def draws_in_words(config: TrainConfig, task: Any, mixture: Mixture) -> Iterator
 def averaged_tensors(checkpoint: Path) -> dict[str, Tensor]:
     """The weights to ship: the averaged ones where there are, else the plain."""
     tensors = files.read_tensors(checkpoint)
-    if (checkpoint / "ema.safetensors").is_file():
+    if files.has_averages(checkpoint):
         tensors.update(files.read_tensors(checkpoint, "ema"))
     return tensors
 

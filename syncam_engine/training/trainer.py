@@ -50,10 +50,14 @@ class MicroBatches(Dataset):
         self.mixture, self.config = mixture, config
         self.request_at, self.rank = request_at, rank
 
-    def __getitem__(self, index: int) -> list[Sample]:
+    def __getitem__(self, index: int) -> list[Sample] | SynCamError:
         step, micro = divmod(index, self.config.optim.accumulation)
         request = self.request_at(self.config.phase_at(step))
-        return self.mixture.batch(request, step=step, micro=micro, rank=self.rank)
+        try:
+            return self.mixture.batch(request, step=step, micro=micro, rank=self.rank)
+        except SynCamError as error:
+            # Raised in a reader process, torch would make it another error with its traceback.
+            return error
 
 
 @dataclass(kw_only=True, slots=True)
@@ -130,9 +134,11 @@ class Trainer:
         self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None
         if found:
             load_optimizer_state(self.optimizer, files.read_optimizer(found))
-            if self.averaged:
-                self.averaged.load(files.read_tensors(found, "ema"), self.net)
             self._tell(f"resumed at step {self.state.step} from {found}")
+            if self.averaged and files.has_averages(found):
+                self.averaged.load(files.read_tensors(found, "ema"), self.net)
+            elif self.averaged:
+                self._tell(f"the averaged weights begin at step {self.state.step}")
         self._stopping = False
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
@@ -150,7 +156,7 @@ class Trainer:
 
         Ctrl-C and SIGTERM end the session after the step in work, with the state saved.
         """
-        last = min(until or self.config.steps, self.config.steps)
+        last = min(self.config.steps if until is None else until, self.config.steps)
         losses: list[float] = []
         scenes = sum(len(source.scenes) for source, _ in self.mixture.sources)
         if self.state.scenes and scenes != self.state.scenes:
@@ -235,6 +241,8 @@ class Trainer:
         batches: list[list[Sample]] = []
         step = start
         for samples in loader:
+            if isinstance(samples, SynCamError):
+                raise samples
             batches.append(samples)
             if len(batches) == every:
                 yield step, batches
@@ -277,7 +285,8 @@ class Trainer:
     ) -> tuple[float, dict[str, float], tuple[str, ...]]:
         generator = self._generator(step, micro)
         batch = self.task.prepare(samples, generator).to(self.device)
-        torch.manual_seed(generator.initial_seed())  # for dropout inside the network
+        # For dropout inside the network: its own numbers, not again those that gave the noise.
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         last = micro == share - 1
         with nullcontext() if last else self.accelerator.no_sync(self.model):
             with self.accelerator.autocast():
@@ -294,17 +303,18 @@ class Trainer:
     def _estimate(self, last: int) -> str:
         if self.state.step >= last:
             return f"nothing to do: the run is at step {self.state.step} of {last}"
-        # Steps of each kind of batch still to come; kinds that recur are probed once.
-        steps_of: dict[Any, float] = {}
+        # Micro-batches of each kind still to come; kinds that recur are probed once.
+        batches_of: dict[Any, float] = {}
         first = 0
         for phase in self.config.phases:
             steps = max(0, min(phase.until_step, last) - max(first, self.state.step))
+            batches = steps * self.config.optim.accumulation
             request = self.task.request(phase)
             for kind, share in ((1.0, phase.stills), (0.0, 1.0 - phase.stills)):
                 asked = replace(request, stills=kind)
-                steps_of[asked] = steps_of.get(asked, 0.0) + steps * share
+                batches_of[asked] = batches_of.get(asked, 0.0) + batches * share
             first = phase.until_step
-        probes = [(self._probe(asked), round(steps)) for asked, steps in steps_of.items()]
+        probes = [(self._probe(asked), round(count)) for asked, count in batches_of.items()]
         self.net.train()
         found = estimate(self.model, self.averaged is not None, self.device, probes)
         return found.sentence()

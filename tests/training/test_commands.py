@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -174,3 +175,27 @@ def test_faults_are_one_sentence(trained, capsys):
     assert "--part is 4/4; its I/N counts from 0/N to N-1/N." in capsys.readouterr().err
     assert main(["train", str(trained / "absent.yaml")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_one_sentence(trained, tmp_path, capsys):
+    for file, text, words in (
+        ("state.json", "{", "Expecting property name"),
+        ("state.json", "[]", "not a SynCam checkpoint"),
+        ("state.json", '{"format": "syncam-checkpoint", "version": 1, "stepp": 3}', "stepp"),
+        ("model.safetensors", "cut", "Error while deserializing header"),
+        ("optimizer.pt", "cut", "optimizer.pt cannot be read"),
+    ):
+        run = tmp_path / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(trained / "mv-run", run)
+        (run / "checkpoints" / "step-00000006" / file).write_text(text)
+        longer = ["--set", "phases.0.until_step=7"]
+        assert main(["train", str(trained / "mv.yaml"), "--out", str(run), *longer]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "Traceback" not in said
+    # As the fix says: without the damaged one, the run goes on from the one before.
+    assert "Delete" in said
+    shutil.rmtree(run / "checkpoints" / "step-00000006")
+    assert main(["train", str(trained / "mv.yaml"), "--out", str(run), *longer]) == 0
+    assert "resumed at step 3" in capsys.readouterr().out
