@@ -54,6 +54,11 @@ class ViewGroup:
     def my_views(self) -> slice:
         return shares(self.views, self.ranks)[self.rank]
 
+    @property
+    def most_views(self) -> int:
+        """Views of the rank that has the most."""
+        return -(-self.views // self.ranks)
+
     def my_frames(self, frames: int) -> slice:
         return shares(frames, self.ranks)[self.rank]
 

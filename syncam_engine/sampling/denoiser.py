@@ -82,7 +82,9 @@ class Denoiser:
             for branch in range(len(method.guidance.branches))
             for group in range(len(self.groups))
         ]
-        at_once = max(1, method.rows_at_once // len(self.groups[0]))
+        # Ranks exchange what they compute: all part their batches alike, whatever their share.
+        together = group.most_views if joint and group is not None else len(self.groups[0])
+        at_once = max(1, method.rows_at_once // together)
         if group is not None and not joint:
             evaluations = evaluations[group.rank :: group.ranks]
         self.batches = [evaluations[i : i + at_once] for i in range(0, len(evaluations), at_once)]

@@ -23,7 +23,9 @@ def worst(form: str, pattern: str, views: int, mode: str) -> tuple[float, float]
     model = randomized(config)
     given = inputs(config, encoding, views, moving=pattern != "full")
     guidance = reference_guidance(3.0, 1.8) if mode == "reference" else text_guidance(4.0)
-    method = Method(guidance=guidance, pairs=mode == "pairs")
+    # Two rows at once: the two branches part where a rank has two views, not where it has one.
+    at_once = 2 if mode == "parted" else 64
+    method = Method(guidance=guidance, pairs=mode == "pairs", rows_at_once=at_once)
     z = given["z_BVCFHW"][0]
 
     def conditions(mine: slice) -> Conditions:

@@ -38,6 +38,7 @@ def test_spread_is_exact(tmp_path):
     cases = [
         "paper,full,2,text", "released,full,3,text", "released,epipolar,3,text",
         "paper,full,3,reference", "released,full,4,pairs", "paper,geometric,3,reference",
+        "released,geometric,3,parted",
     ]  # fmt: skip
     result = torchrun("-m", "tests.sampling.spread_worker", str(tmp_path), *cases)
     assert result.returncode == 0, result.stderr[-3000:]
