@@ -4,131 +4,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from syncam_engine.data.mixture import Mixture
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.preview_autoencoder import PatchAutoencoder
-from syncam_engine.training.autoencoder import AutoencoderTask, noise_like
 from syncam_engine.training.checkpoint import checkpoints, latest_or_none
-from syncam_engine.training.config import TrainConfig
-from syncam_engine.training.config_file import config_from_dict
-from syncam_engine.training.multiview import MultiViewTask, jittered
-from syncam_engine.training.runs import averaged_tensors, draws_in_words, export
-from syncam_engine.training.trainer import Trainer, learning_rate
-from tests.data.synthetic import BoxSource, make_scene
+from syncam_engine.training.multiview import MultiViewTask
+from syncam_engine.training.runs import averaged_tensors, export
+from syncam_engine.training.trainer import learning_rate
+from tests.training.small_runs import SMALL, autoencoder_config, make_trainer, multiview_config
 
-SMALL = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 16,
-    "num_layers": 2,
-    "ffn_dim": 48,
-    "in_channels": 6,
-    "text_dim": 32,
-    "pooled_text": False,
-    "refiner_width": 0,
-}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def autoencoder_config(**changes) -> TrainConfig:
-    document = {
-        "name": "test-autoencoder",
-        "kind": "autoencoder",
-        "seed": 5,
-        "data": {
-            "sources": [{"kind": "rendered", "path": "unused"}],
-            "views": 2,
-            "frames": 5,
-            "width": 64,
-            "height": 32,
-        },
-        "phases": [{"until_step": 30, "stills": 0.5, "batch": 2}],
-        "autoencoder": {
-            "z_channels": 6,
-            "width": 16,
-            "encoder_blocks": 1,
-            "decoder_blocks": 1,
-            "pca_clips": 6,
-        },
-        "optim": {"learning_rate": 2e-3, "ema_decay": 0.99},
-        "run": {"device": "cpu", "checkpoint_minutes": 0, "log_steps": 10},
-    }
-    return config_from_dict(TrainConfig, {**document, **changes}, "")
-
-
-def multiview_config(autoencoder: Path, **changes) -> TrainConfig:
-    document = {
-        "name": "test-multiview",
-        "seed": 3,
-        "data": {
-            "sources": [{"kind": "rendered", "path": "unused"}],
-            "views": 3,
-            "frames": 5,
-            "width": 64,
-            "height": 32,
-        },
-        "phases": [
-            {"until_step": 4, "stills": 1.0, "batch": 2},
-            {"until_step": 8, "stills": 0.4, "batch": 1, "stills_batch": 2},
-        ],
-        "model": {"transformer": SMALL, "autoencoder": str(autoencoder)},
-        "flow": {
-            "prediction": "x0",
-            "time": "logit-normal",
-            "time_mean": 0.4,
-            "weight": "inverse-time",
-        },
-        "conditioning": {"text_dropout": 0.2, "reference": 0.4},
-        "optim": {"learning_rate": 1e-3, "ema_decay": 0.99, "accumulation": 2},
-        "run": {"device": "cpu", "checkpoint_minutes": 0, "log_steps": 2},
-    }
-    return config_from_dict(TrainConfig, {**document, **changes}, "")
-
-
-def mixture_of(config: TrainConfig, source=None) -> Mixture:
-    return Mixture(
-        [(source or BoxSource(), 1.0)],
-        seed=config.seed,
-        width_px=config.data.width,
-        height_px=config.data.height,
-    )
-
-
-@pytest.fixture(scope="module")
-def autoencoder_folder(tmp_path_factory):
-    """An autoencoder trained for 30 steps, and the folder it was saved in."""
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("autoencoder")
-    config = autoencoder_config()
-    mixture = mixture_of(config)
-    trainer = Trainer(config, AutoencoderTask(config, mixture), mixture, folder, say=lambda s: None)
-    result = trainer.train()
-    assert result.step == 30
-    assert sum(result.losses[-5:]) < sum(result.losses[:5])
-    trainer.net.autoencoder.save(folder)
-    return folder
-
-
-def make_trainer(folder: Path, autoencoder: Path, source=None, said=None, **changes) -> Trainer:
-    config = multiview_config(autoencoder, **changes)
-    mixture = mixture_of(config, source)
-    task = MultiViewTask(config, mixture.sources[0][0].scenes, None)
-    say = said.append if said is not None else lambda s: None
-    return Trainer(config, task, mixture, folder, say=say)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_killed_run_resumes_exactly(tmp_path, autoencoder_folder):
@@ -143,49 +32,6 @@ def test_a_killed_run_resumes_exactly(tmp_path, autoencoder_folder):
         assert torch.equal(tensor, second.net.state_dict()[name]), name
     for name, tensor in whole.averaged.tensors.items():
         assert torch.equal(tensor, second.averaged.tensors[name]), name
-
-
-def test_a_decoder_learns_alone_to_forgive_noise(tmp_path, autoencoder_folder):
-    """The encoder's numbers stay, so that latents encoded before still serve."""
-    sizes = {"decoder_only": True, "latent_noise": 1.0, "noise_block": 2}
-    config = autoencoder_config(
-        name="decoder",
-        model={"base": str(autoencoder_folder)},
-        autoencoder=sizes,
-        phases=[{"until_step": 40, "stills": 0.5, "batch": 2}],
-    )
-    mixture = mixture_of(config)
-    task = AutoencoderTask(config, mixture)
-    Trainer(config, task, mixture, tmp_path / "run", say=lambda text: None).train()
-    export(config, tmp_path / "out", tmp_path / "run", say=lambda text: None)
-    before = PatchAutoencoder.load(autoencoder_folder)
-    after = PatchAutoencoder.load(tmp_path / "out")
-    for name, tensor in before.state_dict().items():
-        assert name.startswith("decode") or torch.equal(tensor, after.state_dict()[name]), name
-    errors = []
-    for model in (before, after):
-        error = 0.0
-        for number, video in enumerate(task.sample_videos(6)):
-            z = model.encode(video)
-            generator = torch.Generator().manual_seed(number)
-            frames = z.transpose(1, 2).flatten(0, 1)
-            noisy = frames + noise_like(frames, 1.0, 2, generator)
-            z = noisy.unflatten(0, (z.shape[0], z.shape[2])).transpose(1, 2)
-            error += float((model.decode(z) - video).square().mean())
-        errors.append(error)
-    assert errors[1] < 0.9 * errors[0]
-    with pytest.raises(SynCamError, match="names no autoencoder"):
-        AutoencoderTask(replace(config, model=replace(config.model, base="")), mixture).build()
-
-
-def test_noise_in_squares_is_half_alike_and_of_unit_size():
-    generator = torch.Generator().manual_seed(1)
-    noise = noise_like(torch.zeros(4000, 1, 4, 4), 1.0, 2, generator)
-    assert float(noise.square().mean()) == pytest.approx(1 / 3, rel=0.05)  # E of a share squared
-    inside = float((noise[..., 0, 0] * noise[..., 0, 1]).mean())
-    across = float((noise[..., 0, 1] * noise[..., 0, 2]).mean())
-    assert inside == pytest.approx(1 / 6, rel=0.15)
-    assert abs(across) < 0.02
 
 
 def test_only_new_parameters_learn(tmp_path, autoencoder_folder):
@@ -321,58 +167,6 @@ def test_a_run_starts_from_an_exports_weights(tmp_path, autoencoder_folder):
         make_trainer(tmp_path / "third", autoencoder_folder, model={**model, "base": "/nowhere"})
 
 
-def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
-    trainer = make_trainer(
-        tmp_path, autoencoder_folder, conditioning={"reference": 1.0, "text_dropout": 0.0}
-    )
-    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0)
-    samples = trainer.mixture.batch(request, step=0)
-    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(1))
-    assert (batch.t_BV[:, 0] == 0).all()
-    assert (batch.t_BV[:, 1:] > 0).all()
-
-    class Broken(torch.nn.Module):
-        def forward(self, z, t, cameras, pattern, text):
-            output = batch.z0_BVCFHW.clone()
-            output[:, 0] = 77.0
-            return output
-
-    loss, _ = trainer.task.loss(Broken(), batch)
-    assert float(loss) == 0.0
-
-
-def test_error_in_the_middle_counts_as_the_config_says(tmp_path, autoencoder_folder):
-    flow = {"prediction": "x0", "middle_weight": 4.0}
-    trainer = make_trainer(tmp_path, autoencoder_folder, flow=flow)
-    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0)
-    samples = trainer.mixture.batch(request, step=0)
-    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(1))
-    height, width = batch.z0_BVCFHW.shape[-2:]
-
-    def loss_of(y, x):
-        output = batch.z0_BVCFHW.clone()
-        output[..., y, x] += 1.0
-        loss, logged = trainer.task.loss(lambda *_: output, batch)
-        assert logged["error_stills"] == pytest.approx(1 / (height * width), rel=1e-4)
-        return float(loss)
-
-    assert 2.0 < loss_of(height // 2, width // 2) / loss_of(0, 0) <= 4.0
-
-
-def test_conditions_are_dropped_as_often_as_the_config_says(tmp_path, autoencoder_folder):
-    """Eq. 7 needs all of them: neither, the video alone, and both."""
-    shares = {"reference": 0.9, "text_dropout": 0.25}
-    trainer = make_trainer(tmp_path, autoencoder_folder, conditioning=shares)
-    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0, stills_batch=300)
-    samples = trainer.mixture.batch(request, step=0)
-    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(6))
-    clean, empty = batch.t_BV[:, 0] == 0, (batch.text.ids_BL > 0).sum(1) == 1
-    assert clean.float().mean() == pytest.approx(0.9, abs=0.06)
-    assert empty.float().mean() == pytest.approx(0.25, abs=0.08)
-    kinds = {(bool(c), bool(e)) for c, e in zip(clean, empty, strict=True)}
-    assert kinds == {(True, True), (True, False), (False, True), (False, False)}
-
-
 def test_accumulated_micro_batches_are_one_mean_step(tmp_path, autoencoder_folder, monkeypatch):
     monkeypatch.setattr(MultiViewTask, "rate_shares", lambda self: {})
     optim = {"learning_rate": 1e-2, "accumulation": 2, "clip_norm": 1e9}
@@ -392,33 +186,6 @@ def test_accumulated_micro_batches_are_one_mean_step(tmp_path, autoencoder_folde
     assert result.losses[0] == pytest.approx(float(sum(losses).detach()), rel=1e-6)
     for name, tensor in trainer.net.state_dict().items():
         assert torch.allclose(tensor, plain.state_dict()[name], atol=1e-5), name
-
-
-def test_scenes_that_cannot_serve_are_said(tmp_path, autoencoder_folder):
-    """A scene with one camera among others; and nothing but such scenes."""
-    source, said = BoxSource(scenes=3), []
-    source.scenes[1] = make_scene(1, cameras=1)
-    make_trainer(tmp_path / "some", autoencoder_folder, source=source, said=said).train(until=1)
-    assert any("1 scenes of boxes cannot give 3 views" in text for text in said)
-    with pytest.raises(SynCamError, match="No scene has 3 views"):
-        make_trainer(tmp_path, autoencoder_folder, source=BoxSource(cameras=1)).train()
-
-
-def test_what_is_asked_for_and_never_drawn_is_said(autoencoder_folder):
-    moving, clips = BoxSource(scenes=2, cameras=12, frames=1), BoxSource(scenes=2)
-    moving.name = "moving"
-    moving.scenes = [replace(s, kind="moving", order=tuple(range(12))) for s in moving.scenes]
-
-    def said(*sources: BoxSource, stills: float) -> str:
-        config = multiview_config(autoencoder_folder, phases=[{"until_step": 4, "stills": stills}])
-        mixture = Mixture([(s, 1.0) for s in sources], seed=1, width_px=64, height_px=32)
-        task = MultiViewTask(config, clips.scenes)
-        return " ".join(draws_in_words(config, task, mixture))
-
-    assert "moving is never drawn" in said(moving, clips, stills=0.0)
-    assert "never drawn" not in said(moving, clips, stills=0.5)
-    assert "No source gives clips: stills are drawn in their place" in said(moving, stills=0.5)
-    assert said(clips, stills=0.5) == ""
 
 
 def test_16_bits_and_gradient_checkpointing_give_nearly_the_same_losses(
@@ -464,21 +231,3 @@ def test_dropout_is_drawn_by_the_step_and_is_off_in_what_is_used(tmp_path, autoe
     drops = [m for m in whole.net.transformer.modules() if isinstance(m, torch.nn.Dropout)]
     assert {m.p for m in drops} == {0.5}
     assert len(drops) >= 4
-
-
-def test_jittered_cameras_are_a_little_off_and_stay_cameras(tmp_path, autoencoder_folder):
-    conditioning = {"camera_jitter": 0.01}
-    trainer = make_trainer(tmp_path, autoencoder_folder, conditioning=conditioning)
-    plain = make_trainer(tmp_path / "plain", autoencoder_folder)
-    samples = trainer.mixture.batch(trainer.task.request(trainer.config.phases[0]), step=0)
-    a, b = (one.task.prepare(samples, torch.Generator().manual_seed(3)) for one in (trainer, plain))
-    assert torch.equal(a.z0_BVCFHW, b.z0_BVCFHW)
-    away = (a.cameras_BVFSR - b.cameras_BVFSR).abs()
-    assert 0.0 < float(away.mean()) < 0.05  # waves of far ground turn fast
-    pose = np.array(jittered(samples[0], 0.01, torch.Generator()).c2w_cv_m_VF44)
-    given = np.array(samples[0].c2w_cv_m_VF44)
-    rotation = pose[..., :3, :3]
-    assert np.allclose(rotation @ rotation.swapaxes(-1, -2), np.eye(3), atol=1e-5)
-    turned = np.linalg.norm(rotation - given[..., :3, :3], axis=(-2, -1)) / np.sqrt(2.0)
-    assert 0.001 < turned.mean() < 0.04
-    assert np.allclose(turned, turned[:, :1], atol=1e-5)  # a view is off alike at all moments

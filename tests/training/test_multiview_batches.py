@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a batch of views is made of: references, texts, cameras, scenes; and what is scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from syncam_engine.data.mixture import Mixture
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.training.multiview import MultiViewTask, jittered
+from syncam_engine.training.runs import draws_in_words
+from tests.data.synthetic import BoxSource, make_scene
+from tests.training.small_runs import make_trainer, multiview_config
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_reference_view_is_clean_and_not_scored(tmp_path, autoencoder_folder):
+    trainer = make_trainer(
+        tmp_path, autoencoder_folder, conditioning={"reference": 1.0, "text_dropout": 0.0}
+    )
+    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0)
+    samples = trainer.mixture.batch(request, step=0)
+    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(1))
+    assert (batch.t_BV[:, 0] == 0).all()
+    assert (batch.t_BV[:, 1:] > 0).all()
+
+    class Broken(torch.nn.Module):
+        def forward(self, z, t, cameras, pattern, text):
+            output = batch.z0_BVCFHW.clone()
+            output[:, 0] = 77.0
+            return output
+
+    loss, _ = trainer.task.loss(Broken(), batch)
+    assert float(loss) == 0.0
+
+
+def test_error_in_the_middle_counts_as_the_config_says(tmp_path, autoencoder_folder):
+    flow = {"prediction": "x0", "middle_weight": 4.0}
+    trainer = make_trainer(tmp_path, autoencoder_folder, flow=flow)
+    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0)
+    samples = trainer.mixture.batch(request, step=0)
+    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(1))
+    height, width = batch.z0_BVCFHW.shape[-2:]
+
+    def loss_of(y, x):
+        output = batch.z0_BVCFHW.clone()
+        output[..., y, x] += 1.0
+        loss, logged = trainer.task.loss(lambda *_: output, batch)
+        assert logged["error_stills"] == pytest.approx(1 / (height * width), rel=1e-4)
+        return float(loss)
+
+    assert 2.0 < loss_of(height // 2, width // 2) / loss_of(0, 0) <= 4.0
+
+
+def test_conditions_are_dropped_as_often_as_the_config_says(tmp_path, autoencoder_folder):
+    """Eq. 7 needs all of them: neither, the video alone, and both."""
+    shares = {"reference": 0.9, "text_dropout": 0.25}
+    trainer = make_trainer(tmp_path, autoencoder_folder, conditioning=shares)
+    request = replace(trainer.task.request(trainer.config.phases[0]), stills=1.0, stills_batch=300)
+    samples = trainer.mixture.batch(request, step=0)
+    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(6))
+    clean, empty = batch.t_BV[:, 0] == 0, (batch.text.ids_BL > 0).sum(1) == 1
+    assert clean.float().mean() == pytest.approx(0.9, abs=0.06)
+    assert empty.float().mean() == pytest.approx(0.25, abs=0.08)
+    kinds = {(bool(c), bool(e)) for c, e in zip(clean, empty, strict=True)}
+    assert kinds == {(True, True), (True, False), (False, True), (False, False)}
+
+
+def test_scenes_that_cannot_serve_are_said(tmp_path, autoencoder_folder):
+    """A scene with one camera among others; and nothing but such scenes."""
+    source, said = BoxSource(scenes=3), []
+    source.scenes[1] = make_scene(1, cameras=1)
+    make_trainer(tmp_path / "some", autoencoder_folder, source=source, said=said).train(until=1)
+    assert any("1 scenes of boxes cannot give 3 views" in text for text in said)
+    with pytest.raises(SynCamError, match="No scene has 3 views"):
+        make_trainer(tmp_path, autoencoder_folder, source=BoxSource(cameras=1)).train()
+
+
+def test_what_is_asked_for_and_never_drawn_is_said(autoencoder_folder):
+    moving, clips = BoxSource(scenes=2, cameras=12, frames=1), BoxSource(scenes=2)
+    moving.name = "moving"
+    moving.scenes = [replace(s, kind="moving", order=tuple(range(12))) for s in moving.scenes]
+
+    def said(*sources: BoxSource, stills: float) -> str:
+        config = multiview_config(autoencoder_folder, phases=[{"until_step": 4, "stills": stills}])
+        mixture = Mixture([(s, 1.0) for s in sources], seed=1, width_px=64, height_px=32)
+        task = MultiViewTask(config, clips.scenes)
+        return " ".join(draws_in_words(config, task, mixture))
+
+    assert "moving is never drawn" in said(moving, clips, stills=0.0)
+    assert "never drawn" not in said(moving, clips, stills=0.5)
+    assert "No source gives clips: stills are drawn in their place" in said(moving, stills=0.5)
+    assert said(clips, stills=0.5) == ""
+
+
+def test_jittered_cameras_are_a_little_off_and_stay_cameras(tmp_path, autoencoder_folder):
+    conditioning = {"camera_jitter": 0.01}
+    trainer = make_trainer(tmp_path, autoencoder_folder, conditioning=conditioning)
+    plain = make_trainer(tmp_path / "plain", autoencoder_folder)
+    samples = trainer.mixture.batch(trainer.task.request(trainer.config.phases[0]), step=0)
+    a, b = (one.task.prepare(samples, torch.Generator().manual_seed(3)) for one in (trainer, plain))
+    assert torch.equal(a.z0_BVCFHW, b.z0_BVCFHW)
+    away = (a.cameras_BVFSR - b.cameras_BVFSR).abs()
+    assert 0.0 < float(away.mean()) < 0.05  # waves of far ground turn fast
+    pose = np.array(jittered(samples[0], 0.01, torch.Generator()).c2w_cv_m_VF44)
+    given = np.array(samples[0].c2w_cv_m_VF44)
+    rotation = pose[..., :3, :3]
+    assert np.allclose(rotation @ rotation.swapaxes(-1, -2), np.eye(3), atol=1e-5)
+    turned = np.linalg.norm(rotation - given[..., :3, :3], axis=(-2, -1)) / np.sqrt(2.0)
+    assert 0.001 < turned.mean() < 0.04
+    assert np.allclose(turned, turned[:, :1], atol=1e-5)  # a view is off alike at all moments
