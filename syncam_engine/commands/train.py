@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -34,7 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from syncam_engine.commands.data import at_least_one
     from syncam_engine.training.config_file import read_config
+
+    at_least_one(args, "threads")
 
     config = read_config(args.config, overrides=args.set)
     if args.check:
@@ -49,7 +53,10 @@ def run(args: argparse.Namespace) -> int:
     if args.export:
         export(config, args.export, args.out)
         return 0
-    trainer = make_trainer(config, args.out)
+    # Every process of torchrun reads the same data; one of them tells.
+    is_main = int(os.environ.get("RANK", "0")) == 0
+    say = print if is_main else lambda _: None
+    trainer = make_trainer(config, args.out, say)
     result = trainer.train(args.until, minutes=args.minutes)
-    print(f"step {result.step}, state in {result.checkpoint}")
+    say(f"step {result.step}, state in {result.checkpoint}")
     return 0

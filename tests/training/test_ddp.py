@@ -12,14 +12,23 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from syncam_engine.training.checkpoint import latest_or_none, read_optimizer, read_tensors
+from tests.data.files import write_shard
+from tests.data.synthetic import BoxSource
 
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
 
 def run_both(out: Path, *options: str) -> list[dict]:
     """What the two processes reported."""
+    run_two(str(WORKER), str(out), *options)
+    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(2)]
+
+
+def run_two(*command: str) -> list[str]:
+    """What the two processes printed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -34,10 +43,13 @@ def run_both(out: Path, *options: str) -> list[dict]:
             "MASTER_PORT": str(port),
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, str(WORKER), str(out), *options]
         processes.append(
             subprocess.Popen(
-                command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                [sys.executable, *command],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
         )
     try:
@@ -46,7 +58,7 @@ def run_both(out: Path, *options: str) -> list[dict]:
         for process in processes:
             process.kill()
     assert [p.returncode for p in processes] == [0, 0], "\n".join(outputs)
-    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(2)]
+    return outputs
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +106,23 @@ def test_shards_of_a_model_train_and_resume_as_copies_do(copies, shards):
     a, b = read_optimizer(of_shards), read_optimizer(of_copies)
     assert a["state"].keys() == b["state"].keys()
     assert all(a["state"][k]["exp_avg"].shape == b["state"][k]["exp_avg"].shape for k in b["state"])
+
+
+def test_one_of_two_processes_tells(tmp_path):
+    (tmp_path / "shards").mkdir()
+    write_shard(tmp_path / "shards" / "shard-00000.npz", BoxSource(scenes=2, cameras=2, frames=5))
+    sizes = {"views": 2, "frames": 5, "width": 64, "height": 32}
+    config = {
+        "name": "told",
+        "kind": "autoencoder",
+        "data": {"sources": [{"kind": "rendered", "path": str(tmp_path / "shards")}], **sizes},
+        "phases": [{"until_step": 1, "stills": 0.5}],
+        "autoencoder": {"z_channels": 6, "width": 16, "pca_clips": 2},
+        "run": {"device": "cpu", "strategy": "ddp", "log_steps": 1},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    train = ["-m", "syncam_engine.cli", "train", str(tmp_path / "config.yaml"), "--threads", "1"]
+    first, second = run_two(*train, "--out", str(tmp_path / "run"))
+    for told in ("2 scenes", "step 1/1", "state in "):
+        assert first.count(told) == 1, first
+        assert told not in second, second
