@@ -82,6 +82,13 @@ def _filter_static(args: argparse.Namespace) -> int:
         raise SynCamError(
             "data.missing", f"The folder of clips {args.folder} is not there.", value=args.folder
         )
+    if not (args.threshold > 0 and 0 <= args.quantile <= 1):
+        raise SynCamError(
+            "option.form",
+            f"--threshold is {args.threshold} and --quantile is {args.quantile}; they must be "
+            "above 0, and from 0 to 1.",
+            value=[args.threshold, args.quantile],
+        )
     track = CoTracker.load(args.cotracker, args.accept_licence) if args.cotracker else track_klt
     points = SamPoints.load(args.sam) if args.sam else corner_points
     way = BUILT_IN
@@ -105,11 +112,21 @@ def _latents(args: argparse.Namespace, source) -> int:
     import torch
 
     from syncam_engine.data.latents import encode_source, file_digest, open_store
+    from syncam_engine.model.token_grid import TOKEN_PX
     from syncam_engine.training.autoencoder import load_frozen_autoencoder
 
+    at_least_one(args, "threads")
     if args.threads:
         torch.set_num_threads(args.threads)
     width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
+    if width % TOKEN_PX or height % TOKEN_PX or not width * height:
+        nearest = [max(TOKEN_PX, n // TOKEN_PX * TOKEN_PX) for n in (width, height)]
+        raise SynCamError(
+            "option.form",
+            f"--size is {args.size}; both must be multiples of {TOKEN_PX}.",
+            value=args.size,
+            nearest="x".join(map(str, nearest)),
+        )
     part = two_numbers(args.part, "/", "--part", "I/N")
     if not 0 <= part[0] < part[1]:
         raise SynCamError(
@@ -132,6 +149,19 @@ def _latents(args: argparse.Namespace, source) -> int:
     )
     print(f"{done} scenes encoded to {args.out}; {source.broken.report()}")
     return 0
+
+
+def at_least_one(args: argparse.Namespace, *names: str) -> None:
+    """Refuse options below 1; those that are not given pass. Raises `SynCamError`."""
+    for name in names:
+        value = getattr(args, name, None)
+        if value is not None and value < 1:
+            raise SynCamError(
+                "option.form",
+                f"--{name} is {value}; it must be at least 1.",
+                value=value,
+                nearest=1,
+            )
 
 
 def two_numbers(text: str, between: str, name: str, form: str) -> tuple[int, int]:

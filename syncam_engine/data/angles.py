@@ -125,7 +125,7 @@ def cached_angle_table(
     document = _read_document(path)
     name = AngleTable(degrees=degrees, views=views, rule=rule, sets={}, without=()).name()
     entry = document["tables"].get(name)
-    if entry and entry["cameras"] == cameras:
+    if isinstance(entry, dict) and entry.get("cameras") == cameras:
         sets = {key: [tuple(s) for s in value] for key, value in entry["sets"].items()}
         return AngleTable(
             degrees=degrees, views=views, rule=rule, sets=sets, without=tuple(entry["without"])
@@ -147,7 +147,8 @@ def _read_document(path: Path) -> dict:
     """What is kept so far; an empty document where that is nothing, or damaged."""
     try:
         document = json.loads(path.read_text("utf-8"))
-        if (document["format"], document["version"]) == ("syncam-angles", 2):
+        known = (document["format"], document["version"]) == ("syncam-angles", 2)
+        if known and isinstance(document["tables"], dict):
             return document
     except (OSError, ValueError, KeyError, TypeError):
         pass

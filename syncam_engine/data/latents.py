@@ -21,7 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from syncam_engine.data.draw import fit_pictures
-from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene, SceneSource, read_document
+from syncam_engine.data.scene import (
+    UNREADABLE,
+    BrokenFile,
+    BrokenFiles,
+    Scene,
+    SceneSource,
+    read_document,
+)
 from syncam_engine.link.errors import SynCamError
 
 STORE_FILE = "store.json"
@@ -214,8 +221,8 @@ class LatentStore:
         for file in sorted(self.folder.glob("*.safetensors")):
             try:
                 self._list(file)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
-                self.broken.add(BrokenFile(str(file), str(error)))
+            except (*UNREADABLE, SafetensorError) as error:
+                self.broken.note(file, error)
 
     def _list(self, file: Path) -> None:
         meta = json.loads(file.with_suffix(".json").read_text("utf-8"))

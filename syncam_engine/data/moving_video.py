@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from syncam_engine.data.pictures import PICTURE_SUFFIXES, picture_size, read_picture
-from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene
+from syncam_engine.data.scene import UNREADABLE, BrokenFile, BrokenFiles, Scene
 
 RE10K_COLUMNS = 19
 
@@ -61,8 +61,8 @@ class RealEstate10K(_MovingVideo):
         for file in sorted(self.folder.glob("*.txt")):
             try:
                 self._list(file)
-            except BrokenFile as error:
-                self.broken.add(error)
+            except UNREADABLE as error:
+                self.broken.note(file, error)
 
     def _list(self, file: Path) -> None:
         try:
@@ -124,8 +124,8 @@ class Nerfstudio(_MovingVideo):
         for file in sorted(self.folder.rglob("transforms.json")):
             try:
                 self._list(file)
-            except BrokenFile as error:
-                self.broken.add(error)
+            except UNREADABLE as error:
+                self.broken.note(file, error)
 
     def _list(self, file: Path) -> None:
         try:

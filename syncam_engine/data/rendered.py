@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene, SceneSource
+from syncam_engine.data.scene import UNREADABLE, BrokenFile, BrokenFiles, Scene, SceneSource
 
 LOCAL_HEADER_BYTES = 30
 PEOPLE = re.compile(r"\b(man|woman|boy|girl)\b")
@@ -68,15 +68,20 @@ class PackedShards:
         for path in sorted(self.folder.glob("shard-*.npz")):
             try:
                 self._list(path)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                self.broken.add(BrokenFile(str(path), str(error)))
+            except UNREADABLE as error:
+                self.broken.note(path, error)
 
     def _list(self, path: Path) -> None:
         frames = map_member(path, "frames")
         with np.load(path) as shard:
             K, c2w = shard["K"], shard["c2w_cv_m"]
             captions, numbers, fps = shard["captions"], shard["scene"], float(shard["fps"])
-        count, _, pictures, height, width, _ = frames.shape
+        count, cameras, pictures, height, width, _ = frames.shape
+        if frames.dtype != np.uint8 or K.shape[:2] != (count, cameras):
+            raise ValueError(
+                f"it has {frames.dtype} pictures of {count} scenes and {cameras} cameras, and "
+                f"intrinsics of {K.shape[:2]}"
+            )
         scenes = [
             Scene(
                 key=f"{path.stem}/scene-{int(numbers[s]):06d}",

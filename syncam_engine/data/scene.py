@@ -8,6 +8,7 @@ Z latent channels, h, w latent cells.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ import numpy as np
 from syncam_engine.link.errors import SynCamError
 
 SceneKind = Literal["multiview", "moving", "static"]
+FLAT = 1e-6
+"""Determinant below which a pose is no pose."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +56,19 @@ class Scene:
                 f"scene {self.key} has {self.K_CT33.shape[0]} intrinsics for "
                 f"{self.c2w_cv_m_CT44.shape[0]} poses"
             )
+        if not all(isinstance(caption, str) for caption in self.captions):
+            raise ValueError(f"scene {self.key} has a caption that is no text")
+        if self.K_CT33.shape[2:] != (3, 3) or self.c2w_cv_m_CT44.shape[2:] != (4, 4):
+            raise ValueError(
+                f"scene {self.key} has cameras of {self.K_CT33.shape[2:]} and "
+                f"{self.c2w_cv_m_CT44.shape[2:]} numbers; they must be 3x3 and 4x4"
+            )
         if not (np.isfinite(self.K_CT33).all() and np.isfinite(self.c2w_cv_m_CT44).all()):
             raise ValueError(f"scene {self.key} has a camera that is not finite")
         if (self.K_CT33[..., 0, 0] <= 0).any() or (self.K_CT33[..., 1, 1] <= 0).any():
             raise ValueError(f"scene {self.key} has a camera without a focal length")
+        if (np.abs(np.linalg.det(self.c2w_cv_m_CT44)) < FLAT).any():
+            raise ValueError(f"scene {self.key} has a camera whose axes do not span space")
 
     @property
     def cameras(self) -> int:
@@ -106,6 +118,24 @@ class BrokenFile(Exception):
         self.reason = reason
 
 
+UNREADABLE = (
+    BrokenFile,
+    *(OSError, zipfile.BadZipFile, ValueError, KeyError, IndexError),
+    *(TypeError, AttributeError, ArithmeticError),
+)
+"""What reading a file raises that is damaged, or of another form than it should be."""
+
+
+def read_caption(file: Path) -> str:
+    """The caption in a text file, empty where there is none. Raises `BrokenFile`."""
+    if not file.is_file():
+        return ""
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenFile(str(file), f"the caption cannot be read: {error}") from error
+
+
 def read_document(path: Path, fix: str) -> dict[str, Any]:
     """A JSON object that a whole folder hangs on; raises `SynCamError` ("data.damaged")."""
     try:
@@ -127,6 +157,13 @@ class BrokenFiles:
 
     def add(self, error: BrokenFile) -> None:
         self.reasons[error.path] = error.reason
+
+    def note(self, path: Path, error: Exception) -> None:
+        """Count a file that raised one of `UNREADABLE`."""
+        if not isinstance(error, BrokenFile):
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            error = BrokenFile(str(path), reason or type(error).__name__)
+        self.add(error)
 
     def __len__(self) -> int:
         return len(self.reasons)

@@ -13,7 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from syncam_engine.data.pictures import CLIP_SUFFIXES, clip_facts, read_clip_frames
-from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene, read_document
+from syncam_engine.data.scene import (
+    UNREADABLE,
+    BrokenFiles,
+    Scene,
+    read_caption,
+    read_document,
+)
 from syncam_engine.link.errors import SynCamError
 
 FILTER_FILE = "static-filter.json"
@@ -39,8 +45,8 @@ class StaticClips:
                 continue
             try:
                 self.scenes.append(self._scene(path, key))
-            except BrokenFile as error:
-                self.broken.add(error)
+            except UNREADABLE as error:
+                self.broken.note(path, error)
             else:
                 self._clips.append(path)
 
@@ -62,8 +68,7 @@ class StaticClips:
         frames, width, height, fps = clip_facts(path)
         focal_px = 0.5 * width / np.tan(np.radians(DEFAULT_FOV_DEG) / 2)
         K = np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]], np.float32)
-        text = path.with_suffix(".txt")
-        caption = text.read_text("utf-8").strip() if text.is_file() else ""
+        caption = read_caption(path.with_suffix(".txt"))
         # A level camera at eye height; all views get the same, so only the equality counts.
         c2w = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]], np.float32)
         return Scene(

@@ -57,10 +57,10 @@ def displacements_px(
 ) -> np.ndarray:
     """Largest distance of each tracked point from its place in frame 0, (N,), in the clip's pixels.
 
-    Points that were lost are left out.
+    Points that were lost are left out; a single picture shows no point's motion.
     """
     start_N2 = points(clip_THW3[0])
-    if not len(start_N2):
+    if not len(start_N2) or len(clip_THW3) < 2:
         return np.zeros(0)
     tracks_TN2 = track(clip_THW3, start_N2)
     return np.linalg.norm(tracks_TN2 - tracks_TN2[:1], axis=2).max(axis=0)

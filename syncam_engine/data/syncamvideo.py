@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from syncam_engine.data.pictures import clip_facts, read_clip_frames
-from syncam_engine.data.scene import BrokenFile, BrokenFiles, Scene
+from syncam_engine.data.scene import UNREADABLE, BrokenFile, BrokenFiles, Scene, read_caption
 
 FOCAL_MM, SENSOR_MM = 24.0, 23.76
 EXTRINSICS = Path("cameras") / "camera_extrinsics.json"
@@ -73,8 +73,8 @@ class SynCamVideo:
         for file in sorted(self.folder.rglob(str(EXTRINSICS))):
             try:
                 self._list(file)
-            except BrokenFile as error:
-                self.broken.add(error)
+            except UNREADABLE as error:
+                self.broken.note(file, error)
 
     def _list(self, file: Path) -> None:
         root = file.parent.parent
@@ -88,7 +88,7 @@ class SynCamVideo:
                     for c in cameras
                 ]
             )
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        except UNREADABLE as error:
             raise BrokenFile(str(file), f"cannot be read as camera extrinsics: {error}") from error
         clips = [root / "videos" / f"{camera}.mp4" for camera in cameras]
         for clip in clips:
@@ -100,8 +100,7 @@ class SynCamVideo:
             focal_px = FOCAL_MM / SENSOR_MM * width
             K = np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
             K_C33 = np.tile(K, (len(cameras), 1, 1))
-            caption_file = root / "caption.txt"
-            caption = caption_file.read_text("utf-8").strip() if caption_file.is_file() else ""
+            caption = read_caption(root / "caption.txt")
         else:
             caption, K_of = own
             try:
