@@ -68,6 +68,15 @@ def parameter_count(config: TransformerConfig) -> int:
     return config.num_layers * block + condition + (patch * d + d) + (d * patch + patch) + 2 * d
 
 
+def _pattern_bytes(preset: Preset, element: int, made: int, batch: int) -> float:
+    """Return the bytes for each pair of tokens of an attention pattern, given for `made` frames and
+    used by `batch` of them at once: as it comes, and as attention reads it."""
+    if preset.camera.pattern == "epipolar":  # bool, one for all heads; attention makes it a float
+        return made + batch * (1 + element)
+    kinds, heads = len(HEAD_GUESSES), preset.transformer.num_attention_heads
+    return made * kinds * 4 + batch * (kinds + heads) * element
+
+
 def _refiner_parameters(config: TransformerConfig) -> int:
     import torch
 
@@ -88,8 +97,13 @@ def estimate_memory(
     branches: int,
     size: tuple[int, int],
     frames: int,
+    ranks: int = 1,
+    moving: bool = False,
 ) -> MemoryEstimate:
-    """Return the bytes that a request of this shape needs on the device of this placement."""
+    """Return the bytes that a request of this shape needs on the device of this placement.
+
+    `ranks`: how many devices share the views. `moving`: whether cameras move, or lenses zoom.
+    """
     config, kind = preset.transformer, preset.source.kind
     width_px, height_px = size
     rows_px = (width_px // SPATIAL_STRIDE) * (height_px // SPATIAL_STRIDE)
@@ -99,19 +113,20 @@ def estimate_memory(
     weights = parameter_count(config) * stored
     if placement.offload == "group":
         weights = 2 * weights / config.num_layers  # the block at work and the next on its way
-    rows = max(views, min(branches * views, placement.rows_at_once))
+    share = math.ceil(views / ranks)
+    rows = max(share, min(branches * share, placement.rows_at_once))
     hidden = rows * tokens * config.width
     in_attention = hidden * ATTENTION_COPIES * element
     in_feed_forward = hidden * FEED_FORWARD_COPIES * element
     in_feed_forward += 2 * rows * tokens * config.ffn_dim * element
     activations = hidden * FLOAT32_COPIES * 4 + max(in_attention, in_feed_forward)
     activations += branches * 512 * config.width * 2 * element * config.num_layers
-    pairs_of_tokens = (views * rows_px // 4) ** 2
-    if preset.camera.pattern == "epipolar":
-        activations += pairs_of_tokens * (1 + element)
-    elif preset.camera.pattern == "geometric":
-        activations += pairs_of_tokens * (len(HEAD_GUESSES) + config.num_attention_heads) * 4
-    latents = 6 * views * config.in_channels * latent_frame_count(frames) * rows_px * 4
+    if preset.camera.pattern != "full":
+        made = latent_frame_count(frames) if moving else 1
+        batch = math.ceil(made / ranks) * max(1, rows // share) if moving else 1
+        pairs_of_tokens = (views * rows_px // 4) ** 2
+        activations += pairs_of_tokens * _pattern_bytes(preset, element, made, batch)
+    latents = 6 * share * config.in_channels * latent_frame_count(frames) * rows_px * 4
     picture = min(width_px * height_px, TILE_PIXELS) if placement.tiling else width_px * height_px
     decode = picture * DECODE_BYTES_PER_PIXEL[kind] + 16.0 * frames * width_px * height_px * 3
     text, autoencoder = TEXT_ENCODER_BYTES[kind], AUTOENCODER_BYTES[kind]
@@ -134,6 +149,8 @@ def check_memory(
     branches: int,
     size: tuple[int, int],
     frames: int,
+    ranks: int = 1,
+    moving: bool = False,
     free_bytes: float | None = None,
 ) -> MemoryEstimate:
     """Return the estimate; raise SynCamError ("memory.short") with what would fit if it does not.
@@ -141,6 +158,7 @@ def check_memory(
     The weights are loaded by now: what they hold counts as available.
     """
     shape = {"views": views, "branches": branches, "size": size, "frames": frames}
+    shape |= {"ranks": ranks, "moving": moving}
     estimate = estimate_memory(preset, placement, **shape)
     held = estimate.transformer
     if placement.offload == "none":
@@ -171,12 +189,15 @@ def what_fits(
     branches: int,
     size: tuple[int, int],
     frames: int,
+    ranks: int = 1,
+    moving: bool = False,
 ) -> dict:
     """Return the nearest request that fits: first by placement, then size, frames, views."""
     from dataclasses import replace
 
     def fits(where: Placement, **changed) -> bool:
         shape = {"views": views, "branches": branches, "size": size, "frames": frames, **changed}
+        shape |= {"ranks": min(ranks, shape["views"]), "moving": moving}
         return estimate_memory(preset, where, **shape).peak <= available
 
     thrifty = replace(placement, rows_at_once=1, tiling=True)
@@ -207,9 +228,9 @@ def what_fits(
     for fewer in range(views - 1, 0, -1):
         if fits(where, views=fewer):
             return {
-                "sentence": f"{fewer} views with group offload would fit",
+                "sentence": f"{fewer} view{'s' * (fewer > 1)} with group offload would fit",
                 "nearest": {"views": fewer, "offload": "group"},
-                "fix": f"Use {fewer} cameras",
+                "fix": f"Use {fewer} camera{'s' * (fewer > 1)}",
             }
     return {"sentence": "nothing of this preset would fit", "nearest": None, "fix": None}
 

@@ -137,6 +137,7 @@ class MultiViewPipeline:
         )
         pairs = self._use_pairs(len(rig.cameras))
         guidance = self._guidance(request)
+        group = ViewGroup.current(len(rig.cameras))
         check_memory(
             self.preset,
             self.placement,
@@ -144,12 +145,14 @@ class MultiViewPipeline:
             branches=len(guidance.branches),
             size=(request.width, request.height),
             frames=request.frames,
+            ranks=1 if group is None or pairs else group.ranks,
+            moving=any(camera.frame_count > 1 for camera in rig.cameras),
         )
 
         say(Report("encode", 0, request.steps))
         try:
             clips = self._run(
-                request, rig, frames, starts, reference, pairs, guidance, order, say, keeper
+                request, rig, frames, starts, reference, pairs, guidance, order, say, keeper, group
             )
         finally:
             leave_device(self.parts)
@@ -158,10 +161,10 @@ class MultiViewPipeline:
     def _run(
         self, request, rig: Rig, frames: int, starts, reference, pairs: bool,
         guidance: Guidance, order: list[int], say: OnReport, keeper: LatentKeeper | None,
+        group: ViewGroup | None,
     ) -> np.ndarray:  # fmt: skip
         """Return the clips of a checked request: noise, sampling, decoding."""
         with torch.inference_mode():
-            group = ViewGroup.current(len(rig.cameras))
             mine = slice(None) if group is None or pairs else group.my_views
             conditions = self._conditions(request, rig, frames)
             conditions.cameras_VFSR = conditions.cameras_VFSR[mine]

@@ -63,11 +63,27 @@ def test_estimates_move_the_right_way():
         estimate_memory(WAN_1_3B, replace(GPU, fp8=True), **FULL).transformer
         < 0.6 * whole.transformer
     )
+    assert peak() > peak(ranks=2) == peak(views=2), "a GPU of two holds half the views"
+    assert peak(moving=True) == peak(), "without a pattern the poses weigh nothing"
+
+
+@pytest.mark.parametrize("pattern", ["epipolar", "geometric"])
+def test_a_pattern_of_moving_cameras_is_one_for_each_frame(pattern):
+    preset = replace(WAN_1_3B, camera=replace(WAN_1_3B.camera, pattern=pattern))
+
+    def more(moving):
+        has, has_not = (
+            estimate_memory(p, GPU, **FULL, moving=moving).sampling for p in (preset, WAN_1_3B)
+        )
+        return (has - has_not) / 6240**2
+
+    assert more(False) == (4 if pattern == "epipolar" else 6 * 4 + (6 + 12) * 2)
+    assert more(True) > 21 * more(False)
 
 
 @pytest.mark.parametrize(
     ("free_gib", "says"),
-    [(200, None), (14, "group offload"), (5, "672x384|frames|views"), (0.5, "nothing")],
+    [(200, None), (14, "group offload"), (5, "672x384|frames|view"), (0.5, "nothing")],
 )
 def test_what_does_not_fit_is_refused_with_what_would(free_gib, says):
     request = {**FULL, "views": 12}
