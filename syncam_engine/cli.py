@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from syncam_engine import __version__
+from syncam_engine.commands.parsing import Parser
 from syncam_engine.link.errors import SynCamError
 
 COMMANDS = {
@@ -23,7 +24,7 @@ COMMANDS = {
     "jobs": "list, cancel, pause, resume and remove your jobs in an engine",
     "keys": "make, trust, list and revoke the keys of remote engines and clients",
     "render": "render training rigs with Blender, without a screen",
-    "data": "prepare training data: latents, filters, packing",
+    "data": "prepare training data: list sources, encode latents, find still clips",
     "train": "train the multi-view modules, or the preview model's own parts",
     "evaluate": "measure camera accuracy, synchronisation and picture quality",
     "checkpoint": "convert, inspect and check model files",
@@ -35,7 +36,7 @@ COMMANDS = {
 
 def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; only the `wanted` verb's own options are loaded."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="syncam", description="Synchronised generated video for every camera of a 3-D scene."
     )
     parser.add_argument("--version", action="version", version=f"syncam {__version__}")

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from syncam_engine.commands.parsing import Parser
+
 BENCHES = {
     "preview": "the preview model's request: time, memory, engine answers",
     "sampler": "a guided step, plain against ours; GPU rates at full size",
@@ -24,9 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     module = importlib.import_module(f"syncam_engine.bench.{args.name}")
-    parser = argparse.ArgumentParser(
-        prog=f"syncam bench {args.name}", description=BENCHES[args.name]
-    )
+    parser = Parser(prog=f"syncam bench {args.name}", description=BENCHES[args.name])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     module.configure(parser)
     return module.run(parser.parse_args(args.options))

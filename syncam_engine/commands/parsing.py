@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A parser whose refusals are one sentence with the nearest right word, as all other errors are."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+PLAINER = (
+    (r"argument (\S+): invalid int value: (.*)", r"\1 is \2, which is no whole number"),
+    (r"argument (\S+): invalid float value: (.*)", r"\1 is \2, which is no number"),
+    (r"argument (\S+): expected one argument", r"\1 needs a value"),
+    (r"the following arguments are required: (.*)", r"\1 must be given"),
+    (r"argument (-\S+): (?!not allowed)(.*)", r"\1: \2"),
+    (r"unrecognized arguments: (.*)", r"nothing takes \1"),
+)
+"""How argparse says a thing, and how this project does."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Prints no usage before what is wrong; the parsers of its verbs are of this class too."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args=None, namespace=None):
+        self._given = list(sys.argv[1:] if args is None else args)
+        namespace, extra = super().parse_known_args(args, namespace)
+        if extra:  # said here, where the options that it may have meant are known
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return namespace, extra
+
+    def error(self, message: str) -> NoReturn:
+        message = self._unknown_option() or _nearest_choice(message) or message
+        for said, plainer in PLAINER:
+            message = re.sub(f"^{said}$", plainer, message)
+        self.exit(2, f"{self.prog}: {message}.\n  fix: {self.prog} --help\n")
+
+    def _unknown_option(self) -> str | None:
+        """A misspelt option is why another one is missing, so it is said first."""
+        known = list(self._option_string_actions)
+        words = self._given[: self._given.index("--")] if "--" in self._given else self._given
+        for word in words:
+            name = word.partition("=")[0]
+            if re.match(r"--\w", name) and not any(option.startswith(name) for option in known):
+                return f"there is no option {name}{_nearest(name, known)}"
+        return None
+
+
+def _nearest(word: str, among: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, among, 1, 0.5)
+    return f"; the nearest is {near[0]}" if near else ""
+
+
+def _nearest_choice(message: str) -> str | None:
+    """Put the nearest choice before the list of all."""
+    found = re.match(r"argument (.+?): invalid choice: (.+?) \(choose from (.+)\)$", message)
+    if found is None:
+        return None
+    what, value, listed = found.groups()
+    choices = [choice.strip("'") for choice in listed.split(", ")]
+    nearest = _nearest(value.strip("'"), choices)
+    return f"{what} is {value}{nearest}; it must be one of {', '.join(choices)}"
