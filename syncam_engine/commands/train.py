@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     # Every process of torchrun reads the same data; one of them tells.
     is_main = int(os.environ.get("RANK", "0")) == 0
-    say = print
+    say = print if is_main else lambda _: None
     trainer = make_trainer(config, args.out, say)
     result = trainer.train(args.until, minutes=args.minutes)
     say(f"step {result.step}, state in {result.checkpoint}")
