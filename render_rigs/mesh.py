@@ -251,6 +251,11 @@ def linear_passthrough(color):
     return color
 
 
+def rgb(value) -> np.ndarray:
+    """Hex strings and sRGB floats to an array of sRGB floats, to reckon with."""
+    return np.array(linear_passthrough(value), float)
+
+
 def sphere(segments: int, rings: int) -> tuple[np.ndarray, np.ndarray]:
     """Unit sphere, poles on Z: verts [N,3], faces [F,4]."""
     polar = np.linspace(0, np.pi, rings + 1)[1:-1]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from render_rigs.mesh import linear_passthrough, loft, sphere
+from render_rigs.mesh import loft, rgb, sphere
 from render_rigs.subjects.rig import Figure, FigureBuilder, Leg, Skeleton
 
 
@@ -186,10 +186,6 @@ def build_bird(s: BirdShape) -> Figure:
     )
 
 
-def _rgb(value):
-    return np.array(linear_passthrough(value), float)
-
-
 def _body(b, s, middle, half) -> None:
     h = s.back_m
     x = np.array([-1.05, -0.98, -0.7, -0.3, 0.15, 0.55, 0.85, 1.0, 1.06]) * half
@@ -199,7 +195,7 @@ def _body(b, s, middle, half) -> None:
         np.stack([x, 0 * x, middle + lift], -1),
         np.stack([tall * 0.82, tall], -1),
         b.weight(root=1),
-        _rgb(s.body),
+        rgb(s.body),
         "fur",
         segments=16,
         u=(0, 1, 0),
@@ -214,7 +210,7 @@ def _body(b, s, middle, half) -> None:
             np.stack([x, y, z], -1),
             np.stack([tall * 0.22, tall], -1),
             b.weight(root=1),
-            _rgb(s.wing),
+            rgb(s.wing),
             "fur",
             segments=10,
             u=(0, 1, 0),
@@ -240,20 +236,20 @@ def _neck_and_head(b, s, neck, end, lean) -> None:
         neck + (end - neck) * t[:, None] + bow,
         thick,
         np.array(rows),
-        _rgb(s.neck_color),
+        rgb(s.neck_color),
         "fur",
         segments=10,
     )
     weight, size = b.weight(head=1), s.head * h
     unit, faces = sphere(12, 9)
-    b.add(end + unit * size * np.array([1.15, 0.85, 0.9]), faces, weight, _rgb(s.neck_color), "fur")
+    b.add(end + unit * size * np.array([1.15, 0.85, 0.9]), faces, weight, rgb(s.neck_color), "fur")
     beak = end + np.array([[0.7, 0, -0.05], [1.2, 0, -0.12], [1.0, 0, -0.2]]) * size
     beak[1:] += np.array([[0.5, 0, -0.06], [1.0, 0, -0.25]]) * s.beak * h
     b.tube(
         beak,
         np.array([(0.42, 0.36), (0.3, 0.24), (0.06, 0.05)]) * size,
         weight,
-        _rgb(s.beak_color),
+        rgb(s.beak_color),
         "leather",
         segments=8,
         u=(0, 1, 0),
@@ -273,14 +269,14 @@ def _neck_and_head(b, s, neck, end, lean) -> None:
                 end + np.array([x, 0, 0.95]) * size + unit * size * r * np.array([1, 0.35, 1.2]),
                 faces,
                 weight,
-                _rgb("#c2281f"),
+                rgb("#c2281f"),
                 "plain",
             )
         b.add(
             end + np.array([0.85, 0, -0.7]) * size + unit * size * np.array([0.22, 0.2, 0.4]),
             faces,
             weight,
-            _rgb("#c2281f"),
+            rgb("#c2281f"),
             "plain",
         )
 
@@ -299,7 +295,7 @@ def _tail(b, s, tail, step) -> None:
             tail + (step + side) * t[:, None] + rise,
             np.stack([thick * 0.5, thick], -1),
             np.array(rows),
-            _rgb(s.wing) * 0.9,
+            rgb(s.wing) * 0.9,
             "fur",
             segments=8,
             u=(0, 1, 0),
@@ -323,7 +319,7 @@ def _leg(b, s, side) -> None:
         b.weight(**{f"up_{side}": 1 - k + 1e-9, f"low_{side}": k})
         for k in np.clip((t - 0.9) / 0.2, 0, 1)
     ]
-    colors = np.where((t < 0.55)[:, None], _rgb(s.body), _rgb(s.leg_color))
+    colors = np.where((t < 0.55)[:, None], rgb(s.body), rgb(s.leg_color))
     b.tube(centers, feathered * s.leg_thick * h, np.array(rows), colors, "fur", segments=8)
     weight = b.weight(**{f"foot_{side}": 1})
     for angle, length in ((0.0, 0.15), (0.55, 0.13), (-0.55, 0.13), (np.pi, 0.05)):
@@ -332,4 +328,4 @@ def _leg(b, s, side) -> None:
         points[:, 2] = [foot[2], 0.014 * h, 0.008 * h]
         r = np.array([0.8, 0.6, 0.25]) * s.leg_thick * h * 0.7
         verts, faces = loft(points, np.minimum(r, [0.02 * h, 0.013 * h, 0.007 * h]), segments=6)
-        b.add(verts, faces, weight, _rgb(s.leg_color), "leather")
+        b.add(verts, faces, weight, rgb(s.leg_color), "leather")

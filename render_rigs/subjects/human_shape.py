@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from render_rigs.mesh import rgb
+
 SKINS = {
     "pale": "#f0cdb4",
     "fair": "#e3b18f",
@@ -153,3 +155,16 @@ def draw_human(rng: np.random.Generator) -> HumanShape:
         shoe_color=pick(("#26221f", "#d8d6d0", "#5a3b26", "#8c2b2b", "#2b3c5e")),
         face_seed=int(rng.integers(2**31)),
     )
+
+
+def shoulders(shape: HumanShape) -> float:
+    """How wide the shoulders are, 1 for the grown average."""
+    wide = {"male": 1.06, "female": 0.93}[shape.gender]
+    return wide * (0.92 if shape.age == "child" else 1.0) * (0.85 + 0.15 * shape.weight)
+
+
+def colors_of(shape: HumanShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """sRGB colours [3] of the skin, the top and what the legs wear."""
+    top = rgb(COLORS[shape.top_color])
+    bottom = top if shape.bottom == "dress" else rgb(LEG_COLORS[shape.bottom_color])
+    return rgb(SKINS[shape.skin]), top, bottom
