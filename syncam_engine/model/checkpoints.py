@@ -8,6 +8,7 @@ once as safetensors.
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,14 @@ def convert_released(
     Raises SynCamError ("checkpoint.*", "weights.*") naming what is missing, extra or misshapen;
     nothing is written then.
     """
+    paths = [path.resolve() for path in (source, mvs_out, base_out) if path is not None]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise SynCamError(
+            "checkpoint.same_file",
+            f"{twice} is named twice; what is read and each file to write must differ.",
+            value=str(twice),
+        )
     state = read_pickle(source)
     rows = released_table(preset.transformer)
     check_shapes(
@@ -102,7 +111,9 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
         )
     mapped = zipfile.is_zipfile(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():  # of a pickle's age, beside the sentence below
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # an unpickler that is given other bytes may raise anything
         raise SynCamError(
             "checkpoint.unreadable",

@@ -13,6 +13,7 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 
 from syncam_engine.link.errors import SynCamError
@@ -56,11 +57,11 @@ def read_header(path: Path) -> Header:
             raise _not_safetensors(path, size)
         try:
             header = json.loads(file.read(length))
-            metadata = header.pop("__metadata__", {})
-            shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
-            dtypes = {name: entry["dtype"] for name, entry in header.items()}
-            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            metadata = dict(header.pop("__metadata__", {}))
+            shapes = {n: tuple(map(index, entry["shape"])) for n, entry in header.items()}
+            dtypes = {n: str(entry["dtype"]) for n, entry in header.items()}
+            end = max((index(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             raise _not_safetensors(path, size) from None
     if size != 8 + length + end:
         raise SynCamError(

@@ -196,6 +196,40 @@ def test_files_that_are_no_checkpoints(tmp_path, how, said, capsys):
     assert "weights_only" not in error
 
 
+@pytest.mark.parametrize("base", [None, "mvs.safetensors"])
+def test_no_file_is_written_over_another(tmp_path, base):
+    path = tmp_path / "step.ckpt"
+    torch.save(released_state(small_preset()), path)
+    before = path.read_bytes()
+    out = path if base is None else tmp_path / base
+    with pytest.raises(SynCamError, match="is named twice") as caught:
+        convert_released(path, out, small_preset(), base_out=base and tmp_path / "." / base)
+    assert caught.value.code == "checkpoint.same_file"
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["step.ckpt"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 50_000 + b"]" * 50_000,
+        b'{"a": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 8]}}',
+        b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, "8"]}}',
+        b'{"a": {"dtype": "F32", "shape": [2]}}',
+        b'{"__metadata__": 3}',
+        b"[]",
+    ],
+    ids=["deep", "shape", "offsets", "no offsets", "metadata", "list"],
+)
+def test_headers_that_are_none(tmp_path, header, capsys):
+    path = tmp_path / "mvs.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    assert main(["checkpoint", "inspect", str(path)]) == 2
+    assert "is not a safetensors file. A released .ckpt is converted first" in (
+        capsys.readouterr().err
+    )
+
+
 def test_the_command(tmp_path, capsys):
     preset = small_preset()
     preset.write(tmp_path / "preset.json")
