@@ -171,7 +171,7 @@ def _fetch_s(endpoint: Endpoint, owner: str, done: Done, *, to_file: bool) -> fl
                 client.fetch(done.job_id, done.clips[0], target)
             else:
                 sink = _Sink(done.job_id, done.clips[0], target)
-                client._fetches[sink.message_id] = sink
+                client._files._fetches[sink.message_id] = sink
             while True:
                 for event in client.wait(5.0):
                     if isinstance(event, Fetched):
