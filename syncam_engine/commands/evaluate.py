@@ -84,15 +84,9 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    for name in ("every", "scenes", "samples"):
-        if getattr(args, name, 1) < 1:
-            value = getattr(args, name)
-            raise SynCamError(
-                "option.form",
-                f"--{name} is {value}; it must be at least 1.",
-                value=value,
-                nearest=1,
-            )
+    from syncam_engine.commands.data import at_least_one
+
+    at_least_one(args, "every", "scenes", "samples", "threads")
     if args.evaluate_command == "sets":
         return _sets(args)
     if args.evaluate_command == "clips":
@@ -169,6 +163,8 @@ def _sets(args: argparse.Namespace) -> int:
 def _preview(args: argparse.Namespace) -> int:
     import torch
 
+    from syncam_engine.commands.data import at_least_one
+    from syncam_engine.data.pictures import PICTURE_SUFFIXES
     from syncam_engine.data.sources import open_source
     from syncam_engine.evaluation.preview_run import (
         run_preview,
@@ -181,14 +177,28 @@ def _preview(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.evaluate_command == "sheet":
+        at_least_one(args, "steps")
+        if args.out.suffix.lower() not in PICTURE_SUFFIXES:
+            raise SynCamError(
+                "option.form",
+                f"--out is {args.out}; it must end in {', '.join(PICTURE_SUFFIXES)}.",
+                value=str(args.out),
+                nearest=str(args.out.with_suffix(".png")),
+            )
         source = open_source("rendered", args.folder)
         options = {"samples": args.samples, "steps": args.steps}
         print(f"written to {write_sheet(source, args.out, args.preset, **options)}")
         return 0
     steps = (args.steps or "").split(",")
-    if args.steps and not all(text.strip().isdigit() for text in steps):
+    if args.steps and not all(text.strip().isdigit() and int(text) for text in steps):
         raise SynCamError(
-            "option.form", f"--steps is {args.steps!r}; it must be N or N,N,...", value=args.steps
+            "option.form",
+            f"--steps is {args.steps!r}; it must be N or N,N,..., each at least 1.",
+            value=args.steps,
+        )
+    if args.seed < 0:
+        raise SynCamError(
+            "option.form", f"--seed is {args.seed}; it must be at least 0.", value=args.seed
         )
     counts = [int(text) for text in steps] if args.steps else [None]
     source = open_source("rendered", args.folder)
@@ -199,7 +209,8 @@ def _preview(args: argparse.Namespace) -> int:
         rows = steps_rows(table)
         print_table(rows)
         if args.out:
-            document = {"by_steps": table, "provenance": table[0]["provenance"]}
+            provenance = {**table[0]["provenance"], "steps": counts}
+            document = {"by_steps": table, "provenance": provenance}
             print(f"written to {write_report(document, rows, args.out, [])}")
         return 0
     score = run_preview(source, args.preset, steps=counts[0], out=args.out, **options)

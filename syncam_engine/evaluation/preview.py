@@ -135,7 +135,7 @@ def evaluate_preview(
         )
     moments = _moments(frames)
     tally = _Tally()
-    trues, cameras_of_scene = [], 0
+    trues, chances = [], []
     for number, index in enumerate(usable):
         scene = source.scenes[index]
         rng = np.random.default_rng([seed, index])
@@ -157,7 +157,7 @@ def evaluate_preview(
             tally.add_error(name, made[1:], true[1:])
         tally.add_error("copy", np.broadcast_to(true[:1], true[1:].shape), true[1:])
         trues.append(true[1:])
-        cameras_of_scene = scene.cameras
+        chances.append(1.0 / scene.cameras)
         if on_scene:
             clips = {"true": true, "codec": coded, "reference": by_reference, "text": by_text}
             on_scene(number, index, clips)
@@ -170,7 +170,7 @@ def evaluate_preview(
         views=views,
         retrieval_reference=_share(tally.reference_hits),
         retrieval_text=_share(tally.text_hits),
-        retrieval_chance=1.0 / cameras_of_scene,
+        retrieval_chance=float(np.mean(chances)),
         time_alignment=_share(tally.time),
         time_alignment_codec=_share(tally.time_codec),
         time_chance=1.0 / len(moments),

@@ -16,6 +16,7 @@ from syncam_engine.data.scene import Scene, SceneSource
 from syncam_engine.evaluation.preview import PreviewScore, evaluate_preview
 from syncam_engine.evaluation.prompt_content import PromptContent
 from syncam_engine.link.camera import Camera
+from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import rig_to_dict
@@ -98,7 +99,9 @@ def run_preview(
     """
     content = PromptContent(classifier) if classifier else None
     pipeline = load_pipeline(preset, "cpu")
-    frames = min(pipeline.preset.frames, min(scene.frames for scene in source.scenes))
+    shortest = min(scene.frames for scene in source.scenes)
+    frames = min(pipeline.preset.frames, (shortest - 1) // 4 * 4 + 1)
+    _check_sizes(source, pipeline.preset.size)
     generate = generator_of(pipeline, frames=frames, steps=steps)
 
     def round_trip(clips_VTHW3: np.ndarray) -> np.ndarray:
@@ -142,6 +145,19 @@ def run_preview(
         "blocks_px": 8,
     }
     return score
+
+
+def _check_sizes(source: SceneSource, size: tuple[int, int]) -> None:
+    """Pixels are compared: raise `SynCamError` unless all scenes are of the preset's size."""
+    for scene in source.scenes:
+        if (scene.width_px, scene.height_px) != size:
+            raise SynCamError(
+                "data.size",
+                f"Scene {scene.key} of {source.name} is {scene.width_px}x{scene.height_px}; the "
+                f"preset makes {size[0]}x{size[1]}.",
+                value=[scene.width_px, scene.height_px],
+                nearest=list(size),
+            )
 
 
 def steps_table(

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.preview_vocabulary import split_words
+from syncam_engine.model.weight_files import read_header
 
 CLASSIFIER_FILE = "classifier.safetensors"
 NOT_SAID = -1
@@ -110,6 +111,7 @@ class PromptClassifier(nn.Module):
                 value=str(path),
                 fix="Train and export it: syncam train configs/prompt-classifier.yaml",
             )
+        read_header(path)  # A file that was cut is one sentence.
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != "syncam-prompt-classifier":

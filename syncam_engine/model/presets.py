@@ -54,6 +54,10 @@ class TransformerConfig:
         for name in sizes:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.refiner_width < 0 or self.refiner_width % 8:
+            raise ValueError(
+                f"refiner_width is {self.refiner_width}; it must be 0 or a multiple of 8"
+            )
         if self.attention_head_dim % 2 or self.attention_head_dim < 12:
             raise ValueError(
                 f"attention_head_dim is {self.attention_head_dim}; it must be even and at least 12"

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.weight_files import read_header
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
 SPATIAL_STRIDE = 8
@@ -178,6 +179,7 @@ class PatchAutoencoder(nn.Module):
             raise SynCamError(
                 "weights.missing", f"The autoencoder file {path} is not there.", value=str(path)
             )
+        read_header(path)  # A file that was cut is one sentence.
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key).to(dtype) for key in file.keys()}  # noqa: SIM118

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.preview_vocabulary import PADDING, Vocabulary
+from syncam_engine.model.weight_files import read_header
 
 TEXT_ENCODER_FILE = "text_encoder.safetensors"
 
@@ -112,6 +113,7 @@ class WordTextEncoder(nn.Module):
             raise SynCamError(
                 "weights.missing", f"The text encoder file {path} is not there.", value=str(path)
             )
+        read_header(path)  # A file that was cut is one sentence.
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key).to(dtype) for key in file.keys()}  # noqa: SIM118

@@ -15,9 +15,15 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from syncam_engine.data.mixture import BatchRequest
-from syncam_engine.data.scene import Sample
+from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
-from syncam_engine.evaluation.prompt_classifier import NOT_SAID, PromptClassifier, labels_of
+from syncam_engine.evaluation.prompt_classifier import (
+    NOT_SAID,
+    Attributes,
+    PromptClassifier,
+    labels_of,
+)
+from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder
 from syncam_engine.training.autoencoder import video_of
 from syncam_engine.training.config import PhaseConfig, TrainConfig
@@ -42,6 +48,22 @@ class PictureBatch:
             pictures_N3HW=self.pictures_N3HW.to(device),
             labels_NA=self.labels_NA.to(device),
         )
+
+
+def check_named(attributes: Attributes, scenes: Sequence[Scene]) -> None:
+    """Raise `SynCamError` for an attribute of which no caption names a class."""
+    lacking = set(attributes)
+    for scene in scenes:
+        labels = labels_of(scene.captions[0], attributes)
+        lacking -= {name for name, n in zip(attributes, labels, strict=True) if n != NOT_SAID}
+        if not lacking:
+            return
+    name = sorted(lacking)[0]
+    raise SynCamError(
+        "config.value",
+        f"No caption of the data has a word of the training config's classifier.attributes.{name}.",
+        value=name,
+    )
 
 
 class ClassifierTask:
@@ -93,12 +115,12 @@ class ClassifierTask:
 
     def loss(self, model: nn.Module, batch: PictureBatch) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy, summed over the attributes that the captions name."""
-        total = batch.pictures_N3HW.new_zeros(())
         logged = {}
         names = self.config.classifier.attributes
-        for name, logits, labels in zip(
-            names, model(batch.pictures_N3HW), batch.labels_NA.T, strict=True
-        ):
+        every = model(batch.pictures_N3HW)
+        # A batch may name no class of an attribute: its layers have a gradient, of zero.
+        total = sum(0.0 * logits.sum() for logits in every)
+        for name, logits, labels in zip(names, every, batch.labels_NA.T, strict=True):
             said = labels != NOT_SAID
             if said.any():
                 total = total + functional.cross_entropy(logits[said].float(), labels[said])

@@ -39,6 +39,17 @@ def _share(owner: object, prefix: str, *names: str) -> None:
             raise config_fault(f"{prefix}{name}", value, "from 0 to 1", min(1.0, max(0.0, value)))
 
 
+def _are_classes(classes: Any) -> bool:
+    """Whether this is class -> words, two classes at least."""
+    return (
+        isinstance(classes, dict)
+        and len(classes) > 1
+        and all(
+            isinstance(w, list) and all(isinstance(x, str) for x in w) for w in classes.values()
+        )
+    )
+
+
 @dataclass(kw_only=True, slots=True)
 class SourceConfig:
     """One source of scenes."""
@@ -222,6 +233,10 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips", "noise_block")
+        _at_least(self, "autoencoder.", 1, "encoder_blocks", "decoder_blocks")
+        if self.width % 8:
+            nearest = max(8, self.width // 8 * 8)
+            raise config_fault("autoencoder.width", self.width, "a multiple of 8", nearest)
         _at_least(self, "autoencoder.", 0.0, "moving_weight", "latent_noise")
 
 
@@ -319,7 +334,7 @@ class TrainConfig:
             raise config_fault("run.sheet_steps", self.run.sheet_steps, "0 with strategy fsdp", 0)
         if self.kind == "classifier":
             words = self.classifier.attributes
-            if not words or not all(isinstance(c, dict) and len(c) > 1 for c in words.values()):
+            if not words or not all(map(_are_classes, words.values())):
                 right = "attributes with two classes or more, each a list of words"
                 raise config_fault("classifier.attributes", words, right)
             if self.run.sheet_steps:

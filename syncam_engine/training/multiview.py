@@ -142,7 +142,10 @@ class MultiViewTask:
         text_encoder = None
         if self.vocabulary is not None:
             width = self.preset.transformer.text_dim
-            sizes = WordTextEncoderConfig(width=width, word_skip=self.config.model.word_skip)
+            try:
+                sizes = WordTextEncoderConfig(width=width, word_skip=self.config.model.word_skip)
+            except ValueError as error:
+                raise _impossible(error) from error
             text_encoder = WordTextEncoder(self.vocabulary, sizes)
         if self.config.model.trainable == "new":
             transformer.freeze_base()
@@ -188,6 +191,13 @@ class MultiViewTask:
     def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> MultiViewBatch:
         """Tensors of a micro-batch; every draw comes from `generator`."""
         z0 = torch.stack([self.latents(sample) for sample in samples])
+        z_channels = self.preset.transformer.in_channels
+        if z0.shape[2] != z_channels:
+            raise SynCamError(
+                "config.autoencoder",
+                f"Source {samples[0].source} has {z0.shape[2]} latent channels, the transformer "
+                f"reads {z_channels}.",
+            )
         conditioning = self.config.conditioning
         jitter = conditioning.camera_jitter
         encoded = [
@@ -336,9 +346,11 @@ def _replaced(part: Any, **values: Any) -> Any:
     try:
         return replace(part, **values)
     except ValueError as error:
-        raise SynCamError(
-            "config.value", f"The training config's model cannot be: {error}."
-        ) from error
+        raise _impossible(error) from error
+
+
+def _impossible(error: ValueError) -> SynCamError:
+    return SynCamError("config.value", f"The training config's model cannot be: {error}.")
 
 
 def _grown(vocabulary: Vocabulary | None, scenes: Sequence[Scene]) -> Vocabulary:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from syncam_engine.data.latents import LatentStore
 from syncam_engine.data.mixture import Mixture, uneven_or_empty
 from syncam_engine.data.scene import Scene
 from syncam_engine.data.sources import open_source
@@ -21,7 +22,7 @@ from syncam_engine.model.presets import WEIGHTS_DIR
 from syncam_engine.model.preview_vocabulary import Vocabulary
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.autoencoder import AutoencoderTask, set_latent_scale
-from syncam_engine.training.classifier import ClassifierTask
+from syncam_engine.training.classifier import ClassifierTask, check_named
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.multiview import MultiViewTask, trained_preset
 from syncam_engine.training.trainer import Trainer, run_folder
@@ -29,11 +30,19 @@ from syncam_engine.training.trainer import Trainer, run_folder
 
 def open_mixture(config: TrainConfig, say: Callable[[str], None] = print) -> Mixture:
     """The config's sources as one mixture; what was skipped is said."""
-    sources = []
+    sources, digests = [], set()
     for source in config.data.sources:
         reader = open_source(source.kind, source.path, source.pictures)
         say(f"{reader.name}: {len(reader.scenes)} scenes, {reader.broken.report()}")
+        if isinstance(reader, LatentStore):
+            _check_size(config, reader)
+            digests.add(reader.info.get("autoencoder"))
         sources.append((reader, source.weight))
+    if len(digests) > 1:
+        say(
+            "The sources' latents were encoded with different files of an autoencoder: mind that "
+            "they mean the same (a decoder trained anew leaves them as they are)."
+        )
     return Mixture(
         sources,
         seed=config.seed,
@@ -45,13 +54,28 @@ def open_mixture(config: TrainConfig, say: Callable[[str], None] = print) -> Mix
     )
 
 
+def _check_size(config: TrainConfig, store: LatentStore) -> None:
+    """Latents cannot be scaled: raise `SynCamError` unless they are of the config's size."""
+    wanted = (config.data.width, config.data.height)
+    sizes = {(scene.width_px, scene.height_px) for scene in store.scenes}
+    for width, height in sorted(sizes - {wanted}):
+        raise SynCamError(
+            "config.value",
+            f"The latents in {store.folder} are of {width}x{height} pictures; the training "
+            f"config's data.width and data.height say {wanted[0]}x{wanted[1]}.",
+            value=list(wanted),
+            nearest=[width, height],
+        )
+
+
 def make_task(config: TrainConfig, mixture: Mixture, folder: Path) -> Any:
     """The task of the config's kind; a run that is resumed keeps its vocabulary."""
+    scenes: list[Scene] = [scene for source, _ in mixture.sources for scene in source.scenes]
     if config.kind == "autoencoder":
         return AutoencoderTask(config, mixture)
     if config.kind == "classifier":
+        check_named(config.classifier.attributes, scenes)
         return ClassifierTask(config)
-    scenes: list[Scene] = [scene for source, _ in mixture.sources for scene in source.scenes]
     return MultiViewTask(config, scenes, saved_vocabulary_or_none(folder))
 
 

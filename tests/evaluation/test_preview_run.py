@@ -71,3 +71,36 @@ def test_sheet_has_a_row_for_each_seed(held_out, tmp_path):
     with Image.open(out) as sheet:
         assert sheet.size == (4 * 3 * 160, 3 * (96 + 12))
         assert np.asarray(sheet).std() > 5
+
+
+def test_options_and_scenes_that_cannot_be_are_one_sentence(held_out, tmp_path, capsys):
+    folder, preset = held_out
+    small = tmp_path / "small"
+    small.mkdir()
+    write_shard(small / "shard-0.npz", BoxSource(scenes=1, cameras=5, frames=5, size=(64, 32)))
+    scores = ["evaluate", "preview", str(folder), "--preset", str(preset)]
+    sheet = ["evaluate", "sheet", str(folder), "--preset", str(preset), "--out"]
+    for command, words in (
+        ([*scores, "--steps", "0,2"], "--steps is '0,2'"),
+        ([*scores, "--seed", "-1"], "--seed is -1"),
+        ([*scores, "--threads", "0"], "--threads is 0"),
+        ([*sheet, str(tmp_path / "a.png"), "--steps", "0"], "--steps is 0"),
+        ([*sheet, str(tmp_path)], "it must end in .jpg"),
+        ([*scores[:2], str(small), *scores[3:], "--steps", "1"], "is 64x32; the preset makes"),
+    ):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "Traceback" not in said
+
+
+def test_of_16_pictures_13_are_scored_and_chance_is_each_scenes_own(held_out, tmp_path, capsys):
+    _, preset = held_out
+    for cameras in (5, 10):
+        source = BoxSource(scenes=1, cameras=cameras, frames=16, size=(160, 96))
+        write_shard(tmp_path / f"shard-{cameras}.npz", source)
+    scores = ["evaluate", "preview", str(tmp_path), "--preset", str(preset), "--steps", "1"]
+    assert main([*scores, "--out", str(tmp_path / "report")]) == 0
+    found = json.loads((tmp_path / "report" / "scores.json").read_text())
+    assert found["provenance"]["frames"] == 13
+    assert found["retrieval_chance"] == pytest.approx((1 / 5 + 1 / 10) / 2)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 import yaml
 
 from syncam_engine.cli import main
+from syncam_engine.data.mixture import Mixture
 from syncam_engine.data.rendered import PackedShards
 from syncam_engine.evaluation.prompt_classifier import PromptClassifier, labels_of
 from syncam_engine.evaluation.prompt_content import PromptContent, Tally, content_rows
+from syncam_engine.training.classifier import ClassifierTask
 from syncam_engine.training.config_file import read_config
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource
@@ -130,3 +133,30 @@ def test_saved_and_loaded_it_says_the_same(trained, tmp_path):
     again = PromptClassifier.load(tmp_path)
     assert (first.classify(pictures) == again.classify(pictures)).all()
     assert again.attributes == ATTRIBUTES
+
+
+def test_a_batch_that_names_no_class_has_a_gradient_of_zero():
+    config = read_config(CONFIGS / "prompt-classifier.yaml", ["model.autoencoder=''"])
+    task = ClassifierTask(config)
+    net = task.build()
+    scene = BoxSource(scenes=1, cameras=1, frames=1)
+    sample = Mixture([(scene, 1.0)], seed=1, width_px=64, height_px=32).batch(
+        task.request(config.phases[0]), step=0
+    )[0]
+    said, unsaid = replace(sample, caption="a red dog"), replace(sample, caption="a wet road")
+    for samples, moved in (([said, unsaid], True), ([unsaid, unsaid], False)):
+        loss, _ = task.loss(net, task.prepare(samples, torch.Generator()))
+        net.zero_grad()
+        loss.backward()
+        # Every part takes part, as processes that share their gradients need it.
+        assert all(p.grad is not None for p in net.parameters())
+        assert any(bool(p.grad.any()) for p in net.parameters()) == moved
+
+
+def test_an_attribute_that_no_caption_names_is_said(trained, capsys):
+    change = ["--set", "classifier.attributes={light: {noon: [noon], night: [night]}}"]
+    out = ["--out", str(trained / "none")]
+    assert main(["train", str(trained / "judge.yaml"), *change, *out]) == 2
+    assert "has a word of the training config's classifier.attributes.light" in (
+        capsys.readouterr().err
+    )

@@ -154,6 +154,9 @@ def test_faults_are_one_sentence(trained, capsys):
         ("model.camera.ground_frequencies=2", "its camera encoding has 21"),
         ("model.transformer.num_layers=many", "model.transformer.num_layers is 'many'"),
         ("model.transformer.num_layers=0", "num_layers is 0; it must be at least 1"),
+        ("model.transformer.refiner_width=7", "refiner_width is 7; it must be 0 or a multiple"),
+        ("model.transformer.text_dim=30", "width 30 must divide by heads 4"),
+        ("data.width=128", "are of 64x32 pictures; the training config's data.width"),
         ("model.envelope.fps=3", "model.envelope.fps is 3"),
         ("model.envelope.sizes=[[160, x]]", "model.envelope.sizes is 'x'"),
         ("phases.9.until_step=8", "no field phases.9.until_step"),
@@ -163,6 +166,9 @@ def test_faults_are_one_sentence(trained, capsys):
         said = capsys.readouterr().err
         assert words in said
         assert "Traceback" not in said
+    without = ["--set", "model.autoencoder=''", "--set", "model.transformer.in_channels=7"]
+    assert main(["train", config, *without, "--out", str(trained / "none")]) == 2
+    assert "has 6 latent channels, the transformer reads 7" in capsys.readouterr().err
     (trained / "notes.md").write_text("# Notes\n\none: two: three\n")
     assert main(["train", str(trained / "notes.md")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -199,3 +205,32 @@ def test_a_damaged_checkpoint_is_one_sentence(trained, tmp_path, capsys):
     shutil.rmtree(run / "checkpoints" / "step-00000006")
     assert main(["train", str(trained / "mv.yaml"), "--out", str(run), *longer]) == 0
     assert "resumed at step 3" in capsys.readouterr().out
+
+
+def test_weights_that_were_cut_are_one_sentence(trained, tmp_path, capsys):
+    for place, field in (("coder", "model.autoencoder"), ("preset", "model.base")):
+        cut = tmp_path / place
+        shutil.copytree(trained / place, cut)
+        name = "autoencoder" if place == "coder" else "text_encoder"
+        file = cut / f"{name}.safetensors"
+        file.write_bytes(file.read_bytes()[:200])
+        change = ["--set", f"{field}={cut}", "--out", str(tmp_path / "run")]
+        assert main(["train", str(trained / "mv.yaml"), *change]) == 2
+        said = capsys.readouterr().err
+        assert file.name in said
+        assert "Traceback" not in said
+
+
+def test_latents_of_two_autoencoders_are_said(trained, tmp_path, capsys):
+    config = yaml.safe_load((trained / "mv.yaml").read_text())
+    other = tmp_path / "other"
+    shutil.copytree(trained / "latents", other)
+    config["data"]["sources"].append({"kind": "latents", "path": str(other)})
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(config))
+    run = ["train", str(tmp_path / "two.yaml"), "--out", str(tmp_path / "run"), "--until", "0"]
+    assert main(run) == 0
+    assert "different files of an autoencoder" not in capsys.readouterr().out
+    store = json.loads((other / "store.json").read_text())
+    (other / "store.json").write_text(json.dumps({**store, "autoencoder": "an older one"}))
+    assert main(run) == 0
+    assert "different files of an autoencoder" in capsys.readouterr().out

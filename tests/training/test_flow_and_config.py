@@ -155,6 +155,12 @@ def test_faults_name_their_field():
         ({"optim": {"learning_rate": float("inf")}}, "learning_rate is inf; it must be a finite"),
         ({"model": {"fps": -4}}, "model.fps is -4"),
         ({"seed": -1}, "seed is -1"),
+        ({"autoencoder": {"width": 12}}, "autoencoder.width is 12; it must be a multiple of 8"),
+        ({"autoencoder": {"decoder_blocks": 0}}, "autoencoder.decoder_blocks is 0"),
+        (
+            {"kind": "classifier", "classifier": {"attributes": {"a": {"b": 5, "c": ["x"]}}}},
+            "two classes or more, each a list of words",
+        ),
         ({"name": ".."}, "name is '..'"),
     ):
         with pytest.raises(SynCamError, match=words.replace("[", r"\[")):
