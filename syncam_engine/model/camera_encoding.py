@@ -187,6 +187,14 @@ def _check(c2w: np.ndarray, K: np.ndarray, width_px: int, height_px: int, anchor
         if not np.isfinite(array).all():
             view = int(np.argwhere(~np.isfinite(array))[0][0])
             raise ValueError(f"{name} has a value that is not finite, in view {view}")
+    for name, array in (("c2w_VF44", c2w), ("K_VF33", K)):
+        flat = np.abs(np.linalg.det(array)) < 1e-12
+        if flat.any():
+            view, frame = np.argwhere(flat)[0]
+            raise ValueError(
+                f"{name} of view {view}, latent frame {frame} has no inverse; it must be a "
+                + ("pose" if name == "c2w_VF44" else "lens with fx and fy above 0")
+            )
     if not 0 <= anchor < c2w.shape[0]:
         raise ValueError(f"anchor is {anchor}; it must be 0 to {c2w.shape[0] - 1}")
     side = TOKEN_PX

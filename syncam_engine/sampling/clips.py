@@ -42,9 +42,7 @@ def fit_clip(
         raise ValueError(f"rule is {rule!r}; it must be 'crop' or 'letterbox'")
     ratio = Fraction(1)
     if clip_fps is not None and fps is not None:
-        ratio = Fraction(clip_fps).limit_denominator(100_000) / Fraction(fps).limit_denominator(
-            100_000
-        )
+        ratio = _rate(clip_fps, f"the rate of {name}") / _rate(fps, "fps")
     # Half a frame rounds up, so that a picture never shows what came before its own time.
     source = [int(ratio * k + Fraction(1, 2)) for k in range(frames)]
     if source[-1] >= len(clip_THW3):
@@ -53,6 +51,17 @@ def fit_clip(
             f"{source[-1] + 1}"
         )
     return resize(clip_THW3[source], width_px, height_px, rule)
+
+
+def _rate(fps: Fraction | float, name: str) -> Fraction:
+    """Return a rate as a fraction of small numbers; raises ValueError for one that is none."""
+    try:
+        rate = Fraction(fps).limit_denominator(100_000)
+    except (ValueError, OverflowError, TypeError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise ValueError(f"{name} is {fps!r}; it must be a number of pictures a second above 0")
+    return rate
 
 
 def resize(clip_THW3: np.ndarray, width_px: int, height_px: int, rule: str) -> np.ndarray:

@@ -75,6 +75,13 @@ class Denoiser:
             if value is not None and not torch.isfinite(value).all():
                 raise ValueError(f"{name} has values that are not finite")
         views, self.frames = conditions.cameras_VFSR.shape[:2]
+        reference, noise = conditions.reference_CFHW, conditions.reference_noise_CFHW
+        if reference is not None and (noise is None or noise.shape != reference.shape):
+            given = None if noise is None else tuple(noise.shape)
+            raise ValueError(
+                f"reference_noise_CFHW is of shape {given}; it must be {tuple(reference.shape)}, "
+                "as reference_CFHW"
+            )
         joint = not method.pairs or views <= 2
         self.groups = [list(range(views))] if joint else [[0, i] for i in range(1, views)]
         evaluations = [
@@ -93,6 +100,14 @@ class Denoiser:
         self._cameras = [self._batch_cameras(batch) for batch in self.batches]
 
     def __call__(self, z_VCFHW: Tensor, sigma: float) -> Tensor:
+        views, reference = len(self.conditions.cameras_VFSR), self.conditions.reference_CFHW
+        if len(z_VCFHW) != views:
+            raise ValueError(f"z_VCFHW has {len(z_VCFHW)} views; it must have {views}, as cameras")
+        if reference is not None and reference.shape != z_VCFHW.shape[1:]:
+            raise ValueError(
+                f"reference_CFHW has shape {tuple(reference.shape)}; it must be "
+                f"{tuple(z_VCFHW.shape[1:])}, one view's latents"
+            )
         branches = len(self.method.guidance.branches)
         v_GVCFHW = z_VCFHW.new_zeros(branches, *z_VCFHW.shape)
         for index, batch in enumerate(self.batches):

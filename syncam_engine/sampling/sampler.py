@@ -39,11 +39,19 @@ def sample(
     """Return clean latents from latents at noise level sigmas[steps_done].
 
     With a reference, view 0 ends as the reference; the velocity shows it to the network
-    (`Denoiser`), and what the network says of that view is not followed.
+    (`Denoiser`), and what the network says of that view is not followed. Raises ValueError naming
+    the argument that does not fit.
     """
     if not torch.isfinite(z_VCFHW).all():
         raise ValueError("z_VCFHW has values that are not finite")
     steps = len(sigmas) - 1
+    if not 0 <= steps_done <= steps:
+        raise ValueError(f"steps_done is {steps_done}; it must be 0 to {steps}")
+    if reference_CFHW is not None and reference_CFHW.shape != z_VCFHW.shape[1:]:
+        raise ValueError(
+            f"reference_CFHW has shape {tuple(reference_CFHW.shape)}; it must be "
+            f"{tuple(z_VCFHW.shape[1:])}, one view's latents"
+        )
     left = pairwise(sigmas[steps_done:])
     for step, (sigma, following) in enumerate(left, start=steps_done + 1):
         v = velocity(z_VCFHW, sigma)

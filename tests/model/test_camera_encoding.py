@@ -237,6 +237,8 @@ def test_geometric_pattern_of_cameras_that_have_no_common_focus():
         (lambda c, K: (c, K[:1], 112, 80), "K_VF33 has shape"),
         (lambda c, K: (c * np.nan, K, 112, 80), "not finite, in view 0"),
         (lambda c, K: (c, K, 113, 80), "nearest is 112x80"),
+        (lambda c, K: (c * 0, K, 112, 80), "c2w_VF44 of view 0, latent frame 0 has no inverse"),
+        (lambda c, K: (c, K * [0, 1, 1], 112, 80), "a lens with fx and fy above 0"),
     ],
 )
 def test_bad_matrices_are_named(change, said):

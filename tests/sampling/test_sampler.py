@@ -283,6 +283,23 @@ def test_pairs_of_one_or_two_views_are_joint():
         assert torch.equal(joint(request.z, 0.5), pairs(request.z, 0.5))
 
 
+def test_latents_and_references_that_do_not_fit_are_named():
+    request = Request(2)
+    z, short = request.z, request.reference[:, :2]
+    with pytest.raises(ValueError, match=r"reference_CFHW has shape .*; it must be .*one view's"):
+        sample(lambda z, sigma: z, z, [1.0, 0.0], reference_CFHW=short)
+    with pytest.raises(ValueError, match="steps_done is 2; it must be 0 to 1"):
+        sample(lambda z, sigma: z, z, [1.0, 0.0], steps_done=2)
+    with pytest.raises(ValueError, match="z_VCFHW has 1 views; it must have 2"):
+        request.denoiser(guidance=text_guidance(2.0))(z[:1], 0.5)
+    request.reference_noise = short
+    with pytest.raises(ValueError, match=r"reference_noise_CFHW is of shape \(5, 2, 10, 14\)"):
+        request.denoiser(reference=True, guidance=reference_guidance())
+    request.reference = short
+    with pytest.raises(ValueError, match=r"reference_CFHW has shape \(5, 2, 10, 14\); it must"):
+        request.denoiser(reference=True, guidance=reference_guidance())(z, 0.5)
+
+
 # ---- clips --------------------------------------------------------------------------------------
 
 
@@ -297,6 +314,15 @@ def test_clips_take_the_nearest_picture_in_time():
     assert faster[:, 0, 0, 0].tolist() == [0, 1, 1, 2, 2]
     with pytest.raises(ValueError, match=r"has 30 pictures; 17 pictures .* need 49"):
         fit_clip(clip, 6, 4, 17, clip_fps=24, fps=8)
+
+
+@pytest.mark.parametrize("rate", [0, -8, float("nan"), float("inf"), "fast"])
+def test_rates_that_are_none_are_named(rate):
+    clip = np.zeros((9, 4, 6, 3), np.uint8)
+    with pytest.raises(ValueError, match=f"the rate of clip_THW3 is {rate!r}; it must be a number"):
+        fit_clip(clip, 6, 4, 5, clip_fps=rate, fps=8)
+    with pytest.raises(ValueError, match=f"^fps is {rate!r}; it must be a number"):
+        fit_clip(clip, 6, 4, 5, clip_fps=8, fps=rate)
 
 
 def test_clips_are_cropped_or_letterboxed():
