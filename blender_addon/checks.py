@@ -20,7 +20,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
 
-from . import cameras, heartbeat, job_request, lens, rig_math, session, settings
+from . import cameras, heartbeat, job_request, lens, rig_math, session, settings, tick_work
 
 LOOK_EVERY_S = 0.4
 
@@ -212,7 +212,7 @@ def _watch() -> float:
     """
     try:
         return _look()
-    except session.FAULTS:
+    except tick_work.FAULTS:
         traceback.print_exc()
         return 10 * LOOK_EVERY_S
 

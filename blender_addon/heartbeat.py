@@ -10,7 +10,7 @@ from bpy.app.handlers import persistent
 
 from syncam_engine.link.errors import SynCamError
 
-from . import landing, session, stage, thumbs, viewport
+from . import landing, session, stage, thumbs, tick_work, viewport
 
 IDLE_S, BUSY_S = 0.25, 0.05
 REDRAWS = 4
@@ -24,7 +24,7 @@ def tick() -> float:
     """
     try:
         return _tick()
-    except (*session.FAULTS, OSError) as error:
+    except (*tick_work.FAULTS, OSError) as error:
         traceback.print_exc()
         said = f"The add-on stumbled ({error}) and goes on; the system console has the details."
         session.get().error = SynCamError("addon.fault", said)

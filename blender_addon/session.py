@@ -9,7 +9,6 @@ camera, one step of work that takes several.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,15 +30,13 @@ from syncam_engine.link.messages import (
     Preview,
 )
 
-from . import landing, preferences
+from . import landing, preferences, tick_work
 from .fetches import Fetches
 from .jobs import JobRecord, JobStore
 from .keeper import EngineKeeper
 from .live import LivePictures
 from .remote import remote_state
 
-FAULTS = (ReferenceError, RuntimeError, AttributeError, LookupError, TypeError, ValueError)
-"""What Python raises when Blender takes away what is worked on (an undo, another add-on)."""
 STATUS_EVERY_S = 0.2
 FACTS_EVERY_S = 5.0
 
@@ -376,37 +373,18 @@ class Session:
         for job_id, task in list(self._tasks.items()):
             record = self.records[job_id]
             before = (record.state, record.phase, record.step)
-            try:
-                next(task)
-            except StopIteration:
+            has_ended, error = tick_work.advance(task)
+            if has_ended:
                 self._tasks.pop(job_id, None)
-                return True
-            except SynCamError as error:
-                self._tasks.pop(job_id, None)
-                self.error = error
-                if record.is_running:
-                    self._end(record, "failed", error.sentence, error.fix or "")
-                return True
-            except OSError as error:
-                self._give_up(
-                    record, f"{error.filename or 'A file'} cannot be used: {error.strerror}."
-                )
-                return True
-            except FAULTS as error:
-                # Blender took away what was worked on (an undo, another add-on): say so, go on.
-                traceback.print_exc()
-                self._give_up(record, f"The scene changed under the job ({error}); run it again.")
+                if error is not None:
+                    self.error = error
+                    # A finished job keeps its clips and its state.
+                    if record.is_running:
+                        self._end(record, "failed", error.sentence, error.fix or "")
                 return True
             if (record.state, record.phase, record.step) != before:
                 return True
         return False
-
-    def _give_up(self, record: JobRecord, sentence: str) -> None:
-        """End a task that failed; a finished job keeps its clips and its state."""
-        self._tasks.pop(record.job_id, None)
-        self.error = SynCamError("job.task", sentence)
-        if record.is_running:
-            self._end(record, "failed", sentence)
 
     def _end(self, record: JobRecord, state: str, sentence: str, fix: str = "") -> None:
         record.state, record.sentence, record.fix = state, sentence, fix
