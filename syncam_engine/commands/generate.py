@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import shutil
 import sys
 import time
 from pathlib import Path
 
+from syncam_engine.commands.parsing import whole
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply
 from syncam_engine.link.launch import EngineLauncher
+from syncam_engine.link.limits import ID_PATTERN
 from syncam_engine.link.messages import (
     ClipResult,
     Done,
@@ -24,6 +27,7 @@ from syncam_engine.link.messages import (
     Failed,
     GenerateRequest,
     Hello,
+    Notice,
     Phase,
     Progress,
     Queued,
@@ -40,39 +44,58 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--prompt", required=True, help="what happens in the scene")
     add("--negative-prompt", default=None, help="what must not be seen")
     add("--out", type=Path, required=True, help="folder for the clips and result.json")
-    add("--seed", type=_whole(0, 2**53), default=0, help="the same seed, the same clips (0)")
-    add("--steps", type=int)
-    add("--guidance", type=float, help="how strongly the prompt is followed")
-    add("--size", metavar="WIDTHxHEIGHT")
-    add("--frames", type=int, help="pictures in each clip")
-    add("--fps", type=_whole(1, 1000), help="default: the preset's own, as for all numbers here")
-    add("--preset", default="", help="default: the engine's own")
-    add("--fit", choices=("crop", "letterbox"), default="crop", help="of cameras of another shape")
+    add("--seed", type=whole(0, 2**53), default=0, help="the same seed, the same clips (0)")
+    own = "(the preset's own)"
+    add("--steps", type=int, help=f"sampling steps {own}")
+    add("--guidance", type=float, help=f"how strongly the prompt is followed {own}")
+    add("--size", metavar="WIDTHxHEIGHT", help=f"of each clip {own}")
+    add("--frames", type=int, help=f"pictures in each clip {own}")
+    add("--fps", type=whole(1, 1000), help=f"pictures a second {own}")
+    add("--preset", default="", help="which model (the engine's own)")
+    add(
+        "--fit",
+        choices=("crop", "letterbox"),
+        default="crop",
+        help="how cameras of another shape are brought to the clips' size (crop)",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
-        "--previz", type=Path, nargs="+", metavar="CLIP", help="a clip a camera to start from"
+        "--previz",
+        type=Path,
+        nargs="+",
+        metavar="CLIP",
+        help="a clip or picture a camera to start from, in the rig's order",
     )
     mode.add_argument(
-        "--reference", type=Path, metavar="CLIP", help="a clip of the anchor camera to follow"
+        "--reference",
+        type=Path,
+        metavar="CLIP",
+        help="a clip or picture of the anchor camera to follow",
     )
     add("--previz-strength", type=float, help="0 to 1: how far from them (the preset's own)")
     add("--png", action="store_true", help="also write PNG sequences")
-    add("--priority", type=_whole(-10, 10), default=0, help="-10 to 10; higher runs earlier")
-    add("--job-id", default="", help="the same id again finds the same job")
-    add("--engine", default="", metavar="tcp://HOST:PORT#KEY", help="a remote engine")
-    add("--state-dir", type=Path, help="the local engine's folder")
+    add("--priority", type=whole(-10, 10), default=0, help="-10 to 10; higher runs earlier (0)")
+    add(
+        "--job-id",
+        type=_job_id,
+        help="the same id again finds the same job (a new one)",
+    )
+    add(
+        "--engine",
+        default="",
+        metavar="tcp://HOST:PORT#KEY",
+        help="a remote engine (this machine's)",
+    )
+    add("--state-dir", type=Path, help="the local engine's folder (see docs/operations.md)")
     add("--json", action="store_true", help="print result.json instead of a progress bar")
 
 
-def _whole(least: int, most: int):
-    """Return what reads a whole number of an option, within the wire's limits."""
-
-    def parse(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} to {most}")
-        return int(text)
-
-    return parse
+def _job_id(text: str) -> str:
+    if not re.fullmatch(ID_PATTERN, text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no job's id, which has 8 to 64 letters, digits, _ or -"
+        )
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -100,7 +123,6 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
     job_id = client.submit(request, args.previz or ([args.reference] if args.reference else []))
     try:
         with _Bar(quiet=args.json) as bar:
-            bar.say(f"job {job_id}")
             done = _follow(client, launcher, job_id, bar)
     except KeyboardInterrupt:
         _cancel(client, job_id, _engine_options(args))
@@ -127,8 +149,14 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
     }
     text = json.dumps(result, indent=1, ensure_ascii=False)
     (args.out / "result.json").write_text(text + "\n", encoding="utf-8")
-    print(text if args.json else f"{len(clips)} clip{'s' * (len(clips) > 1)} in {args.out}")
+    print(text if args.json else f"{_counted(clips)} in {args.out}")
     return 0
+
+
+def _counted(clips: list[dict]) -> str:
+    films = sum(clip["kind"] == "video/mp4" for clip in clips)
+    text = f"{films} clip{'s' * (films > 1)}"
+    return text if films == len(clips) else f"{text}, also as PNG pictures,"
 
 
 def connect(client: EngineClient, launcher: EngineLauncher | None, limit_s: float = 60.0) -> Hello:
@@ -267,7 +295,7 @@ def _bring(client: EngineClient, done: Done, clip: ClipResult, out: Path, *, loc
         return {"camera": clip.camera, "path": "", "kind": clip.kind}
     return {
         "camera": clip.camera,
-        "path": str(target),
+        "path": str(target.absolute()),
         "kind": clip.kind,
         "frames": clip.frames,
         "fps": clip.fps[0] / clip.fps[1],
@@ -285,6 +313,18 @@ def _await_file(client: EngineClient, message_id: str) -> None:
             failed = isinstance(event, Reply) and event.message_id == message_id
             if failed and isinstance(event.body, ErrorInfo):
                 raise event.body.to_error()
+
+
+def _notes(notices: list[Notice]) -> list[str]:
+    """Return what to say of a request; one line for what holds of several cameras."""
+    alike: dict[str, list[Notice]] = {}
+    for notice in notices:
+        alike.setdefault(notice.sentence.replace(repr(notice.camera), ""), []).append(notice)
+    said = []
+    for first, *others in alike.values():
+        cameras = ", ".join(notice.camera for notice in others)
+        said.append(first.sentence + (f" So it is with {cameras}." if cameras else ""))
+    return said
 
 
 class _Bar:
@@ -320,11 +360,14 @@ class _Bar:
     def show(self, event: object) -> None:
         update = self._progress.update
         if isinstance(event, Queued):
-            for notice in event.warnings:
+            if not self._noted:  # one that was refused has no job
+                self._noted.add(event.job_id)
+                self.say(f"job {event.job_id}")
+            for text in _notes(event.warnings):
                 # It comes with each change of place.
-                if notice.sentence not in self._noted:
-                    self._noted.add(notice.sentence)
-                    self.say(f"note: {notice.sentence}")
+                if text not in self._noted:
+                    self._noted.add(text)
+                    self.say(f"note: {text}")
             place = f"{event.position} before it" if event.position else "next"
             update(self._task, description="waiting", note=place)
         elif isinstance(event, Phase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,28 @@ class Parser(argparse.ArgumentParser):
             if re.match(r"--\w", name) and not any(option.startswith(name) for option in known):
                 return f"there is no option {name}{_nearest(name, known)}"
         return None
+
+
+def whole(least: int, most: int):
+    """Return what reads a whole number of an option that lies in a range."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def above_zero(text: str) -> float:
+    """Read a number of an option that is a time or an amount."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+    return value
 
 
 def _nearest(word: str, among: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zmq
 
+from syncam_engine.commands.parsing import above_zero, whole
 from syncam_engine.link.endpoint import user_state_dir
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import EXIT_ENGINE_RUNS
@@ -21,8 +22,8 @@ DEFAULT_PIPELINE = "syncam_engine.sampling.pipeline:load_pipeline"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--state-dir", type=Path, help="folder of jobs, results and logs")
-    add("--preset", default="", help="model to load at the start (default: preview)")
+    add("--state-dir", type=Path, help="folder of jobs, results and logs (see docs/operations.md)")
+    add("--preset", default="", help="model to load at the start (preview)")
     add("--preset-file", type=Path, action="append", help="a preset.json to offer as well")
     add(
         "--device",
@@ -34,35 +35,88 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--lazy", action="store_true", help="load the model with the first job, not at the start")
     add(
         "--yield-gpu",
-        type=float,
+        type=above_zero,
         metavar="SECONDS",
-        help="free the device's memory after so many idle seconds",
+        help="free the device's memory after so many idle seconds (never)",
     )
-    add("--metrics-port", type=int, default=0, help="Prometheus metrics on this loopback port")
-    add("--max-jobs", type=int, default=64, help="jobs of one client that wait or run")
-    add("--max-disk-gb", type=float, default=20.0, help="disk that one client's jobs may hold")
-    add("--reserve-mb", type=int, default=256, help="disk that is kept free")
     add(
-        "--max-memory-mb", type=int, default=2048, help="memory that clients may fill at the server"
-    )
-    add("--hang-s", type=float, default=30.0, help="a worker silent for so long is replaced")
-    add("--stall-s", type=float, default=900.0, help="so is one without a step for so long")
-    add("--max-deaths", type=int, default=2, help="give a job up when the worker died so often")
-    add(
-        "--checkpoint-steps",
+        "--metrics-port",
         type=int,
         default=0,
+        metavar="PORT",
+        help="Prometheus metrics on this loopback port (none)",
+    )
+    add(
+        "--max-jobs",
+        type=whole(1, 1_000_000),
+        default=64,
         metavar="N",
-        help="keep a running job's latents after every N steps; after a kill it goes on from them",
+        help="jobs of one client that wait or run (64)",
+    )
+    add(
+        "--max-disk-gb",
+        type=above_zero,
+        default=20.0,
+        metavar="GB",
+        help="disk that one client's jobs may hold (20)",
+    )
+    add(
+        "--reserve-mb",
+        type=whole(0, 1_000_000_000),
+        default=256,
+        metavar="MB",
+        help="disk that is kept free (256)",
+    )
+    add(
+        "--max-memory-mb",
+        type=whole(1, 1_000_000_000),
+        default=2048,
+        metavar="MB",
+        help="memory that clients may fill at the server (2048)",
+    )
+    add(
+        "--hang-s",
+        type=above_zero,
+        default=30.0,
+        metavar="SECONDS",
+        help="a worker silent for so long is replaced (30)",
+    )
+    add(
+        "--stall-s",
+        type=above_zero,
+        default=900.0,
+        metavar="SECONDS",
+        help="so is one without a step for so long (900)",
+    )
+    add(
+        "--max-deaths",
+        type=whole(1, 1000),
+        default=2,
+        metavar="N",
+        help="give a job up when the worker died so often (2)",
+    )
+    add(
+        "--checkpoint-steps",
+        type=whole(0, 1_000_000),
+        default=0,
+        metavar="N",
+        help="keep a running job's latents after every N steps; after a kill it goes on from them "
+        "(0: never)",
     )
     add(
         "--exit-when-idle",
-        type=float,
+        type=above_zero,
         metavar="SECONDS",
-        help="end after so long without a client and without a job",
+        help="end after so long without a client and without a job (never)",
     )
     add("--cluster", metavar="auto|ADDRESS", help="run workers on a Ray cluster")
-    add("--cluster-workers", type=int, default=1, help="how many there, one for each GPU or node")
+    add(
+        "--cluster-workers",
+        type=whole(1, 10_000),
+        default=1,
+        metavar="N",
+        help="how many there, one for each GPU or node (1)",
+    )
     add(
         "--pipeline",
         default=DEFAULT_PIPELINE,
@@ -100,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
         os.environ["SYNCAM_CLUSTER"] = args.cluster
         os.environ["SYNCAM_CLUSTER_PIPELINE"] = pipeline
         pipeline = "syncam_engine.service.cluster:load_pipeline"
-        devices = devices[:1] * max(1, args.cluster_workers)
+        devices = devices[:1] * args.cluster_workers
     config = ServeConfig(
         state_dir=(args.state_dir or user_state_dir()).absolute(),
         catalog=catalog,
@@ -119,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
             reserve_bytes=args.reserve_mb * MIB,
             max_deaths=args.max_deaths,
             yield_after_s=args.yield_gpu,
-            checkpoint_steps=max(0, args.checkpoint_steps),
+            checkpoint_steps=args.checkpoint_steps,
         ),
         bind=args.bind,
         metrics_port=args.metrics_port,
@@ -144,7 +198,8 @@ def _check_bind(address: str) -> None:
         except zmq.ZMQError as error:
             raise SynCamError(
                 "serve.bind",
-                f"The engine cannot listen at {address}: {error.strerror}.",
+                f"The engine cannot listen at {address}: {error.strerror}; "
+                "tcp://0.0.0.0:7788 is an address and port of this machine.",
                 value=address,
                 nearest="tcp://0.0.0.0:7788",
             ) from None

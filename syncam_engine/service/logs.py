@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's log: one JSON object a line, with the job's id where there is one; rotating."""
+"""The engine's log: one JSON object a line, with the job's id where there is one; rotating.
+
+An engine on somebody's terminal says the same there, in words.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import logging.handlers
+import sys
 import time
 from pathlib import Path
 
@@ -45,6 +49,15 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class Words(logging.Formatter):
+    """The same for a person: the time, what happened, and which job."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
+        job = getattr(record, "job", None)
+        return f"{moment} {record.getMessage()}" + (f" ({job[:8]})" if job else "")
+
+
 class _Rotating(logging.handlers.RotatingFileHandler):
     """A log that cannot be written (a full disk) is no reason to stop."""
 
@@ -61,5 +74,10 @@ def start_logging(path: Path, *, megabytes: int = 10, files: int = 5) -> None:
     handler.setFormatter(JsonLines())
     logger = logging.getLogger("syncam")
     logger.handlers[:] = [handler]
+    # Hosts start the engine with a file in the terminal's place, and read the log above.
+    if sys.stderr is not None and sys.stderr.isatty():
+        console = logging.StreamHandler(sys.stderr)
+        console.setFormatter(Words())
+        logger.addHandler(console)
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
+import sys
 
 import pytest
 import zmq
@@ -103,6 +105,19 @@ def test_estimates_follow_the_work():
     more_steps = sample_request(2, width=160, height=96, steps=20)
     assert estimator.whole_s(more_steps) == pytest.approx(44.0)
     assert estimator.left_s("j", request, 4, 10) == pytest.approx(6 * 2.0 + 4.0)
+
+
+def test_engine_on_a_terminal_says_what_happens_in_words(tmp_path, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", terminal)
+        start_logging(tmp_path / "engine.log")
+    logging.getLogger("syncam.test").info("job %s", "started", extra={"job": "1a2b3c4d5e6f"})
+    assert terminal.getvalue().endswith(" job started (1a2b3c4d)\n")
+    start_logging(tmp_path / "engine.log")
+    logging.getLogger("syncam.test").info("not on a terminal")
+    assert "not on" not in terminal.getvalue()
 
 
 def test_log_lines_are_json_with_the_job(tmp_path):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,14 @@ from syncam_engine.cli import main
 from syncam_engine.commands import generate, status
 from syncam_engine.link import rig_json
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import Done, EngineStatus, JobInfo, JobList, WorkerInfo
+from syncam_engine.link.messages import (
+    Done,
+    EngineStatus,
+    JobInfo,
+    JobList,
+    Notice,
+    WorkerInfo,
+)
 from syncam_engine.service.harness import sample_request
 
 
@@ -39,7 +47,28 @@ def test_clips_of_a_rig_with_notes_said_once(ask, tmp_path, capsys):
     folder = tmp_path / "Ausgabe ü"
     assert said.out == f"2 clips in {folder}\n"
     result = json.loads((folder / "result.json").read_text("utf-8"))
-    assert all((folder / clip["path"]).is_file() for clip in result["clips"])
+    assert all(Path(clip["path"]).is_file() for clip in result["clips"])
+    assert all(Path(clip["path"]).is_absolute() for clip in result["clips"])
+
+
+def test_what_is_refused_has_no_job_and_leaves_no_number(ask, capsys):
+    assert ask("--steps", "51") == 2
+    assert capsys.readouterr().err.startswith("syncam: 51 steps are outside this preset's 1 to 50")
+
+
+def test_notes_of_several_cameras_are_one_line():
+    def note(camera, degrees):
+        sentence = f"Camera {camera!r} is rolled by {degrees} degrees."
+        return Notice(code="camera.roll_untrained", sentence=sentence, camera=camera)
+
+    said = generate._notes(
+        [note("A", 3), note("B", 4), note("C", 3), Notice(code="fps", sentence="7 fps.")]
+    )
+    assert said == [
+        "Camera 'A' is rolled by 3 degrees. So it is with C.",
+        "Camera 'B' is rolled by 4 degrees.",
+        "7 fps.",
+    ]
 
 
 def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_path, capsys):
@@ -58,6 +87,7 @@ def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_
         (["--seed", "9" * 30], "is no whole number from 0"),
         (["--priority", "11"], "11 is no whole number from -10 to 10"),
         (["--previz", "a.mp4", "--reference", "b.mp4"], "not allowed with"),
+        (["--job-id", "a b"], "'a b' is no job's id, which has 8 to 64 letters"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(ask, capsys, options, said):
@@ -111,6 +141,15 @@ def test_engine_that_ends_under_a_job_is_started_again_and_in_the_end_said():
     with pytest.raises(SynCamError, match="The job j is kept"):
         generate._follow(SimpleNamespace(wait=lambda _: []), launcher, "j", bar)
     assert launcher.started == generate.MOST_RESTARTS
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--hang-s", "-4"), ("--max-jobs", "0"), ("--exit-when-idle", "soon")]
+)
+def test_numbers_of_an_engine_that_cannot_be_are_refused(capsys, option, value):
+    with pytest.raises(SystemExit):
+        main(["serve", option, value])
+    assert f"syncam serve: {option}: {value} is no" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
