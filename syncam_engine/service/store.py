@@ -32,25 +32,13 @@ from pathlib import Path
 import msgspec
 
 from syncam_engine.link.endpoint import private_dir
-from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import Done, ErrorInfo, GenerateRequest, JobState, Notice
 
 from .files import LATENTS_FILE, bytes_in, digest_of, sync_folder, write_whole
+from .job_index import open_index
 from .jobs import OPEN, Job
 
 LOG = logging.getLogger("syncam.store")
-SCHEMA_VERSION = 2
-_MIGRATIONS = {
-    # from version: statements that lead to the next
-    0: (
-        "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT NOT NULL, place REAL NOT NULL,"
-        " state TEXT NOT NULL, attempts INTEGER NOT NULL, deaths INTEGER NOT NULL,"
-        " served INTEGER NOT NULL, bytes INTEGER NOT NULL, submitted_unix_s REAL NOT NULL,"
-        " ended_unix_s REAL, ticket BLOB NOT NULL, done BLOB, error BLOB)",
-        "CREATE INDEX jobs_by_state ON jobs (state)",
-    ),
-    1: ("CREATE INDEX jobs_by_owner ON jobs (owner)",),
-}
 
 
 class DamagedResult(Exception):
@@ -86,10 +74,9 @@ class Store:
     def __init__(self, state_dir: Path) -> None:
         self.folder = private_dir(state_dir)
         self.jobs_dir = private_dir(state_dir / "jobs")
-        self._path = state_dir / "jobs.sqlite"
-        self.mended: list[str] = []
+        self._db, said = open_index(state_dir / "jobs.sqlite")
+        self.mended: list[str] = [said] if said else []
         """What was found damaged or behind at the start, in words."""
-        self._db = self._open()
         self._mend()
 
     def close(self) -> None:
@@ -293,49 +280,7 @@ class Store:
             clip.path = str(self.job_dir(job.id) / "result" / Path(clip.path).name)
         return job
 
-    # ---- opening and mending ----
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return self._connect()
-        except sqlite3.DatabaseError as error:
-            aside = self._path.with_name(f"jobs.damaged-{time.time_ns()}.sqlite")
-            self.mended.append(f"The job database was damaged ({error}); it is kept as {aside}.")
-            for suffix in ("", "-wal", "-shm"):
-                part = self._path.with_name(self._path.name + suffix)
-                if part.exists():
-                    os.replace(part, aside.with_name(aside.name + suffix))
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=10.0, isolation_level="IMMEDIATE")
-        try:
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("its pages contradict each other")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise SynCamError(
-                    "store.newer",
-                    f"The jobs in {self.folder} were written by a newer SynCam (schema {version}).",
-                    value=version,
-                    nearest=SCHEMA_VERSION,
-                    fix="Use that version, or another --state-dir.",
-                )
-            while version < SCHEMA_VERSION:
-                with db:
-                    for statement in _MIGRATIONS[version]:
-                        db.execute(statement)
-                    version += 1
-                    db.execute(f"PRAGMA user_version = {version}")
-            db.execute("SELECT * FROM jobs LIMIT 1").fetchone()
-        except (sqlite3.Error, SynCamError):
-            db.close()
-            raise
-        os.chmod(self._path, 0o600)
-        return db
+    # ---- mending ----
 
     def _mend(self) -> None:
         """Bring the database level with the folders."""

@@ -15,8 +15,9 @@ from syncam_engine.link.messages import ClipResult, Done, ErrorInfo
 from syncam_engine.service.fairness import fair_order
 from syncam_engine.service.files import write_whole
 from syncam_engine.service.harness import sample_request
+from syncam_engine.service.job_index import SCHEMA_VERSION
 from syncam_engine.service.jobs import Job, fingerprint_of
-from syncam_engine.service.store import SCHEMA_VERSION, Store
+from syncam_engine.service.store import Store
 
 
 def make_job(**changes):
