@@ -106,7 +106,14 @@ def run(args: argparse.Namespace) -> int:
     if device.type == "cuda":
         from syncam_engine.bench.sampler_gpu import measure_gpu
 
-        result["gpu"] = measure_gpu(WAN_1_3B.transformer, device, option_steps=args.steps)
+        size = {"sizes": ((128, 96),), "frames": 5, "matmul_side": 1024} if args.small else {}
+        result["gpu"] = measure_gpu(
+            config if args.small else WAN_1_3B.transformer,
+            device,
+            option_steps=0 if args.no_options else args.steps,
+            compiled=args.compiled,
+            **size,
+        )
     elif not args.no_options:
         shape = shapes.get("cpu_step_small", CPU_SHAPE_SMALL)
         result["options"] = measure_options(

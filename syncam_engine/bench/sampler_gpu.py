@@ -2,7 +2,8 @@
 """The GPU part of `syncam bench sampler`: the 1.3B layout with random weights at full size.
 
 FLOPs are counted from the sizes (multiply and add are two): projections, feed-forward, the three
-attentions; the chip's own matmul rate is measured beside it on a square of the same dtype.
+attentions, those that a step really does (padding counts once, branches share their start); the
+chip's own matmul rate is measured beside it on a square of the same dtype.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def measure_gpu(
     sizes: tuple[tuple[int, int], ...] = SIZES,
     frames: int = FRAMES,
     option_steps: int = 0,
+    compiled: bool = False,
     matmul_side: int = 8192,
 ) -> dict:
     """Return the matmul rate and, for each size, seconds a guided step, TFLOP/s, share, peak.
@@ -48,14 +50,18 @@ def measure_gpu(
             width // SPATIAL_STRIDE,
         )
         case = make_case(config, shape, device, torch.bfloat16)
-        row = _measure_or_none(case, config, rows_at_once=64)
+        rows_at_once = 64
+        row = _measure_or_none(case, config, rows_at_once)
         if row is None:
             _forget(device)
-            row = _measure(case, config, rows_at_once=1)
+            rows_at_once = 1
+            row = _measure(case, config, rows_at_once)
         row |= {"size": f"{width}x{height}", "share_of_matmul": row["tflops"] / matmul}
         steps.append(row)
         if option_steps and (width, height) == sizes[-1]:
-            options = measure_options(case, option_steps)
+            options = measure_options(
+                case, option_steps, compiled=compiled, rows_at_once=rows_at_once
+            )
         del case
         _forget(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -84,12 +90,13 @@ def _measure(case, config: TransformerConfig, rows_at_once: int) -> dict:
             synchronize(device)
             seconds.append(time.perf_counter() - start)
     step_s = statistics.median(seconds[1:])
-    flops = 2 * forward_flops(config, shape)
+    text_rows = denoiser.views[0].text_keys[0].key_BLhd.shape[1]
+    flops = guided_step_flops(config, shape, text_rows, together=len(denoiser.batches) == 1)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     return {
         "views": shape[0],
         "latent_frames": shape[2],
-        "branches_at_once": 2 if rows_at_once > 1 else 1,
+        "branches_at_once": 2 // len(denoiser.batches),
         "seconds": step_s,
         "tflop": flops / 1e12,
         "tflops": flops / step_s / 1e12,
@@ -104,14 +111,31 @@ def _forget(device: torch.device) -> None:
 
 def forward_flops(config: TransformerConfig, shape: tuple[int, ...]) -> float:
     """Return the FLOPs of one branch's forward for latents [V, C, F, H, W]; text keys are kept."""
+    return config.num_layers * sum(_block_flops(config, shape, TEXT_TOKENS))
+
+
+def guided_step_flops(
+    config: TransformerConfig, shape: tuple[int, ...], text_rows: int, *, together: bool
+) -> float:
+    """Return the FLOPs of our step of two branches that look at `text_rows` rows of text.
+
+    `together`: in one batch, where what comes before the first cross-attention is computed once.
+    """
+    start, rest = _block_flops(config, shape, text_rows)
+    return 2 * config.num_layers * (start + rest) - (start if together else 0)
+
+
+def _block_flops(
+    config: TransformerConfig, shape: tuple[int, ...], text_rows: int
+) -> tuple[float, float]:
+    """Return one block's FLOPs before its cross-attention, and from there on."""
     views, _, frames, rows, columns = shape
     d, spatial = config.width, rows * columns // 4
     tokens = views * frames * spatial
-    linear = 2 * tokens * d * (4 * d + 4 * d + d + 2 * d + 2 * config.ffn_dim)
-    self_attention = 4 * views * (frames * spatial) ** 2 * d
-    view_attention = 4 * frames * (views * spatial) ** 2 * d
-    cross_attention = 4 * tokens * TEXT_TOKENS * d
-    return config.num_layers * (linear + self_attention + view_attention + cross_attention)
+    start = 2 * tokens * d * (4 * d + 4 * d + d)
+    start += 4 * views * (frames * spatial) ** 2 * d + 4 * frames * (views * spatial) ** 2 * d
+    rest = 2 * tokens * d * (2 * d + 2 * config.ffn_dim) + 4 * tokens * text_rows * d
+    return start, rest
 
 
 def matmul_tflops(device: torch.device, side: int) -> float:

@@ -13,6 +13,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,7 @@ from syncam_engine.model.loading import Parts, load_transformer
 from syncam_engine.sampling.placement import (
     STEP_CACHES,
     Placement,
+    StepCache,
     apply_placement,
     leave_device,
     step_cache,
@@ -46,60 +48,76 @@ class Measured:
     out: torch.Tensor
 
 
-def measure_options(case: Case, steps: int, *, compiled: bool = False) -> list[dict]:
+def measure_options(
+    case: Case, steps: int, *, compiled: bool = False, rows_at_once: int = 64
+) -> list[dict]:
     """Return one row an option: seconds, speed-up and relative error, or the reason for none.
 
     On a CPU the speed-up is in processor time.
 
     The error is |option - exact| / |exact| of the clean latents, or of the decoded pictures.
     `compiled` adds torch.compile of the repeated block, which needs a C++ compiler on a CPU and
-    takes its time.
+    takes its time. `rows_at_once`: of the exact run, for a device that holds no more.
     """
     device = case.z_VCFHW.device
     sigmas = make_sigmas(steps, SHIFT)
 
     def run(case: Case = case, **method) -> Measured:
-        return measured(lambda: sample(case.denoiser(**method), case.z_VCFHW, sigmas), device)
+        denoiser = case.denoiser(**{"rows_at_once": rows_at_once, **method})
+        return measured(lambda: sample(denoiser, case.z_VCFHW, sigmas), device)
 
     exact = run()
-    rows = [_row("exact", exact, exact)]
-    for name, method in (
-        ("one branch at a time", {"rows_at_once": 1}),
-        ("timesteps rounded to bf16", {"round_timestep_to_bf16": True}),
-        ("anchored pairs", {"pairs": True}),
-    ):
-        rows.append(_row(name, run(**method), exact))
+    rows: list[dict] = []
+    add = partial(_add, rows, exact)
+    add("exact", lambda: exact)
+    add("one branch at a time", lambda: run(rows_at_once=1))
+    add("timesteps rounded to bf16", lambda: run(round_timestep_to_bf16=True))
+    add("anchored pairs", lambda: run(pairs=True))
     case.model.set_fused(False)
-    rows.append(_row("diffusers' own arithmetic", run(), exact))
+    add("diffusers' own arithmetic", run)
     case.model.set_fused(True)
     for name in STEP_CACHES:
-        placement = Placement(device=str(device), dtype="float32", step_cache=name)
-        ratios: list[float] = []
-        if name == "mag":  # its first request measures and skips nothing
-            with step_cache(case.model, placement, steps, ratios):
-                run()
-        with step_cache(case.model, placement, steps, ratios):
-            rows.append(_row(f"step cache {name}", run(), exact))
-    rows.append(_row("fp8 weights", _fp8(case, run), exact))
+        add(f"step cache {name}", partial(_cached, case, steps, name, run))
+    add("fp8 weights", lambda: _fp8(case, run))
     if device.type == "cpu" and case.model.dtype == torch.float32:
         mixed = copy.deepcopy(case.model)
         multiply_in_bfloat16(mixed.blocks)
-        rows.append(_row("bf16 products", run(replace(case, model=mixed)), exact))
+        add("bf16 products", lambda: run(replace(case, model=mixed)))
     else:
         rows.append(_reason("bf16 products", "for a network in float32 on a CPU"))
     if case.model.dtype == torch.float32:
         state = {k: v.clone() for k, v in case.model.state_dict().items()}
         half = load_transformer(case.config, state, device, torch.bfloat16)
-        rows.append(_row("bf16", run(replace(case, model=half)), exact))
+        add("bf16", lambda: run(replace(case, model=half)))
     else:
         rows.append(_reason("bf16", "the exact run of this device is bf16 already"))
-    rows += _offloads(case, run, exact)
+    for offload in ("model", "group"):
+        if device.type == "cpu":
+            reason = "needs a GPU to move the weights to"
+            rows.append(_reason(f"{offload} offload", reason))
+        else:
+            add(f"{offload} offload", partial(_offloaded, case, offload, run))
     if compiled:
-        model = copy.deepcopy(case.model)
-        model.compile_repeated_blocks(fullgraph=True)
-        run(replace(case, model=model))  # compiles
-        rows.append(_row("compiled blocks", run(replace(case, model=model)), exact))
+        add("compiled blocks", lambda: _compiled(case, run))
     return [*rows, *measure_decoding(device)]
+
+
+def _add(rows: list[dict], exact: Measured, name: str, call: Callable[[], Measured]) -> None:
+    """Add the row of one way of running, or that this device has not the memory for it."""
+    try:
+        rows.append(_row(name, call(), exact))
+    except torch.OutOfMemoryError:
+        rows.append(_reason(name, "it does not fit the memory of this device"))
+
+
+def _cached(case: Case, steps: int, name: StepCache, run: Callable[[], Measured]) -> Measured:
+    placement = Placement(device=str(case.z_VCFHW.device), dtype="float32", step_cache=name)
+    ratios: list[float] = []
+    if name == "mag":  # its first request measures and skips nothing
+        with step_cache(case.model, placement, steps, ratios):
+            run()
+    with step_cache(case.model, placement, steps, ratios):
+        return run()
 
 
 def _fp8(case: Case, run: Callable[[Case], Measured]) -> Measured:
@@ -110,21 +128,23 @@ def _fp8(case: Case, run: Callable[[Case], Measured]) -> Measured:
     return run(replace(case, model=model))
 
 
-def _offloads(case: Case, run: Callable[[Case], Measured], exact: Measured) -> list[dict]:
-    """Return rows of model and group offload, which move weights to and from a GPU."""
-    device = case.z_VCFHW.device
-    rows = []
-    for offload in ("model", "group"):
-        name = f"{offload} offload"
-        if device.type == "cpu":
-            rows.append(_reason(name, "needs a GPU to move the weights to"))
-            continue
-        model = copy.deepcopy(case.model).to("cpu")
-        parts = Parts(model, autoencoder=None, text_encoder=None, digest="")
-        apply_placement(parts, Placement(device=str(device), dtype="bfloat16", offload=offload))
-        rows.append(_row(name, run(replace(case, model=model)), exact))
+def _offloaded(case: Case, offload: str, run: Callable[[Case], Measured]) -> Measured:
+    """Return a run whose weights move to the GPU and away, as `Placement.offload` says."""
+    model = copy.deepcopy(case.model).to("cpu")
+    parts = Parts(model, autoencoder=None, text_encoder=None, digest="")
+    placement = Placement(device=str(case.z_VCFHW.device), dtype="bfloat16", offload=offload)
+    apply_placement(parts, placement)
+    try:
+        return run(replace(case, model=model))
+    finally:
         leave_device(parts)
-    return rows
+
+
+def _compiled(case: Case, run: Callable[[Case], Measured]) -> Measured:
+    model = copy.deepcopy(case.model)
+    model.compile_repeated_blocks(fullgraph=True)
+    run(replace(case, model=model))  # compiles
+    return run(replace(case, model=model))
 
 
 def measure_decoding(device: torch.device, clip: tuple[int, int, int] | None = None) -> list[dict]:
@@ -145,18 +165,20 @@ def measure_decoding(device: torch.device, clip: tuple[int, int, int] | None = N
         with torch.no_grad():
             return measured(lambda: autoencoder.decode(z), device)
 
-    decode()  # the first call also chooses kernels
-    exact = decode()
+    try:
+        decode()  # the first call also chooses kernels
+        exact = decode()
+    except torch.OutOfMemoryError:
+        return [_reason("decoding", "two clips at once do not fit the memory of this device")]
+    rows: list[dict] = []
+    _add(rows, exact, "decoding, exact", lambda: exact)
     vae.enable_slicing()
-    sliced = decode()
+    _add(rows, exact, "decoding in slices", decode)
     if not on_gpu:  # tiles of a size that a small picture has several of
         vae.enable_tiling(64, 64, 48, 48)
     autoencoder.enable_tiling()
-    return [
-        _row("decoding, exact", exact, exact),
-        _row("decoding in slices", sliced, exact),
-        _row("decoding in slices and tiles", decode(), exact),
-    ]
+    _add(rows, exact, "decoding in slices and tiles", decode)
+    return rows
 
 
 def measured(call: Callable[[], torch.Tensor], device: torch.device) -> Measured:
