@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
-from syncam_engine.cli import main
+from syncam_engine.cli import COMMANDS, build_parser, main
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,10 @@ from syncam_engine.cli import main
         ("train", "syncam train: config must be given.\n"),
         ("evaluate rigs more --out x", "syncam evaluate rigs: nothing takes more.\n"),
         ("render --scenes many", "render: --scenes is 'many', which is no whole number.\n"),
-        ("render --radius 9-3", "syncam render: --radius: '9-3' is not MIN-MAX.\n"),
+        (
+            "render --radius 9-3",
+            "syncam render: --radius: '9-3' is not MIN-MAX, the smaller first.\n",
+        ),
     ],
 )
 def test_mistyped_words_are_one_sentence_with_the_nearest(words, said, capsys):
@@ -33,3 +38,36 @@ def test_mistyped_words_are_one_sentence_with_the_nearest(words, said, capsys):
     assert said in error
     assert "usage" not in error
     assert error.splitlines()[1].startswith("  fix: syncam")
+
+
+def parsers_below(parser):
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                yield from parsers_below(verb)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_is_explained(command):
+    root = build_parser(command)
+    unexplained = [
+        f"{parser.prog} {(*action.option_strings, action.dest)[0]}"
+        for parser in parsers_below(root)
+        if parser.prog.startswith(f"syncam {command}")
+        for action in parser._actions
+        if not action.help and not isinstance(action, argparse._SubParsersAction)
+    ]
+    assert not unexplained
+
+
+def test_defaults_are_said_once(capsys):
+    with pytest.raises(SystemExit):
+        main(["data", "latents", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cpu or cuda[:N] (cpu)" in said
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Prometheus metrics on this loopback port (none) --max-jobs" in said
+    assert said.count("(64)") == 1

@@ -21,8 +21,8 @@ from syncam_engine.service.soak.findings import percentile
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=2, help="the first also warms up")
+    parser.add_argument("--views", type=int, default=4, help="cameras of the request (4)")
+    parser.add_argument("--rounds", type=int, default=2, help="the first also warms up (2)")
     parser.add_argument("--threads", type=int, default=0, help="OMP_NUM_THREADS (0: all cores)")
     parser.add_argument("--pipeline", default="", help=argparse.SUPPRESS)
 

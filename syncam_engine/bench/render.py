@@ -35,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain-cameras", type=int, default=6, help="cameras that the plain loop renders (6)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="as of `syncam render`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,12 +17,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     convert.add_argument(
         "--preset", default="wan2.1-1.3b", help="preset (or preset.json) whose sizes it must have"
     )
-    convert.add_argument("--dtype", choices=("keep", "float32", "bfloat16"), default="keep")
+    convert.add_argument(
+        "--dtype",
+        choices=("keep", "float32", "bfloat16"),
+        default="keep",
+        help="of what is written",
+    )
     inspect = verbs.add_parser("inspect", help="what a .ckpt or .safetensors file holds")
-    inspect.add_argument("path", type=Path)
-    inspect.add_argument("--json", action="store_true")
+    inspect.add_argument("path", type=Path, help="a .ckpt or .safetensors file")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
     check = verbs.add_parser("check", help="whether a preset's files are all there and whole")
-    check.add_argument("preset")
+    check.add_argument("preset", help="preset name or preset.json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,12 +14,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="data_command", metavar="WHAT", required=True)
 
     show = verbs.add_parser("list", help="count the scenes of a source and name its broken files")
-    show.add_argument("kind", choices=KINDS)
+    show.add_argument("kind", choices=KINDS, help="how it is laid out (docs/training.md)")
     show.add_argument("folder", help="the source's folder")
     show.add_argument("--pictures", default="", help="folder of the pictures (realestate10k)")
 
     latents = verbs.add_parser("latents", help="encode a source's clips once, to safetensors")
-    latents.add_argument("kind", choices=[kind for kind in KINDS if kind != "latents"])
+    latents.add_argument(
+        "kind",
+        choices=[kind for kind in KINDS if kind != "latents"],
+        help="how the source is laid out (docs/training.md)",
+    )
     latents.add_argument("folder", help="the source's folder")
     latents.add_argument("--out", type=Path, required=True, help="folder of the latents")
     latents.add_argument(
@@ -43,7 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     static = verbs.add_parser("filter-static", help="find the clips whose camera stands still")
     static.add_argument("folder", type=Path, help="folder of clips")
-    static.add_argument("--rule", choices=("all", "quantile"), default="all")
+    static.add_argument(
+        "--rule",
+        choices=("all", "quantile"),
+        default="all",
+        help="which of a clip's points must stand still; all is the paper's",
+    )
     static.add_argument(
         "--threshold", type=float, default=2.0, help="displacement in pixels at 480p"
     )

@@ -18,7 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("folder", type=Path, help="folder of clips named after the rig's cameras")
     clips.add_argument("--rig", type=Path, required=True, help="the rig file of the clips")
     clips.add_argument("--truth", type=Path, help="folder of true clips of the same names")
-    clips.add_argument("--method", choices=("essential", "homography"), default="essential")
+    clips.add_argument(
+        "--method",
+        choices=("essential", "homography"),
+        default="essential",
+        help="how poses are estimated; the homography is the paper's way",
+    )
     clips.add_argument("--every", type=int, default=4, metavar="N", help="score every N-th frame")
     clips.add_argument(
         "--pairs",
@@ -38,15 +43,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sets.add_argument("--out", type=Path, help="folder of scores.json and index.html")
 
     rigs = verbs.add_parser("rigs", help="write the paper's five camera set-ups as rig files")
-    rigs.add_argument("--out", type=Path, required=True)
-    rigs.add_argument("--size", default="832x480", help="WIDTHxHEIGHT of the cameras")
+    rigs.add_argument("--out", type=Path, required=True, help="folder of the five files")
+    rigs.add_argument(
+        "--size",
+        default="832x480",
+        help="WIDTHxHEIGHT of the cameras; the preview model's is 160x96",
+    )
 
     preview = verbs.add_parser(
         "preview", help="retrieval, time alignment and errors on held-out scenes"
     )
     preview.add_argument("folder", help="held-out scenes as `syncam render` packs them")
     preview.add_argument("--preset", default="preview", help="preset name or preset.json")
-    preview.add_argument("--scenes", type=int, default=24)
+    preview.add_argument("--scenes", type=int, default=24, help="how many of them, from the first")
     preview.add_argument(
         "--steps",
         metavar="N[,N...]",
@@ -55,7 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     preview.add_argument(
         "--classifier", type=Path, metavar="FOLDER", help="the prompt classifier's folder"
     )
-    preview.add_argument("--seed", type=int, default=0)
+    preview.add_argument(
+        "--seed", type=int, default=0, help="of the noise and of the cameras drawn"
+    )
     preview.add_argument("--threads", type=int, help="CPU threads of the process")
     preview.add_argument("--out", type=Path, help="folder of scores.json and of a sheet a scene")
 
@@ -67,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sheet = verbs.add_parser("sheet", help="a picture of unpicked samples, seeds 0, 1, ...")
     sheet.add_argument("folder", help="held-out scenes: their cameras and captions are used")
     sheet.add_argument("--preset", default="preview", help="preset name or preset.json")
-    sheet.add_argument("--samples", type=int, default=12)
+    sheet.add_argument("--samples", type=int, default=12, help="rows of the picture")
     sheet.add_argument("--steps", type=int, help="sampling steps (default: the preset's)")
     sheet.add_argument("--threads", type=int, help="CPU threads of the process")
     sheet.add_argument("--out", type=Path, required=True, help="the PNG to write")

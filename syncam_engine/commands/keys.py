@@ -16,17 +16,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     trust = verbs.add_parser("trust", help="let a client (or --engine) in by its public key")
     _role(trust)
     trust.add_argument("name", help="what to call it; for an engine, its host name")
-    trust.add_argument("public_key")
+    trust.add_argument("public_key", help="what `syncam keys new` or `keys list` prints there")
     verbs.add_parser("list", help="own public keys and who is trusted")
     revoke = verbs.add_parser("revoke", help="take the trust away again")
     _role(revoke)
-    revoke.add_argument("name")
+    revoke.add_argument("name", help="as it was trusted by")
 
 
 def _role(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--client", dest="role", action="store_const", const="client")
-    group.add_argument("--engine", dest="role", action="store_const", const="engine")
+    add = group.add_argument
+    add("--client", dest="role", action="store_const", const="client", help="of a client (default)")
+    add("--engine", dest="role", action="store_const", const="engine", help="of an engine")
     parser.set_defaults(role="client")
 
 

@@ -9,7 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 PLAINER = (
     (r"argument (\S+): invalid int value: (.*)", r"\1 is \2, which is no whole number"),
@@ -22,10 +22,24 @@ PLAINER = (
 """How argparse says a thing, and how this project does."""
 
 
+class _Help(argparse.HelpFormatter):
+    """Says an option's default where its own words do not, in brackets."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default, said = action.default, action.help or ""
+        plain = isinstance(default, (int, float, str)) and not isinstance(default, bool)
+        if not plain or default in ("", argparse.SUPPRESS) or "(" in said.split()[-1]:
+            return said
+        return said if f"({default}" in said or "default" in said else f"{said} ({default})"
+
+
 class Parser(argparse.ArgumentParser):
     """Prints no usage before what is wrong; the parsers of its verbs are of this class too."""
 
     _given: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"formatter_class": _Help, **options})
 
     def parse_known_args(self, args=None, namespace=None):
         self._given = list(sys.argv[1:] if args is None else args)

@@ -49,7 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--fps", type=int, default=15, help="frames a second (15)")
     add("--out", type=Path, help="folder of the set")
     add("--seed", type=int, default=7, help="the same seed gives the same set (7)")
-    add("--engine", choices=("cycles", "eevee", "workbench", "unreal"), default="cycles")
+    add(
+        "--engine",
+        choices=("cycles", "eevee", "workbench", "unreal"),
+        default="cycles",
+        help="what draws the pictures; unreal needs the options at the end",
+    )
     add("--samples", type=int, help="samples a pixel (64; --fast 3)")
     add("--no-denoise", action="store_true", help="leave the noise in")
     add(
@@ -107,6 +112,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     spec = read_job(args) if args.job else job_spec(args)
     if args.collect:
+        if not Path(spec["out"]).is_dir():
+            raise SynCamError("render.out", f"There is no set at {spec['out']}.", value=spec["out"])
         return 0 if render_manifest.write(Path(spec["out"]), spec) else 1
     if spec["engine"] == "unreal":
         return unreal_rigs.render(spec, args)
@@ -159,7 +166,8 @@ def job_spec(args: argparse.Namespace) -> dict:
     if width % 2 or height % 2:
         raise SynCamError(
             "size.odd",
-            f"The size {width}x{height} is odd; H.264 films need even numbers.",
+            f"The size {width}x{height} is odd; H.264 films need even numbers, such as "
+            f"{width + width % 2}x{height + height % 2}.",
             value=[width, height],
             nearest=[width + width % 2, height + height % 2],
         )
@@ -174,13 +182,13 @@ def job_spec(args: argparse.Namespace) -> dict:
     spec = {
         "seed": args.seed,
         "scenes": args.scenes,
-        "cameras": args.cameras or (5 if args.stills else defaults["cameras"]),
-        "frames": 1 if args.stills else args.frames or defaults["frames"],
+        "cameras": _given(args.cameras, 5 if args.stills else defaults["cameras"]),
+        "frames": 1 if args.stills else _given(args.frames, defaults["frames"]),
         "width_px": width,
         "height_px": height,
         "fps": args.fps,
         "engine": args.engine,
-        "samples": args.samples or defaults["samples"],
+        "samples": _given(args.samples, defaults["samples"]),
         "denoise": not args.no_denoise,
         "bounces": defaults["bounces"],
         "device": args.device,
@@ -213,6 +221,11 @@ def job_spec(args: argparse.Namespace) -> dict:
     return spec
 
 
+def _given(value: int | None, default: int) -> int:
+    """Return an option's value; 0 is one, and is refused later."""
+    return default if value is None else value
+
+
 def _size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(part) for part in text.lower().split("x"))
@@ -242,7 +255,9 @@ def _pair(kind):
         if len(values) == 1:
             values *= 2
         if len(values) != 2 or values[0] > values[1]:
-            raise argparse.ArgumentTypeError(f"{text!r} is not MIN-MAX") from None
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not MIN-MAX, the smaller first"
+            ) from None
         return values
 
     return parse

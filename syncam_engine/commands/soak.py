@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--share", type=float, default=1.0, help="0.1 runs a tenth of the full numbers")
     add("--only", nargs="+", choices=TESTS, default=TESTS, help="only these tests")
     add("--report", type=Path, help="write the report here, as Markdown")
-    add("--seed", type=int, default=1)
+    add("--seed", type=int, default=1, help="the same seed, the same blows")
     add(
         "--pipeline",
         required=True,

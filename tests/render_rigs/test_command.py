@@ -38,7 +38,11 @@ def test_stills_are_packed_and_passes_always_hold_rgb():
     ("words", "said"),
     [
         (("--size", "161x96"), "162, 96"),
+        (("--size", "161x96"), "even numbers, such as 162x96"),
         (("--fps", "0"), "at least 1"),
+        (("--cameras", "0"), "cameras is 0; it must be at least 1"),
+        (("--frames", "0"), "at least 1"),
+        (("--samples", "0"), "at least 1"),
         (("--workers", "0"), "at least 1"),
         (("--size", "0x0"), "at least 1"),
         (("--assets", "/nowhere"), "assets.json"),
@@ -48,6 +52,11 @@ def test_impossible_options_are_named(words, said):
     with pytest.raises(SynCamError) as caught:
         spec(*words)
     assert said in f"{caught.value} {caught.value.nearest}"
+
+
+def test_manifest_of_a_set_that_is_not_there_is_said(tmp_path, capsys):
+    assert main(["render", "--collect", "--out", str(tmp_path / "s")]) == 2
+    assert f"There is no set at {tmp_path / 's'}." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "units"), [((), 2), (("--packed", "--per-shard", "2"), 1)])
