@@ -135,7 +135,8 @@ def estimate_memory(
     resident = 0.0 if placement.offload != "none" else weights + text + autoencoder
     return MemoryEstimate(
         transformer=weights,
-        sampling=max(resident, weights) + activations + latents,
+        # A preview or an encoded clip brings the autoencoder in, and there it stays.
+        sampling=max(resident, weights + autoencoder) + activations + latents,
         text_encoding=max(resident, text),
         decoding=max(resident, autoencoder) + decode + latents,
     )
