@@ -275,8 +275,13 @@ class MultiViewTask:
 
 
 def jittered(sample: Sample, deviation: float, generator: torch.Generator) -> Sample:
-    """The sample with each camera told a little off, the same at all moments."""
+    """The sample with each camera told a little off, the same at all moments.
+
+    Equal cameras, those of a static clip that was copied to all views, are told as they are.
+    """
     c2w_VF44 = np.array(sample.c2w_cv_m_VF44, np.float64)
+    if not np.ptp(c2w_VF44, axis=0).any():
+        return sample
     views = len(c2w_VF44)
     place, turn = deviation * torch.randn(2, views, 3, generator=generator).double()
     distance_V = np.linalg.norm(c2w_VF44[:, 0, :3, 3] - focus_point(c2w_VF44[:, 0]), axis=-1)
@@ -356,8 +361,14 @@ def _impossible(error: ValueError) -> SynCamError:
 def _grown(vocabulary: Vocabulary | None, scenes: Sequence[Scene]) -> Vocabulary:
     """The vocabulary of a run and the words that its data has beyond it."""
     captions = [text for scene in scenes for text in scene.captions]
-    if vocabulary is None:
-        return Vocabulary.from_captions(captions)
-    if any(vocabulary.unknown_words(text) for text in captions):
-        return Vocabulary.from_captions(captions, keep=vocabulary.words)
-    return vocabulary
+    kept = () if vocabulary is None else vocabulary.words
+    if vocabulary is not None and not any(map(vocabulary.unknown_words, captions)):
+        return vocabulary
+    try:
+        return Vocabulary.from_captions(captions, keep=kept)
+    except ValueError as error:
+        raise SynCamError(
+            "data.words",
+            f"The data's captions have more words than the text encoder can hold: {error}.",
+            fix="Say less in the captions, or train a preset whose text encoder reads all words",
+        ) from error

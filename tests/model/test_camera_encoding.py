@@ -114,7 +114,6 @@ def test_ground_hits_agree_between_views_that_see_one_spot():
     hits = ground_hits(c2w, K, encoding, WIDTH_PX, HEIGHT_PX, anchor=0)
     assert hits.shape == (2, 1, 35, 15)
     rays = np.einsum("vfij,vfsj->vfsi", c2w[..., :3, :3], token_rays(K, WIDTH_PX, HEIGHT_PX))
-    assert not hits[rays[..., 2] > 0].any()
     for v in range(2):
         s = 33  # low in the picture: a ground token
         eye, ray = c2w[v, 0, :3, 3], rays[v, 0, s]
@@ -122,6 +121,19 @@ def test_ground_hits_agree_between_views_that_see_one_spot():
         heading = c2w[0, 0, :2, 2] / np.linalg.norm(c2w[0, 0, :2, 2])
         along = (spot[:2] - c2w[0, 0, :2, 3]) @ heading / encoding.unit_m
         assert math.isclose(hits[v, 0, s, 1], along / (6.0 + abs(along)), rel_tol=1e-6)
+
+
+def test_rays_that_go_up_meet_no_ground():
+    level = Rig(cameras=(camera("a", (0, -4, 1), (0, 0, 1)),))
+    c2w, K = rig_matrices(level, 1, WIDTH_PX, HEIGHT_PX)
+    encoding = CameraEncoding(encoding="plucker", ground_frequencies=2)
+    hits = ground_hits(c2w, K, encoding, WIDTH_PX, HEIGHT_PX, anchor=0)
+    rays = np.einsum("vfij,vfsj->vfsi", c2w[..., :3, :3], token_rays(K, WIDTH_PX, HEIGHT_PX))
+    up = rays[..., 2] > 0
+    assert up.any()
+    assert not up.all()
+    assert not hits[up].any()
+    assert hits[~up].any(axis=-1).all()
 
 
 def test_epipolar_lines_hold_the_other_views_sight_of_a_point():

@@ -88,3 +88,14 @@ def test_cameras_look_at_their_focus_and_parallel_ones_four_metres_ahead():
     assert focus_point(np.array(AROUND)) == pytest.approx([0.1, -0.2, 1.0], abs=2e-3)
     alike = np.array([look_at_c2w_cv_m((1, 2, 1.5), (1, 9, 1.5))] * 2)
     assert focus_point(alike) == pytest.approx([1, 6, 1.5], abs=1e-6)
+
+
+def test_a_lens_that_zooms_has_a_pattern_for_each_frame():
+    c2w_VF44 = np.repeat(np.array(AROUND)[:, None], 2, axis=1)
+    wide = lenses(3)
+    long = wide * [[1.5, 1, 1], [1, 1.5, 1], [1, 1, 1]]
+    found = geometric_pattern(c2w_VF44, np.stack([wide, long], axis=1), WIDTH_PX, HEIGHT_PX)
+    for frame, K_V33 in enumerate((wide, long)):
+        alone = geometric_pattern(c2w_VF44, np.stack([K_V33] * 2, axis=1), WIDTH_PX, HEIGHT_PX)
+        assert len(alone) == 1
+        assert np.array_equal(found[frame], alone[0])

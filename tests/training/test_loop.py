@@ -18,13 +18,7 @@ from syncam_engine.training.config_file import config_from_dict
 from syncam_engine.training.trainer import Trainer
 from tests.data.synthetic import BoxSource
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_trainer(folder: Path, said=None, source=None, workers=0, **optim) -> Trainer:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from syncam_engine.data.mixture import Mixture
+from syncam_engine.data.mixture import BatchRequest, Mixture
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.training.multiview import MultiViewTask, jittered
 from syncam_engine.training.runs import draws_in_words
 from tests.data.synthetic import BoxSource, make_scene
-from tests.training.small_runs import make_trainer, multiview_config
+from tests.training.small_runs import make_trainer, mixture_of, multiview_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -114,3 +114,36 @@ def test_jittered_cameras_are_a_little_off_and_stay_cameras(tmp_path, autoencode
     turned = np.linalg.norm(rotation - given[..., :3, :3], axis=(-2, -1)) / np.sqrt(2.0)
     assert 0.001 < turned.mean() < 0.04
     assert np.allclose(turned, turned[:, :1], atol=1e-5)  # a view is off alike at all moments
+    # Copies of a static clip have one camera: what is told of them stays equal too.
+    copies = replace(samples[0], c2w_cv_m_VF44=np.repeat(given[:1], len(given), axis=0))
+    assert jittered(copies, 0.01, torch.Generator()) is copies
+
+
+def test_jitter_is_a_share_of_the_distance_and_a_turn_of_the_camera_about_itself(
+    autoencoder_folder,
+):
+    sample = mixture_of(multiview_config(autoencoder_folder)).batch(
+        BatchRequest(views=3, frames=5, stills=0.0, batch=1, stills_batch=1), step=0
+    )[0]
+    given = np.array(sample.c2w_cv_m_VF44, np.float64)
+    far = given.copy()
+    far[..., :3, 3] *= 10.0
+    world = np.eye(4)
+    world[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    moved = [
+        jittered(replace(sample, c2w_cv_m_VF44=poses), 0.01, torch.Generator().manual_seed(7))
+        for poses in (given, far, world @ given)
+    ]
+    near, farther, turned = (m.c2w_cv_m_VF44 for m in moved)
+    away, away_far = near - given, farther - far
+    assert np.allclose(away_far[..., :3, 3], 10.0 * away[..., :3, 3], rtol=0.05)
+    assert np.linalg.norm(away[..., :3, 3]) > 1e-3
+    # In the camera's own axes: a turned world turns alike.
+    assert np.allclose(turned[..., :3, :3], (world @ near)[..., :3, :3], atol=1e-12)
+
+
+def test_captions_of_too_many_words_are_one_sentence(autoencoder_folder):
+    words = " ".join(f"{a}{b}zz" for a in "abcdefghijklmnopqrstuvw" for b in "bcdfghklmnprtv")
+    scene = replace(make_scene(0), captions=(words,))
+    with pytest.raises(SynCamError, match=r"322 words do not fit a table of 256 rows"):
+        MultiViewTask(multiview_config(autoencoder_folder), [scene])
