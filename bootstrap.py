@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+DEMO = ROOT / "examples" / "demo.py"
 PYTHON = (3, 11)
 TORCH = "2.13.0"
 # The Blender versions that are tested; the first is the one that the demo uses.
@@ -371,7 +372,7 @@ def run_tests(engine: Environment, extra: Sequence[str]) -> int:
 
 
 def run_demo(engine: Environment, bpy: Environment, extra: Sequence[str]) -> int:
-    command = [str(bpy.python), str(ROOT / "examples" / "demo.py"), *extra]
+    command = [str(bpy.python), str(DEMO), *extra]
     return subprocess.call([*command, "--engine-python", str(engine.python)], cwd=os.getcwd())
 
 
@@ -381,7 +382,9 @@ def main() -> int:
         epilog="Options after the command go to the demo (--out DIR, --help) or to pytest.",
     )
     parser.add_argument("command", choices=("demo", "test", "setup"))
-    args, extra = parser.parse_known_args()
+    args, extra = parser.parse_args(sys.argv[1:2]), sys.argv[2:]
+    if args.command == "demo" and {"-h", "--help"} & set(extra):
+        return subprocess.call([sys.executable, str(DEMO), "--help"])  # needs nothing set up
     python = right_python()
     if python is None:
         wanted = "{}.{}".format(*PYTHON)

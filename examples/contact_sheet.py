@@ -36,7 +36,9 @@ def sheet(clips: dict[str, Path]) -> Image.Image:
 
 
 def main() -> None:
-    target, *named = sys.argv[1:]
+    target, *named = sys.argv[1:] or [""]
+    if not named or not all("=" in text for text in named):
+        sys.exit("usage: contact_sheet.py OUT.png NAME=CLIP.mp4 ...")
     sheet({name: Path(path) for name, path in (text.split("=", 1) for text in named)}).save(target)
 
 

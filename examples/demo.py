@@ -142,11 +142,13 @@ def run_mode(bpy, state, args: argparse.Namespace, mode: str, folder: Path) -> d
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the results")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), help="folder of the results (out/demo)"
+    )
     parser.add_argument("--engine-python", type=Path, help="the Python that has the engine")
     parser.add_argument("--mode", choices=("text", "previz"), help="one mode only (default: both)")
-    parser.add_argument("--prompt", default=PROMPT)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--prompt", default=PROMPT, help=f"what happens ({PROMPT})")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed, the same clips (7)")
     args = parser.parse_args()
     if args.engine_python is None:
         args.engine_python = ROOT / ".venv" / "bin" / "python"

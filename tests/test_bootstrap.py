@@ -106,12 +106,13 @@ def test_a_failure_in_one_environment_ends_the_set_up_with_its_sentence(
     assert "good: ready" in capsys.readouterr().out
 
 
-def test_the_command_line_explains_itself():
+@pytest.mark.parametrize(("words", "said"), [(["--help"], "demo"), (["demo", "--help"], "--seed")])
+def test_the_command_line_explains_itself(words, said):
     done = subprocess.run(
-        [sys.executable, str(ROOT / "bootstrap.py"), "--help"],
+        [sys.executable, str(ROOT / "bootstrap.py"), *words],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0
-    assert "demo" in done.stdout
+    assert said in done.stdout

@@ -53,7 +53,9 @@ def new_pair(role: Role, *, replace: bool = False) -> KeyPair:
             f"There is already a key at {path}; another one would have to be trusted anew.",
             fix=f"syncam keys list shows it; syncam keys new --{role} --replace makes another",
         )
-    public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
+    public = "-"
+    while public.startswith("-"):  # on a command line that would be an option
+        public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
     _write_private(path, json.dumps({"public": public, "secret": secret}))
     return KeyPair(public, secret)
 

@@ -28,6 +28,12 @@ def test_new_pair_is_private_and_kept(config):
     assert keys.new_pair("engine", replace=True) != pair
 
 
+def test_public_key_is_never_taken_for_an_option(monkeypatch):
+    drawn = [(b"-" + b"a" * 39, b"s" * 40), (b"k" * 40, b"t" * 40)]
+    monkeypatch.setattr(keys.zmq, "curve_keypair", lambda: drawn.pop(0))
+    assert keys.new_pair("client") == keys.KeyPair("k" * 40, "t" * 40)
+
+
 def test_loose_secret_is_refused(config):
     keys.new_pair("client")
     (config / "keys" / "client.key").chmod(0o640)
