@@ -15,10 +15,10 @@ from bpy.props import StringProperty
 
 from syncam_engine.link import keys
 from syncam_engine.link.endpoint import read_engine_info, user_state_dir
+from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import remember_engine_python
-from syncam_engine.link.messages import EngineStatus
 
 from . import heartbeat, install_engine, preferences, session
 

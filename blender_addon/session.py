@@ -15,20 +15,12 @@ from typing import Any
 import bpy
 
 from syncam_engine.link.client import EngineClient
+from syncam_engine.link.engine_facts import EngineStatus, Hello, PresetInfo
 from syncam_engine.link.envelope import Envelope
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply, WorkerChanged
 from syncam_engine.link.launch import EngineLauncher, EngineState
-from syncam_engine.link.messages import (
-    Done,
-    EngineStatus,
-    ErrorInfo,
-    Failed,
-    GenerateRequest,
-    Hello,
-    PresetInfo,
-    Preview,
-)
+from syncam_engine.link.messages import Done, ErrorInfo, Failed, GenerateRequest, Preview
 
 from . import landing, preferences, tick_work
 from .fetches import Fetches

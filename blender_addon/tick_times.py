@@ -28,7 +28,8 @@ def serve(address: str, width: int, height: int) -> None:
     import zmq
 
     from syncam_engine.link import codec
-    from syncam_engine.link.messages import TO_ENGINE, Hello, Phase, Preview, Queued, Submit, Synced
+    from syncam_engine.link.engine_facts import Hello
+    from syncam_engine.link.messages import TO_ENGINE, Phase, Preview, Queued, Submit, Synced
 
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     router = zmq.Context().socket(zmq.ROUTER)

@@ -16,6 +16,7 @@ from syncam_engine.commands.parsing import whole
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import stored_client_id
+from syncam_engine.link.engine_facts import Hello
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply
 from syncam_engine.link.launch import EngineLauncher
@@ -26,7 +27,6 @@ from syncam_engine.link.messages import (
     ErrorInfo,
     Failed,
     GenerateRequest,
-    Hello,
     Notice,
     Phase,
     Progress,

@@ -8,7 +8,8 @@ import json
 
 import msgspec
 
-from syncam_engine.link.messages import EngineStatus, JobList, WorkerInfo
+from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
+from syncam_engine.link.messages import JobList
 
 from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span
 

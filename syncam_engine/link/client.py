@@ -39,6 +39,7 @@ from .. import __version__
 from . import codec, limits
 from .connection import Connection
 from .endpoint import Endpoint
+from .engine_facts import Hello
 from .errors import SynCamError
 from .events import FollowedJob, Lost, Reply, WorkerChanged, as_events
 from .file_calls import FileCalls
@@ -53,7 +54,6 @@ from .messages import (
     ErrorInfo,
     Failed,
     GenerateRequest,
-    Hello,
     Pause,
     Phase,
     Preview,

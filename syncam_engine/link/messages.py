@@ -28,8 +28,8 @@ the job that it is about ("" for none).
                                      phase, progress, preview + 1 buffer, done, failed: events
 
 Unknown fields are ignored, an unknown type is answered with `error`. Every verb may be sent twice
-with the same effect as once. Limits: `link.limits`; frames to structs and back: `link.codec`; all
-of it in words: docs/protocol.md.
+with the same effect as once. `Hello`, `EngineStatus`: `link.engine_facts`; limits: `link.limits`;
+frames to structs and back: `link.codec`; all of it in words: docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from . import limits
+from .engine_facts import EngineStatus, Hello
 from .errors import SynCamError
 
 Id = Annotated[str, Meta(pattern=limits.ID_PATTERN)]
@@ -99,7 +100,7 @@ class GenerateRequest(Struct, kw_only=True):
     mode: Mode = "text"
     preset: Name = "preview"
     previz_strength: float | None = None
-    """previz: the noise that its clips start with; 1 is noise alone, near 0 they stay as they are."""
+    """previz: the noise its clips start with; 1 is noise alone, near 0 they stay as they are."""
     fit_rule: Literal["crop", "letterbox"] = "crop"
     inputs: Annotated[list[Digest], Meta(max_length=limits.MAX_INPUTS)] = msgspec.field(
         default_factory=list
@@ -249,35 +250,6 @@ class Fetch(Struct, kw_only=True):
 # ---- engine -> client ----------------------------------------------------------------------------
 
 
-class PresetInfo(Struct, kw_only=True):
-    name: str
-    title: str = ""
-    default: bool = False
-    available: bool = True
-    """False: its weights are not on this machine yet."""
-    envelope: dict[str, Any] = msgspec.field(default_factory=dict)
-    """`link.envelope.Envelope` as plain data."""
-    defaults: dict[str, Any] = msgspec.field(default_factory=dict)
-    """steps, guidance_scale, negative_prompt, width, height, frames, fps."""
-
-
-class Hello(Struct, kw_only=True):
-    """The engine answers: it is there, and this is what it is."""
-
-    engine: str
-    """Version of the engine's package."""
-    protocol: int
-    instance: str
-    """New at each start of the server."""
-    presets: list[PresetInfo] = msgspec.field(default_factory=list)
-    worker: str = ""
-    """starting, loading, ready, busy, yielded, dead."""
-    device: str = ""
-    log_path: str = ""
-    local: bool = True
-    """Results come with paths that this client can open."""
-
-
 class Queued(Struct, kw_only=True):
     """The job is accepted and written down. `position` 0 runs now."""
 
@@ -372,43 +344,6 @@ class JobList(Struct, kw_only=True):
     jobs: list[JobInfo]
     total: int = 0
     """How many there are in all: one's own where these were asked for, of every age."""
-
-
-class WorkerInfo(Struct, kw_only=True):
-    index: int
-    state: str
-    device: str = ""
-    preset: str = ""
-    job_id: str = ""
-    phase: str = ""
-    step: int = 0
-    steps: int = 0
-    memory_mb: float = 0.0
-    """What the worker holds of its device's memory."""
-    memory_free_mb: float = 0.0
-    """What its device has left for anyone, the machine's own memory on a CPU; 0: not known."""
-    restarts: int = 0
-    pid: int = 0
-
-
-class EngineStatus(Struct, kw_only=True):
-    engine: str
-    instance: str
-    pid: int
-    uptime_s: float
-    endpoint: str = ""
-    workers: list[WorkerInfo] = msgspec.field(default_factory=list)
-    queued: int = 0
-    running: int = 0
-    paused: int = 0
-    done: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    clients: int = 0
-    disk_free_mb: float = 0.0
-    notes: list[str] = msgspec.field(default_factory=list)
-    """What a person should know: disk full, device yielded, worker restarting."""
-    log_path: str = ""
 
 
 class Synced(Struct, kw_only=True):

@@ -8,8 +8,8 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from syncam_engine.link.engine_facts import PresetInfo
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import PresetInfo
 from syncam_engine.model.presets import WEIGHTS_DIR, Preset, get_preset, list_presets
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from syncam_engine import __version__
 from syncam_engine.link import limits
 from syncam_engine.link import messages as wire
+from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.messages import ErrorInfo
 
 from . import worker_messages as wm
@@ -177,7 +178,7 @@ class Engine(Verbs):
             self._order_cache = [job.id for job in again] + fresh
         return self._order_cache
 
-    def status(self, *, with_paths: bool) -> wire.EngineStatus:
+    def status(self, *, with_paths: bool) -> EngineStatus:
         counts = self.store.counts()
         notes = list(self.store.mended[-3:])
         free = self._disk_free()
@@ -187,7 +188,7 @@ class Engine(Verbs):
         if held_s > 0:
             notes.append(f"The device is left to other programs for {held_s:.0f} s more.")
         notes += [note for slot in self.workers.slots for note in slot.notes.values()]
-        return wire.EngineStatus(
+        return EngineStatus(
             engine=__version__,
             instance=self.instance,
             pid=os.getpid(),

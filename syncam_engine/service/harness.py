@@ -19,8 +19,9 @@ from syncam_engine.link import rig_json
 from syncam_engine.link.camera import intrinsics
 from syncam_engine.link.client import EngineClient, Reply
 from syncam_engine.link.endpoint import read_engine_info, socket_path
+from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.hemisphere import sample_hemisphere_cameras
-from syncam_engine.link.messages import Done, EngineStatus, Failed, GenerateRequest
+from syncam_engine.link.messages import Done, Failed, GenerateRequest
 from syncam_engine.link.rig import Rig
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from syncam_engine.link.messages import WorkerInfo
+from syncam_engine.link.engine_facts import WorkerInfo
 
 from . import worker_messages as wm
 from .worker import Settings

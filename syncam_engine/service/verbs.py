@@ -18,6 +18,7 @@ import msgspec
 from syncam_engine import __version__
 from syncam_engine.link import limits
 from syncam_engine.link import messages as wire
+from syncam_engine.link.engine_facts import EngineStatus, Hello
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo
 
@@ -44,8 +45,8 @@ class Verbs:
                 fix="Free disk space on the engine's machine",
             ) from error
 
-    def on_hello(self, session: Session, body: wire.SayHello, _: list) -> wire.Hello:
-        return wire.Hello(
+    def on_hello(self, session: Session, body: wire.SayHello, _: list) -> Hello:
+        return Hello(
             engine=__version__,
             protocol=limits.PROTOCOL,
             instance=self.instance,
@@ -155,7 +156,7 @@ class Verbs:
         self._yield_idle()
         return wire.Acknowledged(note=self.workers.state)
 
-    def on_status(self, session: Session, body: wire.AskStatus, _: list) -> wire.EngineStatus:
+    def on_status(self, session: Session, body: wire.AskStatus, _: list) -> EngineStatus:
         return self.status(with_paths=session.local)
 
     def on_jobs(self, session: Session, body: wire.AskJobs, _: list) -> wire.JobList:

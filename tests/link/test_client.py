@@ -13,6 +13,7 @@ import zmq
 from syncam_engine.link import codec, limits
 from syncam_engine.link.client import EngineClient, Lost, Reply
 from syncam_engine.link.endpoint import Endpoint
+from syncam_engine.link.engine_facts import Hello
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import FollowedJob, as_events
 from syncam_engine.link.messages import (
@@ -23,7 +24,6 @@ from syncam_engine.link.messages import (
     ErrorInfo,
     Failed,
     GenerateRequest,
-    Hello,
     JobInfo,
     Phase,
     Progress,

@@ -12,17 +12,10 @@ import zmq
 
 from syncam_engine.link import codec
 from syncam_engine.link.client import EngineClient
+from syncam_engine.link.engine_facts import EngineStatus, Hello
 from syncam_engine.link.events import Reply
 from syncam_engine.link.limits import PROTOCOL
-from syncam_engine.link.messages import (
-    TO_ENGINE,
-    AskStatus,
-    EngineStatus,
-    ErrorInfo,
-    Hello,
-    SayHello,
-    Synced,
-)
+from syncam_engine.link.messages import TO_ENGINE, AskStatus, ErrorInfo, SayHello, Synced
 
 
 def test_forgotten_client_greets_again():

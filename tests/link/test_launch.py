@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from syncam_engine.link.client import EngineClient
+from syncam_engine.link.engine_facts import Hello
 from syncam_engine.link.launch import EngineLauncher, find_engine_python
-from syncam_engine.link.messages import Hello
 
 
 def test_import_is_light():

@@ -17,15 +17,14 @@ import zmq
 
 from syncam_engine.link import codec
 from syncam_engine.link.endpoint import socket_path
+from syncam_engine.link.engine_facts import EngineStatus, Hello
 from syncam_engine.link.events import Lost
 from syncam_engine.link.messages import (
     TO_CLIENT,
     Acknowledged,
     AskStatus,
     Done,
-    EngineStatus,
     Fetch,
-    Hello,
     SayHello,
     Sync,
     new_id,

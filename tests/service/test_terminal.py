@@ -12,15 +12,9 @@ import pytest
 from syncam_engine.cli import main
 from syncam_engine.commands import generate, status
 from syncam_engine.link import rig_json
+from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import (
-    Done,
-    EngineStatus,
-    JobInfo,
-    JobList,
-    Notice,
-    WorkerInfo,
-)
+from syncam_engine.link.messages import Done, JobInfo, JobList, Notice
 from syncam_engine.service.harness import sample_request
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from unreal_scenes import place_camera
 
+from syncam_engine.link.engine_facts import PresetInfo
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Reply
-from syncam_engine.link.messages import ClipResult, Done, ErrorInfo, PresetInfo
+from syncam_engine.link.messages import ClipResult, Done, ErrorInfo
 
 PRESET = PresetInfo(
     name="preview", default=True, defaults={"frames": 17, "width": 160, "height": 96, "fps": 15}

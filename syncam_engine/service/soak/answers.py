@@ -12,7 +12,8 @@ import zmq
 
 from syncam_engine.link import codec
 from syncam_engine.link.endpoint import socket_path
-from syncam_engine.link.messages import TO_CLIENT, AskStatus, EngineStatus, SayHello, new_id
+from syncam_engine.link.engine_facts import EngineStatus
+from syncam_engine.link.messages import TO_CLIENT, AskStatus, SayHello, new_id
 from syncam_engine.service.harness import LocalEngine, sample_request, wait_until
 
 from .findings import Finding, percentile

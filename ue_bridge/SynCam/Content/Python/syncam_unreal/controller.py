@@ -15,20 +15,11 @@ from typing import Any
 
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
+from syncam_engine.link.engine_facts import Hello, PresetInfo
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply
 from syncam_engine.link.launch import EngineLauncher
-from syncam_engine.link.messages import (
-    Done,
-    ErrorInfo,
-    Failed,
-    Hello,
-    Phase,
-    PresetInfo,
-    Preview,
-    Progress,
-    Queued,
-)
+from syncam_engine.link.messages import Done, ErrorInfo, Failed, Phase, Preview, Progress, Queued
 
 from . import job_progress, preparing, request_making
 from .host_protocol import Host, Reading

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from syncam_engine.link.messages import GenerateRequest, PresetInfo
+from syncam_engine.link.engine_facts import PresetInfo
+from syncam_engine.link.messages import GenerateRequest
 
 from . import request_making
 from .host_protocol import Host, Reading

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from syncam_engine.link import rig_json
+from syncam_engine.link.engine_facts import PresetInfo
 from syncam_engine.link.envelope import Envelope, EnvelopeIssue, check_request, check_rig
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
-from syncam_engine.link.messages import GenerateRequest, PresetInfo
+from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
 from .panel_state import MODES, PanelFields
