@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 from syncam_engine.link.errors import SynCamError
 
+PATCH_NUMBERS = 3 * 4 * 8 * 8
+"""Of the preview's patch autoencoder: colours, pictures, rows and columns of a cell."""
+
 
 def config_fault(field_name: str, value: Any, right: str, nearest: Any = None) -> SynCamError:
     """The error for a field's value that cannot be."""
@@ -234,6 +237,9 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips", "noise_block")
         _at_least(self, "autoencoder.", 1, "encoder_blocks", "decoder_blocks")
+        if self.z_channels > PATCH_NUMBERS:
+            right = f"at most {PATCH_NUMBERS}, the numbers of a patch"
+            raise config_fault("autoencoder.z_channels", self.z_channels, right, PATCH_NUMBERS)
         if self.width % 8:
             nearest = max(8, self.width // 8 * 8)
             raise config_fault("autoencoder.width", self.width, "a multiple of 8", nearest)

@@ -22,11 +22,12 @@ from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import EncodedCameras, encode_cameras
 from syncam_engine.model.correspondence import focus_point
-from syncam_engine.model.interfaces import Autoencoder, TextEncoder
+from syncam_engine.model.interfaces import Autoencoder, TextEncoder, latent_frame_count
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.preview_autoencoder import PatchAutoencoder
 from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.model.preview_vocabulary import Vocabulary
+from syncam_engine.model.token_grid import TOKEN_PX
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
 from syncam_engine.training import flow
 from syncam_engine.training.bases import (
@@ -35,7 +36,7 @@ from syncam_engine.training.bases import (
     load_package_base,
     package_base,
 )
-from syncam_engine.training.config import PhaseConfig, TrainConfig
+from syncam_engine.training.config import PhaseConfig, TrainConfig, config_fault
 from syncam_engine.training.config_file import convert
 
 
@@ -121,6 +122,16 @@ class MultiViewTask:
             if config.model.autoencoder:
                 self.autoencoder = PatchAutoencoder.load(expand(config.model.autoencoder))
                 self.autoencoder.requires_grad_(False)
+        data = config.data
+        tokens = latent_frame_count(data.frames), data.height // TOKEN_PX, data.width // TOKEN_PX
+        longest = max(tokens)
+        if longest > self.preset.transformer.rope_max_seq_len:
+            raise config_fault(
+                "model.transformer.rope_max_seq_len",
+                self.preset.transformer.rope_max_seq_len,
+                f"at least {longest}, the most tokens of the data's frames, rows or columns",
+                longest,
+            )
         z_channels = self.preset.transformer.in_channels
         if self.autoencoder is not None and self.autoencoder.z_channels != z_channels:
             raise SynCamError(

@@ -157,6 +157,7 @@ def test_faults_name_their_field():
         ({"seed": -1}, "seed is -1"),
         ({"autoencoder": {"width": 12}}, "autoencoder.width is 12; it must be a multiple of 8"),
         ({"autoencoder": {"decoder_blocks": 0}}, "autoencoder.decoder_blocks is 0"),
+        ({"autoencoder": {"z_channels": 769}}, "autoencoder.z_channels is 769"),
         (
             {"kind": "classifier", "classifier": {"attributes": {"a": {"b": 5, "c": ["x"]}}}},
             "two classes or more, each a list of words",
