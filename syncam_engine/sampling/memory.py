@@ -102,7 +102,8 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Return the bytes that a request of this shape needs on the device of this placement.
 
-    `ranks`: how many devices share the views. `moving`: whether cameras move, or lenses zoom.
+    `branches`: of guidance, times the pairs where `views` is that of a pair. `ranks`: how many
+    devices share the views. `moving`: whether cameras move, or lenses zoom.
     """
     config, kind = preset.transformer, preset.source.kind
     width_px, height_px = size
@@ -204,7 +205,7 @@ def what_fits(
     thrifty = replace(placement, rows_at_once=1, tiling=True)
     offloaded = replace(thrifty, offload="group")
     for where, text in (
-        (thrifty, "guidance branches one by one and tiled decoding would fit"),
+        (thrifty, "guidance branches and pairs one by one and tiled decoding would fit"),
         (offloaded, "group offload (slower) would fit"),
     ):
         if fits(where):

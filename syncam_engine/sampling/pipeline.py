@@ -137,12 +137,13 @@ class MultiViewPipeline:
         )
         pairs = self._use_pairs(len(rig.cameras))
         guidance = self._guidance(request)
-        group = ViewGroup.current(len(rig.cameras))
+        views = len(rig.cameras)
+        group = ViewGroup.current(views)
         check_memory(
             self.preset,
             self.placement,
-            views=2 if pairs else len(rig.cameras),
-            branches=len(guidance.branches),
+            views=2 if pairs else views,
+            branches=len(guidance.branches) * (views - 1 if pairs else 1),
             size=(request.width, request.height),
             frames=request.frames,
             ranks=1 if group is None or pairs else group.ranks,

@@ -125,6 +125,8 @@ class Placement:
             "dtype": "bfloat16" if big and on_gpu else "float32",
             "matmul_dtype": "auto",
             "tiling": big,
+            # Two branches of four views: more fill no GPU better, and take memory for each row.
+            "rows_at_once": 8 if big else 64,
         }
         text = os.environ.get(ENVIRONMENT, "")
         try:

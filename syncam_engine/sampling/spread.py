@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
             names = np.array([camera.name for camera in rig.cameras])
             np.savez_compressed(args.out, clips=clips, cameras=names)
             print(f"\nwrote {args.out}", file=sys.stderr)
-    except SynCamError as error:
+    except (SynCamError, ValueError) as error:  # ValueError: more ranks than views
         print(f"syncam: {error}", file=sys.stderr)
         return 2
     finally:

@@ -113,6 +113,28 @@ def test_a_request_too_large_stops_before_it_starts(tmp_path, monkeypatch):
     assert not seen
 
 
+@pytest.mark.parametrize(("strategy", "rows"), [("anchored_pairs", 12), ("joint", 8)])
+def test_all_pairs_of_a_batch_are_counted(tmp_path, monkeypatch, strategy, rows):
+    pipeline = load_pipeline(str(write_tiny(tmp_path, strategy=strategy)), "cpu")
+    envelope = replace(pipeline.preset.envelope, trained_views=2)
+    pipeline.preset = replace(pipeline.preset, envelope=envelope)
+    asked = []
+
+    def enough(preset, placement, **shape):
+        asked.append(min(shape["branches"] * shape["views"], placement.rows_at_once))
+        raise Cancelled
+
+    monkeypatch.setattr("syncam_engine.sampling.pipeline.check_memory", enough)
+    with pytest.raises(Cancelled):
+        pipeline.generate(make_request(make_rig(4)))
+    assert asked == [rows]  # four views: three pairs of two, or all four, for two branches
+
+
+def test_large_presets_run_few_rows_at_once():
+    assert Placement.default(WAN_1_3B, "cpu").rows_at_once == 8
+    assert Placement.default(PREVIEW_RECIPE, "cpu").rows_at_once == 64
+
+
 def test_a_request_that_just_ran_on_a_gpu_fits_there_again(monkeypatch):
     """torch keeps the memory of the request before; the driver calls it used."""
     held = estimate_memory(WAN_1_3B, GPU, **FULL).transformer + 11.9 * GIB
