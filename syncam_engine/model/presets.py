@@ -290,6 +290,7 @@ PREVIEW_RECIPE = Preset(
         reference_text_scale=2.0,
         reference_video_scale=1.5,
         reference_timestep="zero",
+        previz_strength=0.4,
     ),
     envelope=Envelope(
         sizes=((160, 96),),
