@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from syncam_engine.data.draw import draw_views, fit_pictures
+from syncam_engine.data.draw import Draw, cameras_of, draw_views, fit_pictures
 from syncam_engine.data.latents import LatentStore, encode_source, open_store
 from syncam_engine.data.mixture import BatchRequest, Mixture, uneven_or_empty
 from syncam_engine.link.errors import SynCamError
@@ -42,6 +42,38 @@ def test_processes_get_the_same_kind_but_other_scenes():
         assert a[0].pictures_VTHW3.shape == b[0].pictures_VTHW3.shape
     keys = [[data.batch(REQUEST, step=k, rank=r)[0].key for k in range(12)] for r in (0, 1)]
     assert keys[0] != keys[1]
+
+
+def test_micro_batches_of_a_step_are_drawn_apart():
+    data = mixture(BoxSource(scenes=40))
+    request = replace(REQUEST, stills=1.0, stills_batch=6)
+    keys = [[s.key for s in data.batch(request, step=4, micro=m)] for m in range(3)]
+    assert keys[0] != keys[1] != keys[2] != keys[0]
+
+
+def test_the_anchor_of_a_set_is_view_0_and_the_others_come_in_any_order():
+    sets = [(3, 0, 1), (2, 4, 0)]
+    drawn = {
+        draw_views(make_scene(0), np.random.default_rng(k), views=3, frames=5, sets=sets).cameras
+        for k in range(40)
+    }
+    assert drawn == {(3, 0, 1), (3, 1, 0), (2, 4, 0), (2, 0, 4)}
+
+
+def test_a_moving_cameras_pose_and_lens_are_those_of_each_latent_frames_picture():
+    scene = make_scene(1, cameras=3, frames=17)
+    c2w = np.repeat(scene.c2w_cv_m_CT44, 17, axis=1)
+    K = np.repeat(scene.K_CT33, 17, axis=1)
+    c2w[:, :, 0, 3] += np.arange(17)
+    K[:, :, 0, 0] += np.arange(17)
+    moving = replace(scene, c2w_cv_m_CT44=c2w, K_CT33=K)
+    draw = Draw(cameras=(2, 0), start=3, frames=9, caption="")
+    K_VF33, c2w_VF44 = cameras_of(moving, draw)
+    for view, camera in enumerate(draw.cameras):
+        first = scene.c2w_cv_m_CT44[camera, 0, 0, 3]
+        assert c2w_VF44[view, :, 0, 3] == pytest.approx([first + k for k in (3, 7, 11)], abs=1e-5)
+        focal = scene.K_CT33[camera, 0, 0, 0]
+        assert K_VF33[view, :, 0, 0] == pytest.approx([focal + k for k in (3, 7, 11)], abs=1e-4)
 
 
 def test_a_step_does_not_repeat_the_draws_of_the_one_before():

@@ -14,7 +14,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.training.multiview import MultiViewTask, jittered
 from syncam_engine.training.runs import draws_in_words
 from tests.data.synthetic import BoxSource, make_scene
-from tests.training.small_runs import make_trainer, mixture_of, multiview_config
+from tests.training.small_runs import SMALL, make_trainer, mixture_of, multiview_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -147,3 +147,28 @@ def test_captions_of_too_many_words_are_one_sentence(autoencoder_folder):
     scene = replace(make_scene(0), captions=(words,))
     with pytest.raises(SynCamError, match=r"322 words do not fit a table of 256 rows"):
         MultiViewTask(multiview_config(autoencoder_folder), [scene])
+
+
+def test_patterns_of_cameras_that_move_and_that_stand_go_in_one_batch(autoencoder_folder):
+    config = multiview_config(
+        autoencoder_folder,
+        model={
+            "transformer": SMALL,
+            "autoencoder": str(autoencoder_folder),
+            "camera": {"pattern": "geometric"},
+        },
+    )
+    mixture = mixture_of(config)
+    task = MultiViewTask(config, mixture.sources[0][0].scenes)
+    request = BatchRequest(views=3, frames=5, stills=0.0, batch=2, stills_batch=1)
+    stands, moves = mixture.batch(request, step=0)
+    poses = np.array(moves.c2w_cv_m_VF44)
+    poses[1, 1, 2, 3] += 0.7
+    moves = replace(moves, c2w_cv_m_VF44=poses)
+    pattern = task.prepare([stands, moves], torch.Generator()).pattern_BFhKK
+    assert pattern.shape[:3] == (2, 2, 6)
+    assert torch.equal(pattern[0, 0], pattern[0, 1])
+    assert not torch.equal(pattern[1, 0], pattern[1, 1])
+    alone = task.prepare([stands, stands], torch.Generator()).pattern_BFhKK
+    assert alone.shape[:3] == (2, 1, 6)
+    assert torch.equal(alone[0, 0], pattern[0, 1])
