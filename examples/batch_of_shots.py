@@ -18,6 +18,8 @@ import bpy
 
 def main() -> int:
     arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
+    if len(arguments) != 1 or not Path(arguments[0]).is_file():
+        sys.exit("usage: blender -b --python batch_of_shots.py -- SHOTS.json")
     shots = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     failed = 0
     for path, prompt in shots.items():

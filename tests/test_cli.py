@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 
 import pytest
 
 from syncam_engine.cli import COMMANDS, build_parser, main
+from syncam_engine.commands.bench import BENCHES
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,13 @@ def test_every_option_of_a_command_is_explained(command):
         if not action.help and not isinstance(action, argparse._SubParsersAction)
     ]
     assert not unexplained
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_every_option_of_a_benchmark_is_explained(name):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"syncam_engine.bench.{name}").configure(parser)
+    assert not [action.dest for action in parser._actions if not action.help]
 
 
 def test_defaults_are_said_once(capsys):

@@ -79,7 +79,7 @@ def _job(client: EngineClient, views: int, seed: int) -> Done:
     client.submit(request)
     end = follow(client, [request.job_id], 1200)[0][request.job_id]
     if isinstance(end, Failed):
-        raise RuntimeError(end.error.sentence)
+        raise end.error.to_error()
     return end
 
 

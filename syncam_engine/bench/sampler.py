@@ -78,11 +78,20 @@ class Case:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=None)
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; their median")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=12, help="steps of the runs of the options")
-    parser.add_argument("--grid", choices=("both", "full", "small"), default="both")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="(the best one)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="interleaved rounds; their median (5)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of a CPU (1)")
+    parser.add_argument(
+        "--steps", type=int, default=12, help="steps of the runs of the options (12)"
+    )
+    parser.add_argument(
+        "--grid",
+        choices=("both", "full", "small"),
+        default="both",
+        help="tokens a view: 5 x 12 x 22, 5 x 6 x 11, or both (both)",
+    )
     parser.add_argument("--no-options", action="store_true", help="only plain against ours")
     parser.add_argument("--compiled", action="store_true", help="also torch.compile (minutes)")
     parser.add_argument("--small", action="store_true", help="toy sizes, to see that it runs")

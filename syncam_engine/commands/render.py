@@ -148,7 +148,13 @@ def read_job(args: argparse.Namespace) -> dict:
     """The job that a set's folder or a farm's template holds, for this machine's folder."""
     try:
         spec = json.loads(args.job.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise SynCamError(
+            "render.job",
+            f"The job file {args.job} cannot be read: {error.strerror}.",
+            value=str(args.job),
+        ) from None
+    except ValueError as error:
         raise SynCamError(
             "render.job", f"{args.job} is no job file: {error}.", value=str(args.job)
         ) from None

@@ -35,9 +35,10 @@ def show(status: EngineStatus, jobs: JobList) -> None:
     from rich.table import Table
 
     console = Console()
+    clients = f"{status.clients} client{'s' * (status.clients != 1)}"
     console.print(
         f"SynCam {status.engine}, up {span(status.uptime_s)}, process {status.pid}, "
-        f"{status.clients} clients, {status.disk_free_mb / 1024:.1f} GiB free\n"
+        f"{clients}, {status.disk_free_mb / 1024:.1f} GiB free\n"
         f"{status.endpoint}\nlog: {status.log_path}",
         markup=False,
         highlight=False,

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = read_config(args.config, overrides=args.set)
     if args.check:
-        print(f"{args.config}: a {config.kind} run named {config.name}, {config.steps} steps")
+        print(f"{args.config}: {config.kind} run named {config.name}, {config.steps} steps")
         return 0
     import torch
 

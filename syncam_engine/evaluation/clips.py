@@ -164,6 +164,8 @@ def clip_file(folder: Path, name: str) -> Path:
     path = folder / f"{name}.mp4"
     if not path.is_file():
         path = _generated(folder).get(name, path)
+    if not folder.is_dir():
+        raise SynCamError("clip.missing", f"There is no folder {folder}.", value=str(folder))
     if not path.is_file():
         raise SynCamError("clip.missing", f"Camera {name} has no clip at {path}.", value=str(path))
     return path

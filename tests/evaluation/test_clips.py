@@ -75,6 +75,8 @@ def test_a_missing_clip_is_one_sentence(job, capsys):
     (folder / "clips" / "cam02.mp4").unlink()
     assert main(["evaluate", "clips", str(folder / "clips"), "--rig", str(rig)]) == 2
     assert "Camera cam02 has no clip" in capsys.readouterr().err
+    assert main(["evaluate", "clips", str(folder / "clisp"), "--rig", str(rig)]) == 2
+    assert f"There is no folder {folder / 'clisp'}." in capsys.readouterr().err
 
 
 def test_letterboxed_clips_are_scored_with_the_cameras_that_made_them(job, monkeypatch):
