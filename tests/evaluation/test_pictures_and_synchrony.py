@@ -65,6 +65,10 @@ def moving_clip(step: int, background: int = 90) -> np.ndarray:
 
 def test_time_alignment_finds_the_moment_whatever_the_background():
     assert time_hits(moving_clip(9, background=30), moving_clip(9)) == [True] * 5
+    # A made clip that is faint, before a wall that is bright where the box ends.
+    wall = np.linspace(0, 180, 64)[:, None]
+    faint = (moving_clip(9) // 4 + wall).astype(np.uint8)
+    assert time_hits(faint, moving_clip(9)) == [True] * 5
     backwards = time_hits(moving_clip(9)[::-1], moving_clip(9))
     assert backwards == [False, False, True, False, False]
     assert moves(moving_clip(9))
