@@ -38,6 +38,7 @@ def test_scores_page_and_sheets_are_written(held_out, tmp_path, capsys):
     assert scores["provenance"]["steps"] == 1
     assert len(scores["provenance"]["weights"]) >= 16
     assert scores["psnr_copy_db"] > scores["psnr_text_db"]
+    assert scores["psnr_codec_db"] < 40.0  # that of an autoencoder that has learnt nothing
     assert sorted(p.name for p in tmp_path.glob("scene-*.png")) == ["scene-00.png", "scene-01.png"]
     assert "scene-01.png" in (tmp_path / "index.html").read_text()
     assert "camera retrieval" in capsys.readouterr().out
