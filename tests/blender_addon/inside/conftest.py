@@ -96,6 +96,8 @@ class other_engine:
     def __enter__(self):
         self.kept = os.environ["SYNCAM_STATE_DIR"]
         self.launcher = self.state.launcher
+        client = self.state.client
+        self.is_running = client is not None and client.state in ("ready", "loading")
         self.state.disconnect()
         self.monkeypatch.setenv("SYNCAM_STATE_DIR", str(self.folder))
 
@@ -107,6 +109,10 @@ class other_engine:
         self.monkeypatch.undo()
         self.state.error = None
         self.state.connect()
+        if self.is_running:
+            # Its launcher's clock began when it started the engine: to it, a new client that has
+            # not heard from an engine so old never will.
+            tick_until(self.state, lambda: self.state.client.hello is not None)
         if self.launcher is not None:
             # It started the shared engine, and ends it after the last test.
             self.launcher.client = self.state.client
