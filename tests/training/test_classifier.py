@@ -111,6 +111,8 @@ def test_tally_counts_hits_and_the_views_that_agree():
     tally.add(["colour", "kind"], [1, -1], np.array([[1, 0], [1, 0], [2, 0], [1, 1]]))
     assert tally.right == {"colour": [True, True, False, True]}
     assert tally.agreed == {"colour": [0.75]}
+    tally.add(["colour", "kind"], [2, -1], np.array([[2, 0], [1, 0], [0, 0], [2, 1], [2, 0]]))
+    assert tally.agreed == {"colour": [0.75, 0.6]}
 
 
 def test_what_is_no_classifier_is_one_sentence(trained, capsys):
