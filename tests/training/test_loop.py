@@ -122,3 +122,20 @@ def test_averages_may_begin_later(tmp_path):
 
 def test_until_step_0_trains_nothing(tmp_path):
     assert make_trainer(tmp_path).train(until=0).losses == []
+
+
+def test_the_two_newest_checkpoints_are_kept(tmp_path):
+    trainer = make_trainer(tmp_path)
+    for step in (1, 2, 3, 4):
+        trainer.train(until=step)
+    names = [path.name for path in sorted((tmp_path / "checkpoints").iterdir())]
+    assert names == ["step-00000003", "step-00000004"]
+
+
+def test_a_sheet_is_drawn_by_a_network_that_drops_nothing(tmp_path):
+    trainer, modes = make_trainer(tmp_path), []
+    trainer.on_sheet = lambda net, step, path: modes.append([m.training for m in net.modules()])
+    trainer.net.train()
+    trainer.draw_sheet()
+    assert not any(modes[0])
+    assert all(m.training for m in trainer.net.modules())

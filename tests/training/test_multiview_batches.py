@@ -11,6 +11,8 @@ import torch
 
 from syncam_engine.data.mixture import BatchRequest, Mixture
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.sampling.schedule import timestep_of
+from syncam_engine.training import sheets
 from syncam_engine.training.multiview import MultiViewTask, jittered
 from syncam_engine.training.runs import draws_in_words
 from tests.data.synthetic import BoxSource, make_scene
@@ -172,3 +174,31 @@ def test_patterns_of_cameras_that_move_and_that_stand_go_in_one_batch(autoencode
     alone = task.prepare([stands, stands], torch.Generator()).pattern_BFhKK
     assert alone.shape[:3] == (2, 1, 6)
     assert torch.equal(alone[0, 0], pattern[0, 1])
+
+
+def test_the_network_is_told_times_as_the_sampler_tells_them(tmp_path, autoencoder_folder):
+    trainer, told = make_trainer(tmp_path, autoencoder_folder), []
+    samples = trainer.mixture.batch(trainer.task.request(trainer.config.phases[0]), step=0)
+    batch = trainer.task.prepare(samples, torch.Generator().manual_seed(3))
+    trainer.net.transformer.register_forward_pre_hook(lambda net, args: told.append(args[1]))
+    trainer.task.loss(trainer.net, batch)
+    expected = [[timestep_of(float(t)) for t in row] for row in batch.t_BV]
+    assert torch.allclose(told[0], torch.tensor(expected))
+
+
+def test_shared_noise_is_trained_with_sampled_with_and_exported(autoencoder_folder, monkeypatch):
+    config = multiview_config(autoencoder_folder, flow={"prediction": "x0", "shared_noise": 1.0})
+    mixture = mixture_of(config)
+    task = MultiViewTask(config, mixture.sources[0][0].scenes)
+    assert task.preset.sampling.shared_noise == 1.0
+    request = BatchRequest(views=3, frames=5, stills=0.0, batch=1, stills_batch=1)
+    sample = mixture.batch(request, step=0)[0]
+    noise = task.prepare([sample], torch.Generator()).noise_BVCFHW
+    assert torch.equal(noise[:, :, :, 0], noise[:, :, :, 1])
+    begun = []
+    monkeypatch.setattr(
+        sheets, "run_sampler", lambda denoiser, z, *rest, **options: begun.append(z)
+    )
+    sheets.sample_latents(task, task.build().eval(), sample, "a red box", seed=3)
+    assert torch.equal(begun[0][:, :, 0], begun[0][:, :, 1])
+    assert not torch.equal(begun[0][0], begun[0][1])
