@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from syncam_engine.commands.asking import start_fix
 from syncam_engine.commands.parsing import whole
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
@@ -138,6 +139,7 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
         "device": done.device,
         "weights_digest": done.weights_digest,
         "placement": done.placement,
+        "sampling": done.sampling,
         "seed": done.seed,
         "prompt": request.prompt,
         "clips": clips,
@@ -177,7 +179,9 @@ def connect(client: EngineClient, launcher: EngineLauncher | None, limit_s: floa
         if time.monotonic() > end_s:
             where = client.address or "this machine"
             raise SynCamError(
-                "engine.unavailable", said or f"No engine answers at {where}.", fix="syncam serve"
+                "engine.unavailable",
+                said or f"No engine answers at {where}.",
+                fix=start_fix(client),
             )
     return client.hello
 

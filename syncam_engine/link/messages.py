@@ -302,6 +302,8 @@ class Done(Struct, kw_only=True):
     weights_digest: str = ""
     placement: dict[str, Any] = msgspec.field(default_factory=dict)
     """How the model ran: `sampling.placement.Placement.as_used`."""
+    sampling: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What the preset says of sampling, where the request does not."""
 
 
 class Failed(Struct, kw_only=True):

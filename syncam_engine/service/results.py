@@ -34,6 +34,7 @@ def write_result(
     device: str,
     weights_digest: str,
     placement: dict[str, Any],
+    sampling: dict[str, Any],
 ) -> Done:
     """Write `folder`/result with a clip a camera and result.json, and return what it holds.
 
@@ -50,7 +51,8 @@ def write_result(
     part = folder / f"attempt-{attempt}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
-    recipe = recipe_of(request, model=model, weights_digest=weights_digest, placement=placement)
+    ran = {"weights_digest": weights_digest, "placement": placement, "sampling": sampling}
+    recipe = recipe_of(request, model=model, **ran)
     try:
         clips = [
             _write_clip(part, folder / "result", index, camera, clips_VTHW3[index], request, recipe)
@@ -65,8 +67,7 @@ def write_result(
             seed=request.seed,
             model=model,
             device=device,
-            weights_digest=weights_digest,
-            placement=placement,
+            **ran,
         )
         write_whole(part / "result.json", msgspec.json.encode(done))
         sync_folder(part)
@@ -79,7 +80,12 @@ def write_result(
 
 
 def recipe_of(
-    request: GenerateRequest, *, model: str, weights_digest: str, placement: dict[str, Any]
+    request: GenerateRequest,
+    *,
+    model: str,
+    weights_digest: str,
+    placement: dict[str, Any],
+    sampling: dict[str, Any],
 ) -> dict[str, Any]:
     """All that makes the clips again: the request, the weights, how they ran, the versions. No
     paths, no times, so that the same job gives the same bytes."""
@@ -94,6 +100,7 @@ def recipe_of(
         "model": model,
         "weights_digest": weights_digest,
         "placement": placement,
+        "sampling": sampling,
         "versions": versions,
     }
 

@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ import zmq
 from syncam_engine.link import codec
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
+from syncam_engine.model.presets import get_preset
 
 from . import worker_messages as wm
 from .files import LATENTS_FILE
@@ -146,6 +147,8 @@ class Worker:
         self._talk = talk
         self._pipeline: Any = None
         self._loaded = ""
+        self._sampling: dict[str, Any] = {}
+        """The loaded preset's `SamplingDefaults`."""
 
     def main(self) -> None:
         if self._settings.preload:
@@ -167,6 +170,7 @@ class Worker:
         module, _, function = self._settings.pipeline.partition(":")
         load = getattr(importlib.import_module(module), function)
         source = self._settings.presets.get(preset, preset)
+        self._sampling = asdict(get_preset(source).sampling)
         self._pipeline = load(
             source, self._settings.device or None, lambda *_, **__: self._talk.check("")
         )
@@ -302,6 +306,7 @@ class Worker:
             device=str(self._pipeline.device),
             weights_digest=str(self._pipeline.digest),
             placement=self._pipeline.placement_used,
+            sampling=self._sampling,
         )
 
 

@@ -27,6 +27,7 @@ from syncam_engine.link.messages import (
 )
 from syncam_engine.media.read import read_clip
 from syncam_engine.media.write import write_mp4
+from syncam_engine.model.presets import get_preset
 from syncam_engine.service.harness import follow, sample_request, wait_until
 
 
@@ -109,6 +110,8 @@ def test_result_is_on_disk_with_its_recipe(client):
         assert recipe["weights_digest"] == "0" * 64
         assert recipe["placement"] == {"device": "stub", "matmul_dtype": "float32"}
         assert done.placement == recipe["placement"]
+        assert done.sampling == recipe["sampling"]
+        assert recipe["sampling"]["shared_noise"] == get_preset("preview").sampling.shared_noise
         assert read.metadata["camera"] == clip.camera
     assert (Path(done.clips[0].path).parent.parent.stat().st_mode & 0o777) == 0o700
 
