@@ -139,3 +139,10 @@ def test_a_sheet_is_drawn_by_a_network_that_drops_nothing(tmp_path):
     trainer.draw_sheet()
     assert not any(modes[0])
     assert all(m.training for m in trainer.net.modules())
+
+
+def test_each_part_learns_at_its_share_of_the_rate(tmp_path):
+    trainer = make_trainer(tmp_path, learning_rate=2e-3)
+    trainer.train(until=1)
+    rates = {g["rate_share"]: g["lr"] for g in trainer.optimizer.param_groups}
+    assert rates == {1.0: pytest.approx(2e-3), 0.1: pytest.approx(2e-4)}
