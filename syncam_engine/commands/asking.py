@@ -62,7 +62,7 @@ def answers(client: EngineClient, calls: Sequence[str], timeout_s: float) -> lis
             raise SynCamError(
                 "engine.unavailable",
                 f"No engine answers at {client.address or 'this machine'}.",
-                fix="syncam serve",
+                fix=start_fix(client),
             )
         for event in client.wait(0.2):
             if isinstance(event, Lost) and client.state in ("refused", "version mismatch"):
@@ -72,6 +72,12 @@ def answers(client: EngineClient, calls: Sequence[str], timeout_s: float) -> lis
                     raise event.body.to_error()
                 wanted[event.message_id] = event.body
     return list(wanted.values())
+
+
+def start_fix(client: EngineClient) -> str:
+    """Return what starts the engine that does not answer; another machine's is started there."""
+    there = client.address.startswith("tcp://")
+    return "On the engine's machine: syncam serve --bind" if there else "syncam serve"
 
 
 def job_table(jobs: Sequence[JobInfo]) -> Any:

@@ -26,6 +26,10 @@ MAY_CHANGE = {"scenes", "device", "threads", "preview", "out"}
 """Options that a resumed run may give anew; all others would mix two sets."""
 
 
+SAY_S = 60.0
+"""So often a run without a terminal says how far it is, beside a line for each scene."""
+
+
 class RenderRun:
     """A set being rendered. Use as a context manager: it holds the folder's lock."""
 
@@ -46,8 +50,10 @@ class RenderRun:
         self.python = find_bpy_python()
         self._children: set[subprocess.Popen] = set()
         self._lock = threading.Lock()
+        self._stopped = False
         self._frames_done = 0
-        self._started = time.monotonic()
+        self._frames_wanted = 0
+        self._started = self._said = time.monotonic()
 
     def __enter__(self) -> RenderRun:
         if self.python is None:
@@ -184,12 +190,13 @@ class RenderRun:
             * self.spec["frames"]
             * (self.spec["per_shard"] if self.spec["packed"] else 1)
         )
-        self._started = time.monotonic()
+        self._frames_wanted = len(todo) * per_unit
+        self._started = self._said = time.monotonic()
         failed: list[int] = []
         one = self.run_unit
         if self.cluster:
             one = render_farm.RayUnits(self.cluster, self).run_unit
-        with _progress(len(todo) * per_unit) as bar:
+        with _progress(self._frames_wanted) as bar:
             self._bar = bar
             with ThreadPoolExecutor(self.workers if not self.cluster else 64) as pool:
                 waiting = {pool.submit(one, unit): unit for unit in todo}
@@ -199,11 +206,12 @@ class RenderRun:
                             failed.append(waiting[future] + 1)
                         elif not self.spec["packed"]:
                             render_manifest.add_rotations(self.out)
-                        self._say_progress(len(todo) * per_unit)
+                        self._say_progress()
                 except BaseException:
                     for future in waiting:
                         future.cancel()
                     with self._lock:
+                        self._stopped = True
                         for child in self._children:
                             child.kill()
                     raise
@@ -224,14 +232,15 @@ class RenderRun:
         )
         return sorted(failed)
 
-    def _say_progress(self, total: int) -> None:
+    def _say_progress(self) -> None:
         """A line for logs, where there is no terminal for the bar."""
         if sys.stdout.isatty() or not self._frames_done:
             return
-        rate = self._frames_done / (time.monotonic() - self._started)
-        left = round((total - self._frames_done) / rate)
+        self._said = time.monotonic()
+        rate = self._frames_done / (self._said - self._started)
+        left = round((self._frames_wanted - self._frames_done) / rate)
         print(
-            f"{self._frames_done}/{total} frames, {rate:.2f} frames/s, "
+            f"{self._frames_done}/{self._frames_wanted} frames, {rate:.2f} frames/s, "
             f"ETA {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}",
             flush=True,
         )
@@ -259,14 +268,16 @@ class RenderRun:
         for attempt in (1, 2):
             log = self.log_folder / f"unit-{unit + 1:05d}.log"
             with open(log, "a" if attempt == 2 else "w") as file:
-                child = subprocess.Popen(
-                    self.command(flag, str(unit)),
-                    env=self.environment(),
-                    stdout=subprocess.PIPE,
-                    stderr=file,
-                    text=True,
-                )
                 with self._lock:
+                    if self._stopped:  # what was killed for that is not tried again
+                        return False
+                    child = subprocess.Popen(
+                        self.command(flag, str(unit)),
+                        env=self.environment(),
+                        stdout=subprocess.PIPE,
+                        stderr=file,
+                        text=True,
+                    )
                     self._children.add(child)
                 for line in child.stdout:
                     if line.startswith("@"):
@@ -290,6 +301,8 @@ class RenderRun:
                 step = self.spec["cameras"] * (self.spec["frames"] if self.spec["packed"] else 1)
                 self._frames_done += step
                 self._bar.update(self._bar.task_ids[0], advance=step)
+                if self._frames_wanted and time.monotonic() - self._said > SAY_S:
+                    self._say_progress()  # a scene of the paper's size takes hours
             if "error" in line or "skipped" in line:
                 said = line.get("error") or line["skipped"]
                 self._bar.console.print(said, style="yellow", markup=False)

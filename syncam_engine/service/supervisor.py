@@ -254,6 +254,7 @@ class Supervisor:
                 slot.state, slot.deaths_in_row = "ready", 0
         elif isinstance(message, wm.LoadFailed):
             slot.notes["load"] = message.error.sentence
+            LOG.error("model not loaded: %s", message.error.sentence, extra={"worker": slot.index})
             if slot.state == "loading":
                 slot.state = "ready"
         elif isinstance(message, (wm.AtPhase, wm.AtStep)):

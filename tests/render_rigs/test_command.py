@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import sys
 
 import pytest
 
@@ -108,3 +109,36 @@ def test_two_runs_do_not_share_a_folder(bpy_python, tmp_path):
     with RenderRun(made), pytest.raises(SynCamError, match="Another run"):
         RenderRun(made).__enter__()
     assert not (tmp_path / ".lock").exists()
+
+
+def test_a_unit_that_is_killed_by_a_stop_is_not_tried_again(tmp_path, monkeypatch):
+    run = RenderRun(
+        {**spec("--stills", "--scenes", "2", "--per-shard", "1"), "out": str(tmp_path)}, workers=2
+    )
+    run.log_folder.mkdir()
+    started = tmp_path / "started"
+    started.write_text("")
+    worker = """
+import pathlib, sys, time
+started, target, unit = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+with started.open("a") as file:
+    file.write(unit)
+for _ in range(600):
+    if unit == "0" and "1" in started.read_text():
+        break
+    time.sleep(0.05)
+target.write_text("")
+"""
+
+    def command(_flag, unit):
+        return [sys.executable, "-c", worker, str(started), str(run.target(int(unit))), unit]
+
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "command", command)
+    monkeypatch.setattr(run, "_say_progress", stop)  # called when unit 0 is done
+    with pytest.raises(KeyboardInterrupt):
+        run.all()
+    assert sorted(started.read_text()) == ["0", "1"]
+    assert not run.target(1).exists()
