@@ -134,10 +134,13 @@ class SamplingDefaults:
     """The noise level that a previz job's clips start from."""
     shared_noise: float = 0.0
     """Share of the starting noise's variance that all frames of a camera have in common."""
+    previz_shared_noise: float = 0.0
+    """The same for previz jobs, whose own pictures hold the figures."""
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.shared_noise <= 1.0:
-            raise ValueError(f"shared_noise is {self.shared_noise}; it must be from 0 to 1")
+        for name in ("shared_noise", "previz_shared_noise"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         if not 0.0 < self.previz_strength <= 1.0:
             raise ValueError(
                 f"previz_strength is {self.previz_strength}; it must be above 0 and at most 1"
@@ -291,6 +294,7 @@ PREVIEW_RECIPE = Preset(
         reference_video_scale=1.5,
         reference_timestep="zero",
         previz_strength=0.4,
+        previz_shared_noise=0.5,
     ),
     envelope=Envelope(
         sizes=((160, 96),),

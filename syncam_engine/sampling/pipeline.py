@@ -335,7 +335,9 @@ class MultiViewPipeline:
         )
         names = [camera.name for camera in rig.cameras]
         variation = getattr(request, "variation", 0)
-        shared = self.preset.sampling.shared_noise
+        sampling = self.preset.sampling
+        previz = request.mode == "previz"
+        shared = sampling.previz_shared_noise if previz else sampling.shared_noise
         noise = rig_noise(request.seed, variation, names, shape, shared)
         return torch.from_numpy(noise).to(self.device)
 

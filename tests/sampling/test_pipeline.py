@@ -42,14 +42,18 @@ def test_same_request_same_bytes_and_seed_counts(tiny):
 
 
 def test_frames_of_the_presets_shared_noise_are_more_alike(tmp_path):
-    changes = []
-    for shared in (0.0, 0.5, 1.0):
-        pipeline = load_pipeline(str(write_tiny(tmp_path / str(shared))), "cpu")
-        sampling = replace(pipeline.preset.sampling, shared_noise=shared)
-        pipeline.preset = replace(pipeline.preset, sampling=sampling)
-        clips_VTHW3 = pipeline.generate(make_request(make_rig(2), frames=17)).astype(float)
-        changes.append(np.abs(clips_VTHW3[:, 8] - clips_VTHW3[:, 16]).mean())
-    assert changes[0] > 1.2 * changes[1] > 1.5 * changes[2]
+    still = np.full((2, 17, 96, 160, 3), 90, np.uint8)
+    inputs = {"text": {}, "previz": {"start_clips_VTHW3": still}}
+    for mode, name in (("text", "shared_noise"), ("previz", "previz_shared_noise")):
+        changes = []
+        for shared in (0.0, 0.5, 1.0):
+            pipeline = load_pipeline(str(write_tiny(tmp_path / f"{mode}{shared}")), "cpu")
+            sampling = replace(pipeline.preset.sampling, **{name: shared})
+            pipeline.preset = replace(pipeline.preset, sampling=sampling)
+            request = make_request(make_rig(2), frames=17, mode=mode, previz_strength=0.9)
+            clips_VTHW3 = pipeline.generate(request, **inputs[mode]).astype(float)
+            changes.append(np.abs(clips_VTHW3[:, 8] - clips_VTHW3[:, 16]).mean())
+        assert changes[0] > 1.2 * changes[1] > 1.5 * changes[2]
 
 
 def test_a_wire_request_is_taken_as_it_is(tiny):
@@ -103,6 +107,8 @@ def test_stop_takes_effect_at_once_and_leaves_nothing(tiny, stop_at):
 def test_previz_keeps_the_start_at_strength_0_and_leaves_it_as_strength_grows(tmp_path):
     # A random network that predicts clean latents would forget the start in its last step.
     tiny = load_pipeline(str(write_tiny(tmp_path, prediction="velocity")), "cpu")
+    sampling = replace(tiny.preset.sampling, previz_shared_noise=0.0)
+    tiny.preset = replace(tiny.preset, sampling=sampling)
     rig = make_rig(2)
     gradient = np.linspace(0, 255, 160).astype(np.uint8)[None, None, None, :, None]
     starts = np.broadcast_to(gradient, (2, 9, 96, 160, 3))

@@ -129,6 +129,8 @@ def test_frames_share_the_part_of_their_noise_that_is_asked_for():
 def test_an_impossible_share_of_noise_is_named():
     with pytest.raises(ValueError, match=r"shared_noise is 1\.5; it must be from 0 to 1"):
         SamplingDefaults(steps=4, shift=1.0, guidance_scale=2.0, shared_noise=1.5)
+    with pytest.raises(ValueError, match=r"previz_shared_noise is -0\.1; it must be from 0 to 1"):
+        SamplingDefaults(steps=4, shift=1.0, guidance_scale=2.0, previz_shared_noise=-0.1)
 
 
 # ---- guidance and denoiser ----------------------------------------------------------------------

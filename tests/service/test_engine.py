@@ -111,7 +111,8 @@ def test_result_is_on_disk_with_its_recipe(client):
         assert recipe["placement"] == {"device": "stub", "matmul_dtype": "float32"}
         assert done.placement == recipe["placement"]
         assert done.sampling == recipe["sampling"]
-        assert recipe["sampling"]["shared_noise"] == get_preset("preview").sampling.shared_noise
+        assert recipe["sampling"]["steps"] == get_preset("preview").sampling.steps
+        assert recipe["request"]["previz_strength"] == recipe["sampling"]["previz_strength"]
         assert read.metadata["camera"] == clip.camera
     assert (Path(done.clips[0].path).parent.parent.stat().st_mode & 0o777) == 0o700
 
