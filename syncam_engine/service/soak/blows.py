@@ -197,6 +197,8 @@ class Blows:
 
 
 def _signal(pid: int, sign: signal.Signals) -> bool:
+    if not pid:  # to the system 0 is everybody of this process's own group
+        return False
     try:
         os.kill(pid, sign)
     except ProcessLookupError:
