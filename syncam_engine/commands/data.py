@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from syncam_engine.commands.parsing import at_least_one, two_numbers
 from syncam_engine.data.sources import KINDS
 from syncam_engine.link.errors import SynCamError
 
@@ -158,24 +159,3 @@ def _latents(args: argparse.Namespace, source) -> int:
     )
     print(f"{done} scenes encoded to {args.out}; {source.broken.report()}")
     return 0
-
-
-def at_least_one(args: argparse.Namespace, *names: str) -> None:
-    """Refuse options below 1; those that are not given pass. Raises `SynCamError`."""
-    for name in names:
-        value = getattr(args, name, None)
-        if value is not None and value < 1:
-            raise SynCamError(
-                "option.form",
-                f"--{name} is {value}; it must be at least 1.",
-                value=value,
-                nearest=1,
-            )
-
-
-def two_numbers(text: str, between: str, name: str, form: str) -> tuple[int, int]:
-    """Two whole numbers of an option. Raises `SynCamError` that names it."""
-    parts = text.split(between)
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
-        raise SynCamError("option.form", f"{name} is {text!r}; it must be {form}.", value=text)
-    return int(parts[0]), int(parts[1])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from syncam_engine.commands.parsing import at_least_one, two_numbers
 from syncam_engine.link.errors import SynCamError
 
 
@@ -95,8 +96,6 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from syncam_engine.commands.data import at_least_one
-
     at_least_one(args, "every", "scenes", "samples", "threads")
     if args.evaluate_command == "sets":
         return _sets(args)
@@ -123,7 +122,6 @@ def run(args: argparse.Namespace) -> int:
             print(f"written to {page}")
         return 0
     if args.evaluate_command == "rigs":
-        from syncam_engine.commands.data import two_numbers
         from syncam_engine.evaluation.setups import write_setups
 
         width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
@@ -174,7 +172,6 @@ def _sets(args: argparse.Namespace) -> int:
 def _preview(args: argparse.Namespace) -> int:
     import torch
 
-    from syncam_engine.commands.data import at_least_one
     from syncam_engine.data.pictures import PICTURE_SUFFIXES
     from syncam_engine.data.sources import open_source
     from syncam_engine.evaluation.preview_run import (

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A parser whose refusals are one sentence with the nearest right word, as all other errors are."""
+"""A parser whose refusals are one sentence with the nearest right word, as all other errors are,
+and the checks of options that several verbs share."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from syncam_engine.link.errors import SynCamError
 
 PLAINER = (
     (r"argument (\S+): invalid int value: (.*)", r"\1 is \2, which is no whole number"),
@@ -85,6 +88,27 @@ def above_zero(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no number above 0")
     return value
+
+
+def at_least_one(args: argparse.Namespace, *names: str) -> None:
+    """Refuse options below 1; those that are not given pass. Raises `SynCamError`."""
+    for name in names:
+        value = getattr(args, name, None)
+        if value is not None and value < 1:
+            raise SynCamError(
+                "option.form",
+                f"--{name} is {value}; it must be at least 1.",
+                value=value,
+                nearest=1,
+            )
+
+
+def two_numbers(text: str, between: str, name: str, form: str) -> tuple[int, int]:
+    """Two whole numbers of an option. Raises `SynCamError` that names it."""
+    parts = text.split(between)
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise SynCamError("option.form", f"{name} is {text!r}; it must be {form}.", value=text)
+    return int(parts[0]), int(parts[1])
 
 
 def _nearest(word: str, among: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ import argparse
 import os
 from pathlib import Path
 
+from syncam_engine.commands.parsing import at_least_one
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="YAML training config (see configs/)")
@@ -35,11 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from syncam_engine.commands.data import at_least_one
     from syncam_engine.training.config_file import read_config
 
     at_least_one(args, "threads")
-
     config = read_config(args.config, overrides=args.set)
     if args.check:
         print(f"{args.config}: {config.kind} run named {config.name}, {config.steps} steps")

@@ -21,7 +21,7 @@ class PresetInfo(Struct, kw_only=True):
     envelope: dict[str, Any] = msgspec.field(default_factory=dict)
     """`link.envelope.Envelope` as plain data."""
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
-    """steps, guidance_scale, negative_prompt, width, height, frames, fps."""
+    """steps, guidance_scale, negative_prompt, width, height, frames, fps, previz_strength."""
 
 
 class Hello(Struct, kw_only=True):
