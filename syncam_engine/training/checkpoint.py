@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from syncam_engine.link.errors import SynCamError
 
 FORMAT_VERSION = 1
+REPLACED = ".replaced"
+"""Ends the name of a checkpoint while another of the same step takes its place."""
 DAMAGED = (
     *(OSError, ValueError, TypeError, RuntimeError, EOFError),
     *(SafetensorError, pickle.UnpicklingError),
@@ -72,9 +74,15 @@ def write_checkpoint(
     torch.save(optimizer, partial / "optimizer.pt")
     document = {"format": "syncam-checkpoint", "version": FORMAT_VERSION, **asdict(state)}
     (partial / "state.json").write_text(json.dumps(document, indent=1), "utf-8")
+    # One of the same step stays readable until the new one has its name.
+    replaced = target.with_name(target.name + REPLACED)
     if target.exists():
-        shutil.rmtree(target)
+        if replaced.exists():
+            shutil.rmtree(replaced)
+        target.rename(replaced)
     partial.rename(target)
+    if replaced.exists():
+        shutil.rmtree(replaced)
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return target
@@ -82,7 +90,10 @@ def write_checkpoint(
 
 def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
-    return sorted(p.parent for p in folder.glob("step-*/state.json"))
+    found = [p.parent for p in folder.glob("step-*/state.json")]
+    return sorted(
+        found, key=lambda p: (p.name.removesuffix(REPLACED), not p.name.endswith(REPLACED))
+    )
 
 
 def latest_or_none(folder: Path) -> Path | None:

@@ -64,6 +64,30 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_sample(tmp_path, autoen
     assert all(torch.isfinite(v).all() for v in resumed.net.state_dict().values())
 
 
+def test_a_kill_while_a_checkpoint_of_the_same_step_is_replaced(
+    tmp_path, autoencoder_folder, monkeypatch
+):
+    trainer = make_trainer(tmp_path, autoencoder_folder, run={"keep_checkpoints": 1})
+    trainer.train(until=2)
+    plain, moved = Path.rename, []
+
+    def killed_at_the_second(self, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        return plain(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", killed_at_the_second)
+        trainer.save()
+    resumed = make_trainer(tmp_path, autoencoder_folder, run={"keep_checkpoints": 1})
+    assert resumed.state.step == 2
+    for name, tensor in trainer.net.state_dict().items():
+        assert torch.equal(tensor, resumed.net.state_dict()[name]), name
+    resumed.save()
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+
+
 def test_checkpoint_of_another_config_is_refused(tmp_path, autoencoder_folder):
     make_trainer(tmp_path, autoencoder_folder).train(until=2)
     with pytest.raises(SynCamError, match="another config"):
