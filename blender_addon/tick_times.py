@@ -27,7 +27,7 @@ def serve(address: str, width: int, height: int) -> None:
 
     import zmq
 
-    from syncam_engine.link import codec
+    from syncam_engine.link import codec, limits
     from syncam_engine.link.engine_facts import Hello
     from syncam_engine.link.messages import TO_ENGINE, Phase, Preview, Queued, Submit, Synced
 
@@ -44,7 +44,9 @@ def serve(address: str, width: int, height: int) -> None:
             message = codec.decode(frames, TO_ENGINE)
             parent = message.header.id
             answer = {
-                "SayHello": Hello(engine="bench", protocol=1, instance="bench", worker="ready"),
+                "SayHello": Hello(
+                    engine="bench", protocol=limits.PROTOCOL, instance="bench", worker="ready"
+                ),
                 "Sync": Synced(instance="bench", worker="busy"),
             }.get(type(message.body).__name__)
             if isinstance(message.body, Submit):

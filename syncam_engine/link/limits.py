@@ -7,7 +7,7 @@ its envelope (`link.envelope`), which is narrower and answers with the nearest v
 
 from __future__ import annotations
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the wire. Both sides must have the same; `hello` is answered in any version."""
 
 MIB = 1024 * 1024

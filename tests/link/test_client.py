@@ -35,6 +35,8 @@ from syncam_engine.link.messages import (
 )
 
 REQUEST = GenerateRequest(rig={"cameras": []}, prompt="x")
+VERSION = b"\xa1v" + bytes([limits.PROTOCOL])
+"""As it stands in a header."""
 
 
 class FakeEngine:
@@ -70,7 +72,7 @@ class FakeEngine:
     def answer(self, message):
         if isinstance(message.body, SayHello):
             self.say(
-                Hello(engine="t", protocol=1, instance=self.instance, worker="ready"),
+                Hello(engine="t", protocol=limits.PROTOCOL, instance=self.instance, worker="ready"),
                 message.header.id,
             )
         elif isinstance(message.body, Sync):
@@ -179,7 +181,7 @@ def test_silent_engine_is_lost(fake, client, monkeypatch):
 def test_version_mismatch_from_either_side(fake, client):
     def other_version(message):
         frames = codec.encode(Acknowledged(), parent=message.header.id)
-        frames[0] = frames[0].replace(b"\xa1v\x01", b"\xa1v\x09")
+        frames[0] = frames[0].replace(VERSION, b"\xa1v\x09")
         fake.socket.send_multipart([fake.peer, *frames])
 
     fake.answer = other_version

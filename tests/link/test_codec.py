@@ -170,7 +170,7 @@ def test_unknown_fields_are_ignored():
 
 def test_other_version_is_read_as_far_as_its_header():
     header, body = codec.encode(messages.AskStatus(), message_id="abc")
-    other = header.replace(b"\xa1v\x01", b"\xa1v\x07")
+    other = header.replace(b"\xa1v" + bytes([limits.PROTOCOL]), b"\xa1v\x07")
     assert codec.decode_header([other, body]).id == "abc"
     with pytest.raises(SynCamError, match="protocol 7") as caught:
         codec.decode([other, body], TO_ENGINE)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from syncam_engine.link import limits
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.engine_facts import Hello
 from syncam_engine.link.launch import EngineLauncher, find_engine_python
@@ -90,6 +91,6 @@ def test_engine_that_forgot_a_silent_client_is_not_said_to_be_stopped(tmp_path):
     client = EngineClient(state_dir=tmp_path / "state")
     launcher = EngineLauncher(client, python=sys.executable, state_dir=tmp_path / "state")
     assert launcher.status().state == "stopped"
-    client.hello = Hello(engine="0", protocol=1, instance="one")
+    client.hello = Hello(engine="0", protocol=limits.PROTOCOL, instance="one")
     assert launcher.status().state == "starting"
     client.close()

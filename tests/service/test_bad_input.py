@@ -8,13 +8,16 @@ import math
 import pytest
 import zmq
 
-from syncam_engine.link import codec
+from syncam_engine.link import codec, limits
 from syncam_engine.link.endpoint import socket_path
 from syncam_engine.link.messages import TO_CLIENT, AskStatus, Done, ErrorInfo, Failed, SayHello
 from syncam_engine.model.presets import get_preset
 from syncam_engine.service.harness import sample_request
 
 from .test_engine import answer, run
+
+VERSION = b"\xa1v" + bytes([limits.PROTOCOL])
+"""As it stands in a header."""
 
 
 def change_camera(**fields):
@@ -133,10 +136,10 @@ def ask(socket, frames):
 
 def test_other_protocol_version(raw):
     header, body = codec.encode(SayHello(client_id="c" * 32), message_id="abcdefgh")
-    reply = ask(raw, [header.replace(b"\xa1v\x01", b"\xa1v\x02"), body])
+    reply = ask(raw, [header.replace(VERSION, b"\xa1v\x09"), body])
     assert reply.header.parent == "abcdefgh"
     error = reply.body
-    assert (error.code, error.value, error.nearest) == ("protocol.version", 2, 1)
+    assert (error.code, error.value, error.nearest) == ("protocol.version", 9, limits.PROTOCOL)
     assert error.fix
 
 
@@ -150,10 +153,16 @@ def test_hello_comes_first(raw):
         ([b""], "message.invalid"),
         ([b"\xc1"], "message.invalid"),
         ([b"\x80" * 2000, b"\x80"], "message.too_large"),
-        ([b"\x84\xa1v\x01\xa2id\xa1x\xa4type\xa5shell\xa1z\x01", b"\x80"], "message.unknown"),
-        ([b"\x83\xa1v\x01\xa2id\xa1x\xa4type\xa6status"], "message.invalid"),
-        ([b"\x83\xa1v\x01\xa2id\xa1x\xa4type\xa6cancel", b"\x80"], "message.invalid"),
-        ([b"\x83\xa1v\x01\xa2id\xa1x\xa4type\xa6status", b"\x80", *[b""] * 5], "message.too_large"),
+        (
+            [b"\x84" + VERSION + b"\xa2id\xa1x\xa4type\xa5shell\xa1z\x01", b"\x80"],
+            "message.unknown",
+        ),
+        ([b"\x83" + VERSION + b"\xa2id\xa1x\xa4type\xa6status"], "message.invalid"),
+        ([b"\x83" + VERSION + b"\xa2id\xa1x\xa4type\xa6cancel", b"\x80"], "message.invalid"),
+        (
+            [b"\x83" + VERSION + b"\xa2id\xa1x\xa4type\xa6status", b"\x80", *[b""] * 5],
+            "message.too_large",
+        ),
     ],
 )
 def test_broken_message_is_answered(raw, frames, code):

@@ -77,9 +77,10 @@ def test_a_kill_while_a_checkpoint_of_the_same_step_is_replaced(
         moved.append(target)
         return plain(self, target)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", killed_at_the_second)
-        trainer.save()
+        with pytest.raises(KeyboardInterrupt):
+            trainer.save()
     resumed = make_trainer(tmp_path, autoencoder_folder, run={"keep_checkpoints": 1})
     assert resumed.state.step == 2
     for name, tensor in trainer.net.state_dict().items():
