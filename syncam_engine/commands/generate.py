@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from syncam_engine.commands.asking import start_fix
@@ -100,8 +101,17 @@ def _job_id(text: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.previz_strength is not None and not args.previz:
+        raise SynCamError(
+            "option.form",
+            f"--previz-strength is {args.previz_strength:g}, but no --previz names clips to "
+            "start from.",
+            value=args.previz_strength,
+            fix="Add --previz with a clip a camera",
+        )
     rig = rig_json.read_rig(args.rig)
     # Before anything is sampled: clips that have no place would have cost the time for nothing.
+    is_new = not args.out.exists()
     args.out.mkdir(parents=True, exist_ok=True)
     client = EngineClient(
         args.engine or None,
@@ -114,6 +124,9 @@ def run(args: argparse.Namespace) -> int:
         return _generate(args, rig, client, launcher)
     finally:
         client.close()
+        if is_new:
+            with suppress(OSError):  # goes only while it is empty
+                args.out.rmdir()
 
 
 def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) -> int:

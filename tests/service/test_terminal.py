@@ -45,9 +45,19 @@ def test_clips_of_a_rig_with_notes_said_once(ask, tmp_path, capsys):
     assert all(Path(clip["path"]).is_absolute() for clip in result["clips"])
 
 
-def test_what_is_refused_has_no_job_and_leaves_no_number(ask, capsys):
+def test_what_is_refused_has_no_job_and_leaves_no_number(ask, tmp_path, capsys):
     assert ask("--steps", "51") == 2
     assert capsys.readouterr().err.startswith("syncam: 51 steps are outside this preset's 1 to 50")
+    assert not (tmp_path / "Ausgabe ü").exists()
+    (tmp_path / "mine").mkdir()
+    assert ask("--steps", "51", out="mine") == 2
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_a_strength_without_clips_to_start_from_is_refused(ask, capsys):
+    assert ask("--previz-strength", "0.3") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("syncam: --previz-strength is 0.3, but no --previz names clips")
 
 
 def test_notes_of_several_cameras_are_one_line():
