@@ -54,7 +54,6 @@ def generator_of(
     pipeline: MultiViewPipeline, *, frames: int, steps: int | None
 ) -> Callable[[Scene, Sequence[int], str, int, np.ndarray | None], np.ndarray]:
     """The pipeline as `evaluate_preview` asks it."""
-    defaults = pipeline.preset.sampling
 
     def generate(
         scene: Scene,
@@ -64,16 +63,16 @@ def generator_of(
         reference_THW3: np.ndarray | None,
     ) -> np.ndarray:
         width, height = pipeline.preset.size
-        request = GenerateRequest(
-            rig=rig_to_dict(rig_of(scene, cameras)),
+        rig = rig_of(scene, cameras)
+        request = GenerateRequest(  # steps and scales: the preset's for the mode
+            rig=rig_to_dict(rig),
             prompt=prompt,
             seed=seed,
-            steps=steps or defaults.steps,
-            guidance_scale=defaults.guidance_scale,
+            steps=steps,
             width=width,
             height=height,
             frames=frames,
-            fps=(int(scene.fps), 1),
+            fps=(rig.fps.numerator, rig.fps.denominator),
             mode="text" if reference_THW3 is None else "reference",
             preset=pipeline.preset.name,
         )

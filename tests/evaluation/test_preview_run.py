@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 
 from syncam_engine.cli import main
+from syncam_engine.evaluation.preview_run import generator_of
 from syncam_engine.evaluation.prompt_classifier import PromptClassifier
+from syncam_engine.sampling.pipeline import load_pipeline
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource
 from tests.sampling.tiny import write_tiny
@@ -105,3 +107,23 @@ def test_of_16_pictures_13_are_scored_and_chance_is_each_scenes_own(held_out, tm
     found = json.loads((tmp_path / "report" / "scores.json").read_text())
     assert found["provenance"]["frames"] == 13
     assert found["retrieval_chance"] == pytest.approx((1 / 5 + 1 / 10) / 2)
+
+
+def test_each_mode_is_asked_with_the_presets_own_scales(tmp_path):
+    source = BoxSource(scenes=1, cameras=3, frames=5, size=(160, 96))
+    reference = source.read_pictures(0, [0], range(5))[0]
+    made = {}
+    for text_scale, of_reference in ((2.0, 2.0), (2.0, 6.0), (6.0, 2.0)):
+        folder = tmp_path / f"{text_scale}-{of_reference}"
+        folder.mkdir()
+        scales = {"guidance_scale": text_scale, "reference_text_scale": of_reference}
+        pipeline = load_pipeline(str(write_tiny(folder, **scales)), "cpu")
+        generate = generator_of(pipeline, frames=5, steps=2)
+        for mode, clip in (("text", None), ("reference", reference)):
+            made[mode, text_scale, of_reference] = generate(
+                source.scenes[0], [0, 1], "a red dog", 3, clip
+            )
+    assert np.array_equal(made["text", 2.0, 2.0], made["text", 2.0, 6.0])
+    assert not np.array_equal(made["text", 2.0, 2.0], made["text", 6.0, 2.0])
+    assert not np.array_equal(made["reference", 2.0, 2.0], made["reference", 2.0, 6.0])
+    assert np.array_equal(made["reference", 2.0, 2.0], made["reference", 6.0, 2.0])
