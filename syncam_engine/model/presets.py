@@ -62,6 +62,11 @@ class TransformerConfig:
             raise ValueError(
                 f"attention_head_dim is {self.attention_head_dim}; it must be even and at least 12"
             )
+        if tuple(self.patch_size) != (1, 2, 2):
+            raise ValueError(
+                f"patch_size is {list(self.patch_size)}; it must be [1, 2, 2], Wan's: cameras are "
+                "encoded for tokens of that size"
+            )
         if self.mvs_form not in ("paper", "released"):
             raise ValueError(f"mvs_form is {self.mvs_form!r}; it must be 'paper' or 'released'")
 

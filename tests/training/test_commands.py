@@ -155,6 +155,7 @@ def test_faults_are_one_sentence(trained, capsys):
         ("model.transformer.num_layers=many", "model.transformer.num_layers is 'many'"),
         ("model.transformer.num_layers=0", "num_layers is 0; it must be at least 1"),
         ("model.transformer.refiner_width=7", "refiner_width is 7; it must be 0 or a multiple"),
+        ("model.transformer.patch_size=[1,4,4]", "patch_size is [1, 4, 4]; it must be [1, 2, 2]"),
         ("model.transformer.rope_max_seq_len=3", "is 3; it must be at least 4"),
         ("model.transformer.text_dim=30", "width 30 must divide by heads 4"),
         ("data.width=128", "are of 64x32 pictures; the training config's data.width"),
