@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -244,6 +245,7 @@ def judged(step: dict) -> dict:
 
 def shared_kernels(step: Callable[[], object]) -> float:
     """Return the share of a step's processor time in attention and matrix products."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler logs its stages on stderr
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         step()
     times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
