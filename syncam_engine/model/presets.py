@@ -364,7 +364,7 @@ WAN_1_3B = Preset(
         moving_cameras=False,
         steps=(1, 100),
         prompt_characters=2000,
-        memory_gb=24.0,
+        memory_gb=27.5,
     ),
     fps=15,
 )

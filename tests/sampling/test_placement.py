@@ -231,6 +231,15 @@ def test_products_in_bfloat16_by_what_the_processor_has(monkeypatch):
     assert weights[0] == 2 * weights[1]
 
 
+def test_an_envelope_names_the_memory_that_its_largest_request_is_estimated_at():
+    envelope = WAN_1_3B.envelope
+    usual = replace(Placement.default(WAN_1_3B, "cpu"), device="cuda", dtype="bfloat16")
+    largest = {"size": envelope.sizes[0], "frames": max(envelope.frames)}
+    views = envelope.trained_views
+    peak = estimate_memory(WAN_1_3B, usual, views=views, branches=2, **largest).peak
+    assert 0.95 < peak / 1e9 / envelope.memory_gb <= 1.0
+
+
 def test_a_placement_is_recorded_as_it_takes_effect(monkeypatch):
     torch.set_num_threads(1)
     usual = Placement.default(PREVIEW_RECIPE, "cpu")
