@@ -7,7 +7,6 @@ any number of reader processes.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,15 @@ import numpy as np
 
 from syncam_engine.data.angles import AngleRule, AngleTable, angle_table, cached_angle_table
 from syncam_engine.data.draw import cameras_of, draw_views, fit_pictures
-from syncam_engine.data.scene import BrokenFile, LatentSource, Sample, Scene, SceneSource
+from syncam_engine.data.scene import (
+    BrokenFile,
+    FoundBroken,
+    LatentSource,
+    Sample,
+    Scene,
+    SceneSource,
+)
 from syncam_engine.link.errors import SynCamError
-
-log = logging.getLogger(__name__)
 
 Serves = Literal["both", "stills", "clips"]
 """The kind of batch that is drawn from a source."""
@@ -78,6 +82,8 @@ def uneven_or_empty(draws: Sequence[SourceDraws]) -> str:
 class _Pool:
     """The scenes of one source that can serve one kind of request."""
 
+    number: int
+    """Of the source."""
     source: SceneSource | LatentSource
     scenes: tuple[int, ...]
     table: AngleTable | None
@@ -111,6 +117,7 @@ class Mixture:
         self.angle_rule: AngleRule = angle_rule
         self.apart = apart
         self.notes: list[str] = []
+        self._found: list[FoundBroken] = []
         self._pools: dict[tuple, list[tuple[_Pool, float]]] = {}
 
     def batch(
@@ -156,6 +163,11 @@ class Mixture:
             for pool, weight in pools
         ]
 
+    def take_broken(self) -> list[FoundBroken]:
+        """Return the files that draws found broken in this process since the last call."""
+        found, self._found = self._found, []
+        return found
+
     def _sample(self, pool: _Pool, rng: np.random.Generator, views: int, frames: int) -> Sample:
         for _ in range(ATTEMPTS):
             index = pool.scenes[int(rng.integers(len(pool.scenes)))]
@@ -164,7 +176,9 @@ class Mixture:
                 return self._read(pool, index, scene, rng, views, frames)
             except BrokenFile as error:
                 if error.path not in pool.source.broken.reasons:
-                    log.warning("skipped %s", error)
+                    self._found.append(
+                        FoundBroken(source=pool.number, path=error.path, reason=error.reason)
+                    )
                 pool.source.broken.add(error)
         raise SynCamError(
             "data.broken",
@@ -219,17 +233,15 @@ class Mixture:
         if key not in self._pools:
             wanted = ("both", "stills" if frames == 1 else "clips")
             pools = [
-                (self._pool(source, request, frames), weight)
-                for (source, weight), serves in zip(self.sources, self.serves, strict=True)
-                if weight > 0 and serves in wanted
+                (self._pool(number, request, frames), weight)
+                for number, (_, weight) in enumerate(self.sources)
+                if weight > 0 and self.serves[number] in wanted
             ]
             self._pools[key] = [(pool, w) for pool, w in pools if pool.scenes]
         return self._pools[key]
 
-    def _pool(
-        self, source: SceneSource | LatentSource, request: BatchRequest, frames: int
-    ) -> _Pool:
-        table = None
+    def _pool(self, number: int, request: BatchRequest, frames: int) -> _Pool:
+        source, table = self.sources[number][0], None
         multiview = any(scene.kind == "multiview" for scene in source.scenes)
         if multiview and request.views > 1:
             arguments = (source.scenes, request.degrees, request.views, self.angle_rule)
@@ -248,7 +260,7 @@ class Mixture:
             for i, scene in enumerate(source.scenes)
             if scene.frames >= frames and self._can_serve(scene, request.views, table)
         )
-        return _Pool(source=source, scenes=scenes, table=table)
+        return _Pool(number=number, source=source, scenes=scenes, table=table)
 
     def _can_serve(self, scene: Scene, views: int, table: AngleTable | None) -> bool:
         if scene.kind == "static":

@@ -149,6 +149,16 @@ def read_document(path: Path, fix: str) -> dict[str, Any]:
     return document
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundBroken:
+    """A broken file as one process tells it to another."""
+
+    source: int
+    """Number of the source in its mixture."""
+    path: str
+    reason: str
+
+
 @dataclass(slots=True)
 class BrokenFiles:
     """The files that were skipped, each with its reason."""

@@ -8,6 +8,7 @@ so a run that is killed and started again goes on as if it had not been.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import signal
@@ -20,10 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from syncam_engine.data.mixture import Mixture
-from syncam_engine.data.scene import Sample
+from syncam_engine.data.scene import BrokenFile, BrokenFiles, FoundBroken, Sample
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.averaging import AveragedWeights
@@ -36,28 +36,14 @@ from syncam_engine.training.processes import (
     whole,
     whole_optimizer_state,
 )
+from syncam_engine.training.reading import MicroBatches, micro_batches
+
+log = logging.getLogger(__name__)
 
 LOG_FILE = "log.jsonl"
 LR_FLOOR = 0.1
 MEAN_KEEP = 0.98
 """Share of the old value in the running means that are printed."""
-
-
-class MicroBatches(Dataset):
-    """Item i is micro-batch (step, micro) = divmod(i, accumulation) of this process."""
-
-    def __init__(self, mixture: Mixture, config: TrainConfig, request_at: Callable, rank: int):
-        self.mixture, self.config = mixture, config
-        self.request_at, self.rank = request_at, rank
-
-    def __getitem__(self, index: int) -> list[Sample] | SynCamError:
-        step, micro = divmod(index, self.config.optim.accumulation)
-        request = self.request_at(self.config.phase_at(step))
-        try:
-            return self.mixture.batch(request, step=step, micro=micro, rank=self.rank)
-        except SynCamError as error:
-            # Raised in a reader process, torch would make it another error with its traceback.
-            return error
 
 
 @dataclass(kw_only=True, slots=True)
@@ -139,6 +125,8 @@ class Trainer:
                 self.averaged.load(files.read_tensors(found, "ema"), self.net)
             elif self.averaged:
                 self._tell(f"the averaged weights begin at step {self.state.step}")
+        self.broken = BrokenFiles()
+        """Met while training; those that opening the sources found are the sources' own."""
         self._stopping = False
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
@@ -195,6 +183,8 @@ class Trainer:
             restore()
             if writer:
                 writer.close()
+            if self.broken:
+                self._tell(self.broken.report())
         found = files.latest_or_none(self.folder / "checkpoints")
         return TrainResult(step=self.state.step, losses=losses, checkpoint=found)
 
@@ -224,29 +214,39 @@ class Trainer:
             self.net.eval()
             self.on_sheet(self.net, self.state.step, path)
             self.net.train()
+        self._count(self.mixture.take_broken())
 
     def _steps(self, start: int, last: int) -> Iterator[tuple[int, list[list[Sample]]]]:
         every = self.config.optim.accumulation
         dataset = MicroBatches(
             self.mixture, self.config, self.task.request, self.accelerator.process_index
         )
-        loader = DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=range(start * every, last * every),
-            num_workers=self.config.data.workers,
-            collate_fn=_same,
-        )
         self.net.train()
         batches: list[list[Sample]] = []
         step = start
-        for samples in loader:
-            if isinstance(samples, SynCamError):
-                raise samples
-            batches.append(samples)
+        for read in micro_batches(dataset, start, last):
+            self._count(read.broken)
+            if read.error is not None:
+                raise read.error
+            batches.append(read.samples)
             if len(batches) == every:
                 yield step, batches
                 step, batches = step + 1, []
+
+    def _count(self, found: list[FoundBroken]) -> None:
+        """Count and name broken files; several reader processes may have met the same."""
+        for file in found:
+            source = self.mixture.sources[file.source][0]
+            if file.path in self.broken.reasons:
+                continue
+            error = BrokenFile(file.path, file.reason)
+            self.broken.add(error)
+            source.broken.add(error)
+            words = f"skipped of {source.name}: {error}"
+            if self.main:
+                self._tell(words)
+            else:
+                log.warning("process %d: %s", self.accelerator.process_index, words)
 
     def _step(self, step: int, batches: list[list[Sample]]) -> tuple[float, dict[str, float]]:
         rate = learning_rate(self.config, step)
@@ -402,7 +402,3 @@ class Trainer:
     def _tell(self, text: str) -> None:
         if self.main:
             self.say(text)
-
-
-def _same(samples: list[Sample]) -> list[Sample]:
-    return samples

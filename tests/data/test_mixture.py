@@ -162,14 +162,17 @@ def test_sources_of_stills_and_of_clips_have_their_shares_of_all_samples():
         assert set(clips) == {name != "moving"}
 
 
-def test_broken_scenes_are_skipped_counted_and_named(caplog):
+def test_broken_scenes_are_skipped_counted_and_named():
     source = BoxSource(scenes=6, broken=(1, 4))
     data = mixture(source)
     keys = {data.batch(REQUEST, step=k)[0].key for k in range(40)}
     assert keys == {"scene-00000", "scene-00002", "scene-00003", "scene-00005"}
     assert len(source.broken) == 2
     assert "scene-00004.tar (cut short)" in source.broken.report()
-    assert sum("cut short" in r.message for r in caplog.records) == 2
+    found = data.take_broken()
+    assert [file.reason for file in found] == ["cut short"] * 2
+    assert {file.source for file in found} == {0}
+    assert data.take_broken() == []
 
 
 def test_all_broken_is_one_sentence():

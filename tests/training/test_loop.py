@@ -96,6 +96,20 @@ def test_a_fault_in_a_reader_process_is_its_own_sentence(tmp_path):
     assert "shard-3 (the disk went away)" in str(error.value)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_broken_files_that_readers_meet_are_counted_and_named_once(tmp_path, workers):
+    said = []
+    source = BoxSource(scenes=6, broken=(1, 4))
+    trainer = make_trainer(tmp_path, said, source, workers)
+    trainer.train()
+    # Each reader process has met them by itself.
+    assert len(trainer.broken) == len(source.broken) == 2
+    for number in (1, 4):
+        named = [line for line in said if f"scene-{number:05d}.tar: cut short" in line]
+        assert len(named) == 1
+    assert said[-1].startswith("2 broken files skipped: ")
+
+
 def test_options_of_the_optimiser_may_change_between_sessions(tmp_path):
     make_trainer(tmp_path, weight_decay=0.1).train(until=2)
     later = make_trainer(tmp_path, weight_decay=0.3, betas=[0.5, 0.6])
