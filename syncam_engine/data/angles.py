@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,23 +57,41 @@ def eligible_sets(
     found: list[tuple[int, ...]] = []
     for anchor in range(count):
         others = [c for c in range(count) if c != anchor and within[anchor, c]]
-        rests = _cliques(others, views - 1, within if rule == "pairwise" else None)
-        if len(rests) > share:
-            picks = np.random.default_rng(anchor).choice(len(rests), share, replace=False)
-            rests = [rests[i] for i in sorted(picks)]
-        found.extend((anchor, *rest) for rest in rests)
+        if rule == "pairwise":
+            rests = _cliques(others, views - 1, within)
+            there = len(rests)
+        else:  # any others do: millions of sets are counted, and only those kept are built
+            rests, there = None, math.comb(len(others), views - 1)
+        picks = range(there)
+        if there > share:
+            picks = sorted(np.random.default_rng(anchor).choice(there, share, replace=False))
+        for pick in picks:
+            rest = rests[pick] if rests else nth_set(others, views - 1, int(pick))
+            found.append((anchor, *rest))
     return found
 
 
-def _cliques(candidates: list[int], size: int, within: np.ndarray | None) -> list[tuple[int, ...]]:
-    """All sets of `size` candidates, in order; with `within`, all pairs must be true in it."""
+def nth_set(candidates: Sequence[int], size: int, rank: int) -> tuple[int, ...]:
+    """Return set number `rank` of all sets of `size` candidates, in their order."""
+    chosen: list[int] = []
+    for i, candidate in enumerate(candidates):
+        if len(chosen) == size:
+            break
+        beginning_here = math.comb(len(candidates) - i - 1, size - len(chosen) - 1)
+        if rank < beginning_here:
+            chosen.append(candidate)
+        else:
+            rank -= beginning_here
+    return tuple(chosen)
+
+
+def _cliques(candidates: list[int], size: int, within: np.ndarray) -> list[tuple[int, ...]]:
+    """All sets of `size` candidates of which all pairs are true in `within`, in order."""
     if size == 0:
         return [()]
     found = []
     for i, first in enumerate(candidates):
-        rest = candidates[i + 1 :]
-        if within is not None:
-            rest = [c for c in rest if within[first, c]]
+        rest = [c for c in candidates[i + 1 :] if within[first, c]]
         found.extend((first, *tail) for tail in _cliques(rest, size - 1, within))
     return found
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -15,6 +16,7 @@ from syncam_engine.data.angles import (
     azimuths_deg,
     cached_angle_table,
     eligible_sets,
+    nth_set,
     relative_angles_deg,
 )
 from syncam_engine.link.hemisphere import hemisphere_pose_c2w_cv_m
@@ -65,6 +67,17 @@ def test_many_sets_are_thinned_evenly():
     assert {anchors.count(a) for a in range(36)} == {10}
     assert len(set(sets)) == 360
     assert sets == eligible_sets(relative, (0, 60), 4, "anchor", limit=360)
+
+
+def test_sets_are_numbered_in_their_order():
+    for count, size in ((7, 3), (6, 6), (5, 1), (4, 0)):
+        every = list(itertools.combinations(range(count), size))
+        assert [nth_set(range(count), size, i) for i in range(len(every))] == every
+    # 324,632 sets of five for each anchor: they are counted, and 55 of them built.
+    azimuths = np.linspace(0, 350, 36)
+    sets = eligible_sets(relative_angles_deg(azimuths), (0, 180), 6)
+    assert len(sets) == len(set(sets)) == 36 * 55
+    assert all(len(set(cameras)) == 6 for cameras in sets)
 
 
 def test_table_names_scenes_that_cannot_and_is_kept(tmp_path):
