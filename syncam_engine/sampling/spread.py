@@ -4,6 +4,8 @@
     torchrun --nproc-per-node 4 -m syncam_engine.sampling.spread RIG.json PROMPT OUT.npz \\
         --preset wan2.1-1.3b --seed 7
 
+`--previz CLIP...` (one a camera) and `--reference CLIP` choose the other modes.
+
 Exact: the clips are those of one process up to float rounding. Rank 0 writes them as uint8
 [V, T, H, W, 3] under "clips", cameras in the rig's order, names under "cameras".
 """
@@ -13,8 +15,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +26,8 @@ import torch.distributed as dist
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig_json import read_rig
+from syncam_engine.media.read import read_clip, resample
+from syncam_engine.model.presets import Preset
 from syncam_engine.sampling.pipeline import Report, load_pipeline
 
 
@@ -37,6 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("steps", "width", "height", "frames"):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--guidance-scale", type=float)
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--previz", type=Path, nargs="+", help="a clip or picture a camera")
+    start.add_argument("--reference", type=Path, help="a clip or picture of the anchor camera")
+    parser.add_argument("--previz-strength", type=float)
     parser.add_argument("--fit-rule", choices=("crop", "letterbox"), default="crop")
     args = parser.parse_args(argv)
 
@@ -47,15 +57,16 @@ def main(argv: list[str] | None = None) -> int:
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         rig = read_rig(args.rig)
-        request = SimpleNamespace(**vars(args), variation=0, fps=None, mode="text")
-        request.rig = rig
+        mode = "previz" if args.previz else "reference" if args.reference else "text"
+        request = SimpleNamespace(**{**vars(args), "rig": rig}, variation=0, fps=None, mode=mode)
         pipeline = load_pipeline(args.preset, device)
 
         def show(report: Report) -> None:
             print(f"\r{report.phase} {report.step}/{report.steps}   ", end="", file=sys.stderr)
 
         first = dist.get_rank() == 0
-        clips = pipeline.generate(request, on_report=show if first else None)
+        given = _given_clips(args, pipeline.preset)
+        clips = pipeline.generate(request, on_report=show if first else None, **given)
         if first:
             names = np.array([camera.name for camera in rig.cameras])
             np.savez_compressed(args.out, clips=clips, cameras=names)
@@ -66,6 +77,18 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         dist.destroy_process_group()
     return 0
+
+
+def _given_clips(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
+    """What `generate` is given beside the request, at the clips' rate and length."""
+    frames, fps = args.frames or preset.frames, Fraction(preset.fps)
+
+    def read(path: Path) -> np.ndarray:
+        return resample(read_clip(path, last_s=float(frames / fps)), frames, fps)
+
+    if args.previz:
+        return {"start_clips_VTHW3": [read(path) for path in args.previz]}
+    return {"reference_clip_THW3": read(args.reference)} if args.reference else {}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from syncam_engine.link.rig_json import write_rig
 from syncam_engine.model.view_parallel import ViewGroup, shares
@@ -52,20 +53,34 @@ def test_spread_is_exact(tmp_path):
         assert float(largest) > 0.05
 
 
-def test_torchrun_makes_the_same_clips(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", ["text", "previz", "reference"])
+def test_torchrun_makes_the_same_clips(tmp_path, monkeypatch, mode):
     monkeypatch.setenv("SYNCAM_PLACEMENT", "matmul_dtype=float32")
     preset = write_tiny(tmp_path / "tiny")
     rig = make_rig(3)
     write_rig(rig, tmp_path / "rig.json")
+    pictures = np.random.default_rng(6).integers(0, 255, (3, 96, 160, 3), dtype=np.uint8)
+    paths = [str(tmp_path / f"{i}.png") for i in range(3)]
+    for picture, path in zip(pictures, paths, strict=True):
+        Image.fromarray(picture).save(path)
+    stills = np.repeat(pictures[:, None], 9, axis=1)
+    options, given = {
+        "text": ([], {}),
+        "previz": (
+            ["--previz", *paths, "--previz-strength", "0.6"],
+            {"start_clips_VTHW3": stills},
+        ),
+        "reference": (["--reference", paths[0]], {"reference_clip_THW3": stills[0]}),
+    }[mode]
     result = torchrun(
         "-m", "syncam_engine.sampling.spread", str(tmp_path / "rig.json"), "a red dog runs",
         str(tmp_path / "out.npz"), "--preset", str(preset), "--device", "cpu", "--seed", "7",
-        "--steps", "3", "--frames", "9", "--guidance-scale", "2",
+        "--steps", "3", "--frames", "9", "--guidance-scale", "2", *options,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     with np.load(tmp_path / "out.npz") as made:
         clips, names = made["clips"], list(made["cameras"])
-    alone = load_pipeline(str(preset), "cpu").generate(make_request(rig))
+    alone = load_pipeline(str(preset), "cpu").generate(make_request(rig, mode=mode), **given)
     assert names == [camera.name for camera in rig.cameras]
     assert np.abs(clips.astype(int) - alone).max() <= 1
 
