@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from syncam_engine.link.client import EngineClient, Lost, Reply
-from syncam_engine.link.endpoint import stored_client_id
+from syncam_engine.link.endpoint import stored_client_id, user_state_dir
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo, JobInfo
 
@@ -76,8 +77,11 @@ def answers(client: EngineClient, calls: Sequence[str], timeout_s: float) -> lis
 
 def start_fix(client: EngineClient) -> str:
     """Return what starts the engine that does not answer; another machine's is started there."""
-    there = client.address.startswith("tcp://")
-    return "On the engine's machine: syncam serve --bind" if there else "syncam serve"
+    folder = client.local_state_dir
+    if folder is None:
+        return "On the engine's machine: syncam serve --bind"
+    is_usual = folder == user_state_dir()
+    return "syncam serve" if is_usual else f"syncam serve --state-dir {shlex.quote(str(folder))}"
 
 
 def job_table(jobs: Sequence[JobInfo]) -> Any:

@@ -117,6 +117,11 @@ class EngineClient:
     def address(self) -> str:
         return self._connection.address
 
+    @property
+    def local_state_dir(self) -> Path | None:
+        """The local engine's folder; None where an engine was named by its address."""
+        return self._connection.state_dir if self._connection.is_local else None
+
     def submit(self, request: GenerateRequest, clips: Sequence[Path | str | bytes] = ()) -> str:
         """Send a job and follow it. `clips` are its inputs (previz: one a camera in the rig's
         order; reference: one), sent by content: `request.inputs` has their digests from then on.

@@ -25,7 +25,7 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint | str | None, state_dir: Path | None) -> None:
         self._wanted = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
-        self._state_dir = state_dir or user_state_dir()
+        self.state_dir = state_dir or user_state_dir()
         self._endpoint: Endpoint | None = None
         self._context = zmq.Context(io_threads=1)
         self._socket: zmq.Socket | None = None
@@ -35,6 +35,11 @@ class Connection:
         self.up = False
         if self._wanted is not None:
             self._open(self._wanted)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine is looked for in `state_dir`, not named by an address."""
+        return self._wanted is None
 
     @property
     def address(self) -> str:
@@ -98,7 +103,7 @@ class Connection:
         if time.monotonic() < self._next_look_s:
             return
         self._next_look_s = time.monotonic() + 0.5
-        endpoint = local_endpoint(self._state_dir)
+        endpoint = local_endpoint(self.state_dir)
         if endpoint is not None and endpoint != self._endpoint:
             self._drop_socket()
             self._open(endpoint)

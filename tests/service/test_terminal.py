@@ -182,3 +182,13 @@ def test_folders_that_cannot_be_are_one_sentence(tmp_path, monkeypatch, capsys):
     assert main(["evaluate", "rigs", "--out", str(tmp_path / "file")]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said == [f"syncam: {tmp_path / 'file'}: File exists."] * 3
+
+
+def test_what_starts_the_engine_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "config"))
+    state = tmp_path / "my state"
+    assert main(["status", "--state-dir", str(state), "--timeout", "0.3"]) == 2
+    assert f"fix: syncam serve --state-dir '{state}'" in capsys.readouterr().err
+    key = "tcp://127.0.0.1:1#" + "a" * 40
+    assert main(["status", "--engine", key, "--timeout", "0.3"]) == 2
+    assert "fix: On the engine's machine: syncam serve --bind" in capsys.readouterr().err
