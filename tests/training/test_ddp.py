@@ -21,6 +21,10 @@ from tests.data.synthetic import BoxSource
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
 
+class Crashed(Exception):
+    """A process died by a signal."""
+
+
 def run_both(out: Path, *options: str) -> list[dict]:
     """What the two processes reported."""
     run_two(str(WORKER), str(out), *options)
@@ -57,7 +61,10 @@ def run_two(*command: str) -> list[str]:
     finally:
         for process in processes:
             process.kill()
-    assert [p.returncode for p in processes] == [0, 0], "\n".join(outputs)
+    codes = [process.returncode for process in processes]
+    if min(codes) < 0:
+        raise Crashed("\n".join(outputs))
+    assert codes == [0, 0], "\n".join(outputs)
     return outputs
 
 
@@ -70,7 +77,13 @@ def copies(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     out = tmp_path_factory.mktemp("fsdp")
-    return out, run_both(out, "fsdp")
+    try:
+        return out, run_both(out, "fsdp")
+    except Crashed:
+        # Sharded tensors on a CPU over gloo, which nobody trains with, crash inside torch 2.13
+        # once in a hundred runs or so ("double free"). That death alone is given another try.
+        out = tmp_path_factory.mktemp("fsdp-again")
+        return out, run_both(out, "fsdp")
 
 
 def test_two_processes_agree_and_see_other_samples(copies):
