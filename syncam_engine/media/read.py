@@ -113,6 +113,12 @@ def resample(clip: Clip, frames: int, fps: Fraction) -> np.ndarray:
     return clip.frames_THW3[np.clip(index, 0, len(starts) - 1)]
 
 
+def read_resampled(path: Path, frames: int, fps: Fraction) -> np.ndarray:
+    """Return uint8 [frames, H, W, 3] of a file at another rate and length; decodes no more than
+    these show (minutes of film may be given for seconds of clip). Raises `SynCamError` "clip.*"."""
+    return resample(read_clip(path, last_s=float(frames / fps)), frames, fps)
+
+
 def _metadata(text: str) -> dict[str, Any]:
     try:
         data = json.loads(text) if text else {}

@@ -26,7 +26,7 @@ import torch.distributed as dist
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig_json import read_rig
-from syncam_engine.media.read import read_clip, resample
+from syncam_engine.media.read import read_resampled
 from syncam_engine.model.presets import Preset
 from syncam_engine.sampling.pipeline import Report, load_pipeline
 
@@ -81,14 +81,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _given_clips(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     """What `generate` is given beside the request, at the clips' rate and length."""
-    frames, fps = args.frames or preset.frames, Fraction(preset.fps)
-
-    def read(path: Path) -> np.ndarray:
-        return resample(read_clip(path, last_s=float(frames / fps)), frames, fps)
-
+    length = (args.frames or preset.frames, Fraction(preset.fps))
     if args.previz:
-        return {"start_clips_VTHW3": [read(path) for path in args.previz]}
-    return {"reference_clip_THW3": read(args.reference)} if args.reference else {}
+        return {"start_clips_VTHW3": [read_resampled(path, *length) for path in args.previz]}
+    if args.reference:
+        return {"reference_clip_THW3": read_resampled(args.reference, *length)}
+    return {}
 
 
 if __name__ == "__main__":

@@ -280,18 +280,15 @@ class Worker:
             self._talk.say(pixels, small.tobytes())
 
     def _read_input(self, request: GenerateRequest, path: str, index: int) -> Any:
-        from syncam_engine.media.read import read_clip, resample
+        from syncam_engine.media.read import read_resampled
 
-        fps = Fraction(*request.fps)
         try:
-            # Minutes of film may be sent for seconds of clip: all its pictures would not fit.
-            clip = read_clip(Path(path), last_s=float(request.frames / fps))
+            return read_resampled(Path(path), request.frames, Fraction(*request.fps))
         except SynCamError as error:
             said = error.sentence.replace(Path(path).name, "it")
             raise SynCamError(
                 error.code, f"Input clip {index + 1} of the job: {said}", value=index
             ) from error
-        return resample(clip, request.frames, fps)
 
     def _write(self, order: wm.Run, clips_VTHW3: Any, clock: Clock) -> Any:
         from .results import write_result
