@@ -236,9 +236,9 @@ class Trainer:
     def _count(self, found: list[FoundBroken]) -> None:
         """Count and name broken files; several reader processes may have met the same."""
         for file in found:
-            source = self.mixture.sources[file.source][0]
             if file.path in self.broken.reasons:
                 continue
+            source = self.mixture.sources[file.source][0]
             error = BrokenFile(file.path, file.reason)
             self.broken.add(error)
             source.broken.add(error)

@@ -80,8 +80,8 @@ def shards(tmp_path_factory):
     try:
         return out, run_both(out, "fsdp")
     except Crashed:
-        # Sharded tensors on a CPU over gloo, which nobody trains with, crash inside torch 2.13
-        # once in a hundred runs or so ("double free"). That death alone is given another try.
+        # Sharded tensors on a CPU over gloo, which nobody trains with, have been seen to crash
+        # inside torch 2.13 ("double free"). That death alone is given another try.
         out = tmp_path_factory.mktemp("fsdp-again")
         return out, run_both(out, "fsdp")
 
