@@ -16,6 +16,11 @@ PASS_FILES = {  # pass: (dtype, components, what it is)
     "normal": (np.float16, (3,), "unit surface normal in world axes, Z up; 0 where nothing is"),
     "mask": (np.uint8, (), "0 place and sky, 1 first subject, 2 second"),
     "flow": (np.float32, (2,), "pixels (x right, y down) from this frame to the next"),
+    "albedo": (
+        np.uint8,
+        (3,),
+        "the surface's own colour without light, sRGB; 0 where nothing is",
+    ),
 }
 
 

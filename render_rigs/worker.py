@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from render_rigs import packed, scene_files, syncamvideo
-from render_rigs.assemble import assemble
+from render_rigs.assemble import Scene, assemble
 from render_rigs.assets import AssetError
 from render_rigs.blender import devices, passes
 from render_rigs.blender.cast import caster
@@ -52,15 +52,16 @@ def render_packed(spec: RenderSpec, shard: int, own: Library) -> None:
     if path.exists():
         say(done=shard, cameras=0)
         return
-    scenes, clips = [], []
+    scenes: list[Scene] = []
+    taken: dict[str, list[np.ndarray]] = {name: [] for name in spec.passes}
     for number in packed.shard_scenes(spec, shard):
         scene = assemble(spec, number, caster, own)
         with Stage(spec, scene) as stage:
-            clip = np.stack(
-                [np.stack([view["rgb"] for view in views]) for views in stage.frames()], axis=1
-            )
+            clip = list(stage.frames())
         scenes.append(scene)
-        clips.append(clip)
+        for name in spec.passes:
+            moments = [np.stack([view[name] for view in views]) for views in clip]
+            taken[name].append(np.stack(moments, axis=1))
         say(
             scene=number,
             frame=spec.frames,
@@ -68,7 +69,7 @@ def render_packed(spec: RenderSpec, shard: int, own: Library) -> None:
             rejected=dict(scene.rejected),
             cpu_s=round(time.process_time(), 2),
         )
-    packed.write_shard(path, spec, scenes, np.stack(clips))
+    packed.write_shard(path, spec, scenes, {name: np.stack(one) for name, one in taken.items()})
     say(done=shard, cameras=spec.cameras, cpu_s=round(time.process_time(), 2))
 
 

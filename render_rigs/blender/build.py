@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from render_rigs.blender.albedo import write_albedo
 from render_rigs.mesh import MeshData
 from render_rigs.scene import Actor, Lamp, Light
 from render_rigs.textures import SIZE, SURFACES, texture
@@ -98,6 +99,7 @@ def material(surface: str, texture_px: int = SIZE) -> "bpy.types.Material":
         shader.inputs["Metallic"].default_value = spec.metallic
         links.new(tint, shader.inputs["Base Color"])
     links.new(shader.outputs[0], out.inputs["Surface"])
+    write_albedo(nodes, links, tint)
     return made
 
 

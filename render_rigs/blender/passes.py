@@ -3,9 +3,11 @@
 
 import numpy as np
 
+ALBEDO = "albedo"
+"""The shader output (AOV) that every material writes its own colour to."""
 ENGINE_PASSES = {
-    "cycles": ("rgb", "depth", "normal", "mask", "flow"),
-    "eevee": ("rgb", "depth", "normal"),
+    "cycles": ("rgb", "depth", "normal", "mask", "flow", "albedo"),
+    "eevee": ("rgb", "depth", "normal", "albedo"),
     "workbench": ("rgb", "depth"),
 }
 
@@ -23,7 +25,7 @@ def check_passes(engine: str, passes) -> None:
 
 
 def named(view: dict[str, np.ndarray], passes, far_m: float) -> dict[str, np.ndarray]:
-    """Depth [H,W] m, normal [H,W,3], mask [H,W], flow [H,W,2] of one view of one frame."""
+    """The asked passes of one view of one frame, as `film.PASS_FILES` describes them."""
     out = {}
     depth = view.get("Depth", view.get("Z"))
     # Where nothing is, Cycles writes 1e10 and EEVEE the camera's far end.
@@ -41,4 +43,13 @@ def named(view: dict[str, np.ndarray], passes, far_m: float) -> dict[str, np.nda
         # Blender's vector pass: XY looks back, ZW on, both against the motion, Y up.
         vector = view["Vector"]
         out["flow"] = (vector[..., 2:4] * np.array([-1.0, 1.0])).astype(np.float32)
+    if "albedo" in passes:
+        out["albedo"] = srgb_bytes(view[ALBEDO][..., :3])
     return out
+
+
+def srgb_bytes(linear: np.ndarray) -> np.ndarray:
+    """Linear colours to sRGB uint8; what is outside 0 to 1 is clipped."""
+    linear = np.clip(linear, 0, 1)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return (srgb * 255 + 0.5).astype(np.uint8)

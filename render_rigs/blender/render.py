@@ -51,6 +51,8 @@ def configure(settings: RenderSettings) -> None:
     layer.use_pass_normal = "normal" in settings.passes
     layer.use_pass_object_index = "mask" in settings.passes
     layer.use_pass_vector = "flow" in settings.passes
+    if "albedo" in settings.passes:
+        layer.aovs.add().name = passes.ALBEDO
     if settings.engine == "cycles":
         _cycles(scene, settings)
     elif settings.engine == "workbench":
@@ -104,11 +106,11 @@ def split_views(channels: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarr
         parts = name.split(".")
         if len(parts) < 4:
             continue
-        passes = views.setdefault(parts[-2], {})
-        passes.setdefault(parts[-3], {})[parts[-1]] = plane
+        view = views.setdefault(parts[-2], {})
+        view.setdefault(parts[-3], {})[parts[-1]] = plane
     return {
-        view: {name: _stack(parts) for name, parts in passes.items()}
-        for view, passes in views.items()
+        view: {name: _stack(parts) for name, parts in found.items()}
+        for view, found in views.items()
     }
 
 
@@ -132,9 +134,7 @@ def passes_of(
 def tone_map(linear: np.ndarray, exposure: float) -> np.ndarray:
     """Linear RGB [...,3] to sRGB uint8: plain below 0.6, a soft shoulder to white above."""
     x = np.maximum(linear * exposure, 0)
-    x = np.where(x < 0.6, x, 0.6 + 0.4 * (1 - np.exp(-(x - 0.6) / 0.4)))
-    srgb = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
-    return (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return passes.srgb_bytes(np.where(x < 0.6, x, 0.6 + 0.4 * (1 - np.exp(-(x - 0.6) / 0.4))))
 
 
 def auto_exposure(pictures: list[np.ndarray], key: float) -> float:

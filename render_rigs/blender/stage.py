@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import bpy
 import numpy as np
 
 from render_rigs.assemble import Scene
-from render_rigs.blender import build, library, render
+from render_rigs.blender import albedo, build, library, render
 from render_rigs.spec import RenderSpec
 
 FAST_TEXTURE_PX = 64
@@ -36,6 +37,8 @@ class Stage:
             )
             for thing in things:
                 thing.pass_index = index
+        if "albedo" in spec.passes:
+            albedo.complete(bpy.context.scene.objects)
         build.add_light(scene.place.light)
         for number, lamp in enumerate(scene.place.lamps):
             build.add_lamp(lamp, number)

@@ -8,16 +8,19 @@ say comes back as JSON lines.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
 
+from syncam_engine import __version__
 from syncam_engine.commands import render_farm, render_manifest
 from syncam_engine.commands.render_run import RenderRun
+from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.unreal_rigs import run as unreal_rigs
 
-PASSES = ("rgb", "depth", "normal", "mask", "flow")
+PASSES = ("rgb", "depth", "normal", "mask", "flow", "albedo")
 FAST = {
     "cameras": 4,
     "frames": 17,
@@ -68,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_passes,
         default=("rgb",),
         metavar="LIST",
-        help=f"of {','.join(PASSES)}; all but rgb as arrays beside the films",
+        help=f"of {','.join(PASSES)}; all but rgb as arrays beside the films, or in the shards",
     )
     add("--preview", action="store_true", help="a contact sheet and a top view for each scene")
     add("--fast", action="store_true", help="low-poly, few samples: for the preview model")
@@ -186,6 +189,7 @@ def job_spec(args: argparse.Namespace) -> dict:
                 value=str(value),
             )
     spec = {
+        "renderer": renderer_version(),
         "seed": args.seed,
         "scenes": args.scenes,
         "cameras": _given(args.cameras, 5 if args.stills else defaults["cameras"]),
@@ -225,6 +229,19 @@ def job_spec(args: argparse.Namespace) -> dict:
                 nearest=1,
             )
     return spec
+
+
+def renderer_version() -> str:
+    """The package's version and a digest of the renderer's sources.
+
+    The same seed gives the same pictures only from the same renderer, so a set keeps to one.
+    """
+    sources = sorted((PROJECT_ROOT / "render_rigs").rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 def _given(value: int | None, default: int) -> int:

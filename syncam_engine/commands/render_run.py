@@ -177,6 +177,14 @@ class RenderRun:
             wanted = range(self.only[0] - 1, min(self.only[1], count))
         return [n for n in wanted if not self.target(n).exists()]
 
+    def frames_of(self, unit: int) -> int:
+        """Pictures in a unit, all cameras counted; the last shard may hold fewer scenes."""
+        scenes = 1
+        if self.spec["packed"]:
+            size = self.spec["per_shard"]
+            scenes = min(size, self.spec["scenes"] - unit * size)
+        return scenes * self.spec["cameras"] * self.spec["frames"]
+
     def target(self, unit: int) -> Path:
         if self.spec["packed"]:
             return self.out / f"shard-{unit:05d}.npz"
@@ -185,12 +193,7 @@ class RenderRun:
     def all(self) -> list[int]:
         """Render every missing unit; returns the numbers (from 1) of those that failed."""
         todo = self.units()
-        per_unit = (
-            self.spec["cameras"]
-            * self.spec["frames"]
-            * (self.spec["per_shard"] if self.spec["packed"] else 1)
-        )
-        self._frames_wanted = len(todo) * per_unit
+        self._frames_wanted = sum(self.frames_of(unit) for unit in todo)
         self._started = self._said = time.monotonic()
         failed: list[int] = []
         one = self.run_unit

@@ -109,7 +109,7 @@ def main() -> None:
         samples=24,
         denoise=False,
         bounces=1,
-        passes=("rgb", "depth", "normal", "mask", "flow"),
+        passes=("rgb", "depth", "normal", "mask", "flow", "albedo"),
         preview=True,
         out=str(out),
     )

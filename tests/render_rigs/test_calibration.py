@@ -33,7 +33,7 @@ def shot(in_blender, tmp_path_factory):
     films = [decode(folder / "videos" / f"{c.name}.mp4") for c in cameras]
     passes = {
         p: [np.load(folder / p / f"{c.name}.npy") for c in cameras]
-        for p in ("depth", "normal", "mask", "flow")
+        for p in ("depth", "normal", "mask", "flow", "albedo")
     }
     return scene, cameras, films, passes, np.load(out / "points.npz"), folder
 
@@ -154,6 +154,24 @@ def test_depth_normals_and_mask_have_the_balls_in_place(shot):
             assert math.dist(centroid(facing, u, v, reach), (u, v)) < 1.0
     floor = passes["normal"][0][0][-1, 88].astype(float)
     assert np.allclose(floor, (0, 0, 1), atol=0.02)
+
+
+def test_albedo_is_the_surfaces_own_colour_whatever_the_light(shot):
+    _, cameras, films, passes, points, _ = shot
+    for index, camera in enumerate(cameras):
+        albedo, mask = passes["albedo"][index], passes["mask"][index]
+        for u, v, _, _, _ in lonely(points, camera, 2):
+            if 1 < u < 175 and 1 < v < 95:
+                assert albedo[2][int(v), int(u)].min() >= 253, "a white ball"
+        u, v, _ = camera.project(points["path"][3], 2)
+        assert mask[2][int(v), int(u)] == 1
+        assert np.abs(albedo[2][int(v), int(u)].astype(int) - (255, 0, 0)).max() <= 2
+    nothing = np.isinf(np.stack(passes["depth"]))
+    assert nothing.any()
+    assert (np.stack(passes["albedo"])[nothing] == 0).mean() > 0.95, "all but the horizon's pixels"
+    floor = passes["albedo"][0][0][-1, 88].astype(int)
+    assert np.abs(floor - 0x0C).max() <= 1
+    assert np.abs(films[0][0][-1, 88].astype(int) - 0x0C).max() > 3, "the film has light in it"
 
 
 def test_flow_is_pixels_to_the_next_frame(shot):

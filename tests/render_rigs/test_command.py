@@ -5,6 +5,7 @@ import argparse
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from syncam_engine.cli import main
@@ -102,6 +103,43 @@ def test_a_gpu_that_is_not_there_is_an_error(bpy_python, tmp_path, capsys, in_bl
     )
     assert code == 2
     assert "no GPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("scenes", "frames"), [(2, 10), (20, 100), (21, 105), (43, 215)])
+def test_frames_of_a_packed_set_are_counted_by_its_scenes(tmp_path, scenes, frames):
+    made = {**spec("--fast", "--stills", "--scenes", str(scenes)), "out": str(tmp_path)}
+    run = RenderRun(made)
+    assert sum(run.frames_of(unit) for unit in run.units()) == frames
+
+
+def test_a_set_keeps_to_the_renderer_that_began_it(bpy_python, tmp_path):
+    made = {**spec("--fast", "--scenes", "1"), "out": str(tmp_path)}
+    with RenderRun(made):
+        pass
+    changed = {**made, "renderer": "0.0.9+0123456789ab"}
+    with pytest.raises(SynCamError, match=r"renderer was .*, now '0\.0\.9\+0123456789ab'"):
+        RenderRun(changed).__enter__()
+
+
+def test_packed_sets_hold_the_passes_that_were_asked_for(bpy_python, tmp_path):
+    words = ["--fast", "--stills", "--scenes", "2", "--cameras", "2", "--size", "96x64"]
+    words += ["--places", "street", "--passes", "depth,albedo,mask", "--out", str(tmp_path)]
+    assert main(["render", *words]) == 0
+    with np.load(tmp_path / "shard-00000.npz") as shard:
+        shapes = {name: (shard[name].dtype.name, shard[name].shape) for name in shard.files}
+        frames, depth, mask = shard["frames"], shard["depth"], shard["mask"]
+        albedo = shard["albedo"]
+    assert shapes["depth"] == ("float16", (2, 2, 1, 64, 96))
+    assert shapes["albedo"] == ("uint8", (2, 2, 1, 64, 96, 3))
+    assert shapes["mask"] == ("uint8", (2, 2, 1, 64, 96))
+    assert "normal" not in shapes
+    for scene in range(2):
+        for view in range(2):
+            subject = mask[scene, view] == 1
+            assert 20 < subject.sum() < 3000, "a figure stands in every view"
+            assert 1.5 < np.median(depth[scene, view][subject].astype(float)) < 7.5
+            assert np.abs(albedo[scene, view].astype(int) - frames[scene, view]).mean() > 3
+    assert not np.array_equal(mask[:, 0], mask[:, 1])
 
 
 def test_two_runs_do_not_share_a_folder(bpy_python, tmp_path):
