@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the network is told of a scene's geometry: depth, colours and mattes of every camera.
+
+Hosts send depth; everything that follows from depth and the camera (normals, the numbers that the
+network reads) is made here, so that every host gives the same.
+
+Shape legend: V views, T pictures, H, W pixels, G guide channels; a leading `...` is any axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from syncam_engine.link.guides import LEVELS, NEAREST_M
+
+CHANNELS = 10
+"""G: inverse depth, log depth, whether something is there, normal x, y, z, colour r, g, b, and
+whether colours are given."""
+FAR_M = 100.0
+"""Log depth ends here: what is farther looks the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guides:
+    """The guides of one request or sample, pictures of one size."""
+
+    depth_m_VTHW: np.ndarray
+    """Plane depth in metres, float32; infinity where nothing is."""
+    colour_VTHW3: np.ndarray | None = None
+    """Flat or shaded colours of the scene, uint8 sRGB."""
+    keep_VTHW: np.ndarray | None = None
+    """Matte of what stays as rendered, uint8: 255 keeps, 0 generates."""
+
+
+def levels_of_depth(depth_m: np.ndarray) -> np.ndarray:
+    """`link.guides.level_of_depth` of whole pictures: uint16 [...]."""
+    with np.errstate(divide="ignore"):
+        level = np.rint(LEVELS * NEAREST_M / depth_m.astype(np.float64))
+    return np.where(np.isinf(depth_m), 0, np.clip(level, 1, LEVELS)).astype(np.uint16)
+
+
+def depth_of_levels(level: np.ndarray) -> np.ndarray:
+    """`link.guides.depth_of_level` of whole pictures: float32 metres, inf where nothing is."""
+    with np.errstate(divide="ignore"):
+        return (LEVELS * NEAREST_M / level.astype(np.float64)).astype(np.float32)
+
+
+def camera_points(depth_m: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Points [..., H, W, 3] in camera axes (OpenCV, metres) of depth [..., H, W]; K [..., 3, 3]."""
+    height, width = depth_m.shape[-2:]
+    K = np.asarray(K, np.float64)[..., None, None, :, :]
+    v, u = np.mgrid[0:height, 0:width] + 0.5
+    y = (v - K[..., 1, 2]) / K[..., 1, 1]
+    x = (u - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
+    return np.stack([x * depth_m, y * depth_m, depth_m + 0 * x], -1).astype(np.float32)
+
+
+def normals_of_depth(depth_m: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Unit surface normals [..., H, W, 3] in camera axes, towards the camera; 0 where nothing is.
+
+    Depth [..., H, W] in metres, K [..., 3, 3] in pixels. Along each axis the neighbour whose depth
+    is closer is taken, so that a surface's normals do not bend over its edge.
+    """
+    points = camera_points(np.where(np.isinf(depth_m), 1e6, depth_m), K)
+    along_u = _nearer_difference(points, axis=-2)
+    along_v = _nearer_difference(points, axis=-3)
+    normal = np.cross(along_v, along_u)
+    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    normal = normal / np.maximum(length, 1e-12)
+    towards = np.sign((normal * points).sum(-1, keepdims=True))
+    return np.where(np.isinf(depth_m)[..., None], 0.0, -towards * normal).astype(np.float32)
+
+
+def _nearer_difference(points: np.ndarray, axis: int) -> np.ndarray:
+    """Of the differences to both neighbours along an axis, the one that changes depth less."""
+    count = points.shape[axis]
+    step = np.diff(points, axis=axis)
+    first, last = step.take([0], axis), step.take([count - 2], axis)
+    forward = np.concatenate([step, last], axis)
+    backward = np.concatenate([first, step], axis)
+    use_forward = np.abs(forward[..., 2:]) <= np.abs(backward[..., 2:])
+    return np.where(use_forward, forward, backward)
+
+
+def gravity_axes(c2w_cv_m: np.ndarray) -> np.ndarray:
+    """World to shared axes, 3x3: Z stays up, x points to the right of this (the anchor's) camera.
+
+    All views' normals are told in these axes: one wall has one normal in every view, and a scene
+    that is turned about the vertical tells the network the same.
+    """
+    right = np.asarray(c2w_cv_m, np.float64)[:2, 0]
+    length = np.linalg.norm(right)
+    cos, sin = (right / length) if length > 1e-6 else (1.0, 0.0)
+    return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def guide_channels(guides: Guides, K_VT33: np.ndarray, c2w_cv_m_VT44: np.ndarray) -> np.ndarray:
+    """What the network reads: float32 [V, T, G, H, W], each channel within about -1 to 1.
+
+    K and poses have a time axis of T or 1; view 0 is the anchor.
+    """
+    depth = guides.depth_m_VTHW
+    views, pictures = depth.shape[:2]
+    K = np.broadcast_to(K_VT33, (views, pictures, 3, 3))
+    c2w = np.broadcast_to(c2w_cv_m_VT44, (views, pictures, 4, 4))
+    there = np.isfinite(depth)
+    near = np.maximum(depth, NEAREST_M)
+    inverse = 1.0 / near
+    log = np.log(np.minimum(near, FAR_M) / 5.0) / 3.0
+    turn = gravity_axes(c2w[0, 0]) @ c2w[..., :3, :3]
+    normals = np.einsum("vtij,vthwj->vtihw", turn, normals_of_depth(depth, K))
+    out = np.zeros((views, pictures, CHANNELS, *depth.shape[2:]), np.float32)
+    out[:, :, 0], out[:, :, 1], out[:, :, 2] = inverse, log, there
+    out[:, :, 3:6] = normals
+    if guides.colour_VTHW3 is not None:
+        out[:, :, 6:9] = np.moveaxis(guides.colour_VTHW3, -1, 2) / 127.5 - 1.0
+        out[:, :, 9] = 1.0
+    return out
