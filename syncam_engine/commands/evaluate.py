@@ -84,6 +84,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sheet.add_argument("--threads", type=int, help="CPU threads of the process")
     sheet.add_argument("--out", type=Path, required=True, help="the PNG to write")
 
+    fetch = verbs.add_parser("fetch", help="weights of a score, from an ordinary package's archive")
+    fetch.add_argument("what", choices=("lpips",), help="lpips: AlexNet and VGG16 (64 MB)")
+
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -97,10 +100,13 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     at_least_one(args, "every", "scenes", "samples", "threads")
+    if args.evaluate_command == "fetch":
+        return _fetch()
     if args.evaluate_command == "sets":
         return _sets(args)
     if args.evaluate_command == "clips":
         from syncam_engine.evaluation.clips import score_folder
+        from syncam_engine.evaluation.fetch import fetched_weights
         from syncam_engine.evaluation.networks import OF_CLIPS, named_weights
         from syncam_engine.evaluation.report import print_table, write_report
 
@@ -112,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
             every=args.every,
             pairs=args.pairs,
             prompt=args.prompt,
-            weights=named_weights(args.weights, OF_CLIPS),
+            weights={**fetched_weights(), **named_weights(args.weights, OF_CLIPS)},
         )
         rows = scores.rows()
         rows += [(what, "not measured", how) for what, how in scores.not_measured.items()]
@@ -131,6 +137,20 @@ def run(args: argparse.Namespace) -> int:
     if args.evaluate_command == "classifier":
         return _classifier(args)
     return _preview(args)
+
+
+def _fetch() -> int:
+    from rich.progress import Progress
+
+    from syncam_engine.evaluation.fetch import LPIPS, fetch_lpips
+
+    print(f"{LPIPS.file}: {LPIPS.licence}")
+    with Progress() as bar:
+        task = bar.add_task("fetching", total=1.0)
+        files = fetch_lpips(lambda done, text: bar.update(task, completed=done, description=text))
+    for path in files:
+        print(f"written to {path}")
+    return 0
 
 
 def _classifier(args: argparse.Namespace) -> int:

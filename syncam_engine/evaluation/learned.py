@@ -27,8 +27,8 @@ class LearnedScore:
 
     def row(self) -> tuple[str, str, str]:
         value = "not measured" if self.value is None else f"{self.value:.4f}"
-        beside = self.beside if self.value is None else f"{self.beside}; {networks.NOT_RUN}"
-        return (self.name, value, beside)
+        note = "" if self.value is None else self.provenance.get("note", "")
+        return (self.name, value, f"{self.beside}; {note}" if note else self.beside)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
