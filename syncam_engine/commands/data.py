@@ -123,7 +123,7 @@ def _latents(args: argparse.Namespace, source) -> int:
 
     from syncam_engine.data.latents import encode_source, file_digest, open_store
     from syncam_engine.model.token_grid import TOKEN_PX
-    from syncam_engine.training.autoencoder import load_frozen_autoencoder
+    from syncam_engine.preview.train_autoencoder import load_frozen_autoencoder
 
     at_least_one(args, "threads")
     if args.threads:

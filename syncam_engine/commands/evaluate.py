@@ -155,8 +155,8 @@ def _fetch() -> int:
 
 def _classifier(args: argparse.Namespace) -> int:
     from syncam_engine.data.sources import open_source
-    from syncam_engine.evaluation.prompt_content import accuracy
     from syncam_engine.evaluation.report import print_table, write_report
+    from syncam_engine.preview.content import accuracy
 
     found = accuracy(args.classifier, open_source("rendered", args.folder))
     rows = [
@@ -194,13 +194,13 @@ def _preview(args: argparse.Namespace) -> int:
 
     from syncam_engine.data.pictures import PICTURE_SUFFIXES
     from syncam_engine.data.sources import open_source
-    from syncam_engine.evaluation.preview_run import (
+    from syncam_engine.evaluation.report import print_table, write_report
+    from syncam_engine.preview.score_run import (
         run_preview,
         steps_rows,
         steps_table,
         write_sheet,
     )
-    from syncam_engine.evaluation.report import print_table, write_report
 
     if args.threads:
         torch.set_num_threads(args.threads)

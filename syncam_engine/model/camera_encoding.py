@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from syncam_engine.link.rig import Rig
-from syncam_engine.model.correspondence import geometric_pattern
 from syncam_engine.model.epipolar import epipolar_pattern
 from syncam_engine.model.interfaces import picture_of_latent_frame
 from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.token_grid import TOKEN_PX, token_rays
+from syncam_engine.preview.geometric_pattern import geometric_pattern
 
 WORLD_UP = np.array([0.0, 0.0, 1.0])
 FADE_UNITS = 6.0

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder
-from syncam_engine.model.presets import WEIGHTS_DIR, Preset, TransformerConfig
+from syncam_engine.model.presets import Preset, TransformerConfig, package_folder
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
 from syncam_engine.model.weight_files import check_shapes, digest_of, read_header
 
@@ -54,13 +54,7 @@ def load_parts(
         from syncam_engine.model.hub_parts import load_hub_parts
 
         return load_hub_parts(preset, device, dtype, say)
-    return load_package_parts(preset, package_folder(preset), device, dtype, say)
-
-
-def package_folder(preset: Preset) -> Path:
-    """Return the folder of a preset in our own format: in the package, or a path."""
-    named = Path(preset.source.base)
-    return named if named.is_absolute() else WEIGHTS_DIR / named
+    return load_package_parts(preset, package_folder(preset.source.base), device, dtype, say)
 
 
 def load_package_parts(
@@ -68,8 +62,8 @@ def load_package_parts(
 ) -> Parts:
     """Return the networks of a folder in our own format."""
     files = check_package_files(preset, folder)
-    from syncam_engine.model.preview_autoencoder import PatchAutoencoder
-    from syncam_engine.model.preview_text_encoder import WordTextEncoder
+    from syncam_engine.preview.autoencoder import PatchAutoencoder
+    from syncam_engine.preview.text_encoder import WordTextEncoder
 
     say(0.1, "reading the autoencoder")
     autoencoder = PatchAutoencoder.load(folder).to(device)
@@ -111,7 +105,7 @@ def check_files(preset: Preset) -> list[str]:
     Raises SynCamError for the first that is not.
     """
     if preset.source.kind == "package":
-        files = check_package_files(preset, package_folder(preset))
+        files = check_package_files(preset, package_folder(preset.source.base))
     else:
         from syncam_engine.model.hub_files import find_local_base, find_mvs_file
         from syncam_engine.model.hub_parts import check_hub_files

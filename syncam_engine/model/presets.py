@@ -15,7 +15,7 @@ from typing import Any, Literal
 from syncam_engine.link.envelope import Envelope
 from syncam_engine.link.errors import SynCamError
 
-WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
+ENGINE_FOLDER = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +267,7 @@ WAN_NEGATIVE_PROMPT = (
     "JPEG artefacts, ugly, deformed, extra fingers, fused fingers, still picture, messy background"
 )
 
-# The recipe of the preview model; `weights/preview/preset.json`, when there, is what was shipped.
+# The recipe of the preview model; `preview/weights/preset.json`, when there, is what was shipped.
 _PREVIEW_CAMERA = CameraEncoding(
     encoding="plucker", unit_m=4.0, anchor_gravity=True, ground_frequencies=4
 )
@@ -370,6 +370,12 @@ WAN_1_3B = Preset(
 )
 
 
+def package_folder(base: str) -> Path:
+    """Return the folder of weights in our own format: NAME's in the package, or a path."""
+    named = Path(base)
+    return named if named.is_absolute() else ENGINE_FOLDER / named / "weights"
+
+
 def list_presets() -> list[str]:
     """Return the names of all presets, the default of a machine without a GPU first."""
     return ["preview", "wan2.1-1.3b"]
@@ -381,7 +387,7 @@ def get_preset(name: str) -> Preset:
     Raises SynCamError ("preset.unknown") with the names that there are.
     """
     if name == "preview":
-        shipped = WEIGHTS_DIR / "preview" / "preset.json"
+        shipped = package_folder("preview") / "preset.json"
         return Preset.read(shipped) if shipped.is_file() else PREVIEW_RECIPE
     if name == WAN_1_3B.name:
         return WAN_1_3B

@@ -25,11 +25,11 @@ from torch import Tensor, nn
 
 from syncam_engine.model.arithmetic import gated, shifted, use_fast_layers
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
-from syncam_engine.model.cell_refiner import CellRefiner
 from syncam_engine.model.input_shapes import check_inputs, check_pattern
 from syncam_engine.model.mvs import MultiViewSync
 from syncam_engine.model.presets import TransformerConfig
 from syncam_engine.model.views import ViewExchange, Views, mask_of
+from syncam_engine.preview.refiner import CellRefiner
 
 
 class MultiViewWanBlock(WanTransformerBlock):

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.correspondence import HEAD_GUESSES
 from syncam_engine.model.interfaces import SPATIAL_STRIDE, latent_frame_count
 from syncam_engine.model.presets import Preset, TransformerConfig
+from syncam_engine.preview.geometric_pattern import HEAD_GUESSES
 
 if TYPE_CHECKING:
     from syncam_engine.sampling.placement import Placement
@@ -80,7 +80,7 @@ def _pattern_bytes(preset: Preset, element: int, made: int, batch: int) -> float
 def _refiner_parameters(config: TransformerConfig) -> int:
     import torch
 
-    from syncam_engine.model.cell_refiner import CellRefiner
+    from syncam_engine.preview.refiner import CellRefiner
 
     with torch.device("meta"):
         refiner = CellRefiner(

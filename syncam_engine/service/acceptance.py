@@ -16,7 +16,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import GenerateRequest, Notice
 from syncam_engine.model.presets import Preset
-from syncam_engine.model.preview_vocabulary import prompt_issues
+from syncam_engine.preview.vocabulary import prompt_issues
 
 from .catalog import Catalog
 

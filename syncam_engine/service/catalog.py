@@ -10,7 +10,7 @@ from pathlib import Path
 
 from syncam_engine.link.engine_facts import PresetInfo
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.presets import WEIGHTS_DIR, Preset, get_preset, list_presets
+from syncam_engine.model.presets import Preset, get_preset, list_presets, package_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def read_catalog(default: str = "", preset_files: list[Path] | None = None) -> C
 def is_available(preset: Preset, source: str) -> bool:
     """Whether its weights are on this machine, as far as can be seen without loading them."""
     if preset.source.kind == "package":
-        folder = Path(source).parent if source.endswith(".json") else WEIGHTS_DIR / preset.name
+        folder = Path(source).parent if source.endswith(".json") else package_folder(preset.name)
         return (folder / "transformer.safetensors").is_file()
     if importlib.util.find_spec("huggingface_hub") is None:
         return False

@@ -18,11 +18,11 @@ from syncam_engine.data.scene import Scene
 from syncam_engine.data.sources import open_source
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.loading import write_package
-from syncam_engine.model.presets import WEIGHTS_DIR
-from syncam_engine.model.preview_vocabulary import Vocabulary
+from syncam_engine.model.presets import package_folder
+from syncam_engine.preview.train_autoencoder import AutoencoderTask, set_latent_scale
+from syncam_engine.preview.train_classifier import ClassifierTask, check_named
+from syncam_engine.preview.vocabulary import Vocabulary
 from syncam_engine.training import checkpoint as files
-from syncam_engine.training.autoencoder import AutoencoderTask, set_latent_scale
-from syncam_engine.training.classifier import ClassifierTask, check_named
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.multiview import MultiViewTask, trained_preset
 from syncam_engine.training.trainer import Trainer, run_folder
@@ -214,7 +214,7 @@ def _export_multiview(
     net = task.build()
     net.load_state_dict(tensors)
     preset = task.preset
-    if target.resolve() != (WEIGHTS_DIR / preset.source.base).resolve():
+    if target.resolve() != package_folder(preset.source.base).resolve():
         # Anywhere but in the package the preset must name its own folder, or it would be read
         # with the package's weights.
         preset = replace(preset, source=replace(preset.source, base=str(target.resolve())))

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.data.scene import Sample
+from syncam_engine.preview.train_autoencoder import AutoencoderModel, AutoencoderTask, video_of
 from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import text_guidance
 from syncam_engine.sampling.sampler import sample as run_sampler
 from syncam_engine.sampling.schedule import make_sigmas
 from syncam_engine.training import flow
-from syncam_engine.training.autoencoder import AutoencoderModel, AutoencoderTask, video_of
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.multiview import MultiViewNet, MultiViewTask
 

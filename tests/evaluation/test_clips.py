@@ -13,12 +13,12 @@ import pytest
 
 from syncam_engine.cli import main
 from syncam_engine.evaluation import clips as clips_module
-from syncam_engine.evaluation.preview import evaluate_preview
-from syncam_engine.evaluation.preview_run import orthonormal, rig_of
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig_json import read_rig, write_rig
 from syncam_engine.media.write import write_mp4
+from syncam_engine.preview.score import evaluate_preview
+from syncam_engine.preview.score_run import orthonormal, rig_of
 from tests.data.synthetic import BoxSource
 
 

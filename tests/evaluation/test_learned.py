@@ -18,8 +18,8 @@ from syncam_engine.evaluation.features import view_sequence
 from syncam_engine.evaluation.frechet import frechet_distance
 from syncam_engine.evaluation.learned_matches import EfficientLoftr
 from syncam_engine.evaluation.lpips import HEADS, Lpips, lpips
-from syncam_engine.evaluation.preview_run import rig_of
 from syncam_engine.link.rig_json import write_rig
+from syncam_engine.preview.score_run import rig_of
 from tests.data.synthetic import BoxSource
 from tests.evaluation import toy_networks as toy
 from tests.evaluation.test_clips import write_clip as write_mp4

@@ -17,11 +17,11 @@ from syncam_engine.model.camera_encoding import (
     ground_hits,
     rig_matrices,
 )
-from syncam_engine.model.correspondence import HEAD_GUESSES, LOWEST, geometric_pattern
 from syncam_engine.model.epipolar import epipolar_pattern
 from syncam_engine.model.interfaces import latent_frame_count
 from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.token_grid import token_centres, token_rays
+from syncam_engine.preview.geometric_pattern import HEAD_GUESSES, LOWEST, geometric_pattern
 from tests.model.networks import FRAMES, HEIGHT_PX, WIDTH_PX, make_rig
 
 

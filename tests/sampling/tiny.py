@@ -16,10 +16,10 @@ from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import rig_to_dict
 from syncam_engine.model.loading import write_package
 from syncam_engine.model.presets import PREVIEW_RECIPE, Preset
-from syncam_engine.model.preview_autoencoder import PatchAutoencoder, PatchAutoencoderConfig
-from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
-from syncam_engine.model.preview_vocabulary import Vocabulary
 from syncam_engine.model.transformer import build_transformer
+from syncam_engine.preview.autoencoder import PatchAutoencoder, PatchAutoencoderConfig
+from syncam_engine.preview.text_encoder import WordTextEncoder, WordTextEncoderConfig
+from syncam_engine.preview.vocabulary import Vocabulary
 
 
 def randomize(model: torch.nn.Module, seed: int = 11, scale: float = 0.08) -> torch.nn.Module:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from syncam_engine.link.messages import Done, Failed
-from syncam_engine.model.presets import WEIGHTS_DIR
+from syncam_engine.model.presets import package_folder
 from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.service.kept_latents import KeptLatents, key_of
 
@@ -132,7 +132,7 @@ def digests(done):
 
 
 @pytest.mark.skipif(
-    not (WEIGHTS_DIR / "preview" / "transformer.safetensors").is_file(),
+    not (package_folder("preview") / "transformer.safetensors").is_file(),
     reason="the preview model's weights are not in this checkout",
 )
 @pytest.mark.timeout(1800)

@@ -12,12 +12,12 @@ import pytest
 from syncam_engine.link.messages import Done, Preview
 from syncam_engine.media.read import read_clip
 from syncam_engine.media.write import write_mp4
-from syncam_engine.model.presets import WEIGHTS_DIR, get_preset
+from syncam_engine.model.presets import get_preset, package_folder
 from syncam_engine.sampling.placement import Placement
 from syncam_engine.service.harness import LocalEngine, follow, sample_request
 
 pytestmark = pytest.mark.skipif(
-    not (WEIGHTS_DIR / "preview" / "transformer.safetensors").is_file(),
+    not (package_folder("preview") / "transformer.safetensors").is_file(),
     reason="the preview model's weights are not in this checkout",
 )
 PROMPT = "a person walks across a plaza"

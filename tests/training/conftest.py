@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from syncam_engine.training.autoencoder import AutoencoderTask
+from syncam_engine.preview.train_autoencoder import AutoencoderTask
 from syncam_engine.training.trainer import Trainer
 from tests.training.small_runs import autoencoder_config, mixture_of
 

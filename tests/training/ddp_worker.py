@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from synthetic import BoxSource
 
 from syncam_engine.data.mixture import Mixture
-from syncam_engine.model.preview_autoencoder import PatchAutoencoder, PatchAutoencoderConfig
+from syncam_engine.preview.autoencoder import PatchAutoencoder, PatchAutoencoderConfig
 from syncam_engine.training import trainer as trainer_module
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.config_file import config_from_dict

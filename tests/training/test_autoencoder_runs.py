@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.preview_autoencoder import PatchAutoencoder
-from syncam_engine.training.autoencoder import AutoencoderTask, noise_like
+from syncam_engine.preview.autoencoder import PatchAutoencoder
+from syncam_engine.preview.train_autoencoder import AutoencoderTask, noise_like
 from syncam_engine.training.runs import export
 from syncam_engine.training.trainer import Trainer
 from tests.training.small_runs import autoencoder_config, mixture_of

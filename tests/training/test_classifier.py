@@ -15,9 +15,9 @@ import yaml
 from syncam_engine.cli import main
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.data.rendered import PackedShards
-from syncam_engine.evaluation.prompt_classifier import PromptClassifier, labels_of
-from syncam_engine.evaluation.prompt_content import PromptContent, Tally, content_rows
-from syncam_engine.training.classifier import ClassifierTask
+from syncam_engine.preview.classifier import PromptClassifier, labels_of
+from syncam_engine.preview.content import PromptContent, Tally, content_rows
+from syncam_engine.preview.train_classifier import ClassifierTask
 from syncam_engine.training.config_file import read_config
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource

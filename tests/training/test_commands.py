@@ -13,9 +13,9 @@ import yaml
 from PIL import Image
 
 from syncam_engine.cli import main
-from syncam_engine.evaluation.preview_run import rig_of
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig_json import rig_to_dict
+from syncam_engine.preview.score_run import rig_of
 from syncam_engine.sampling.pipeline import load_pipeline
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource

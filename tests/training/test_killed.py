@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from syncam_engine.cli import main
-from syncam_engine.model.preview_autoencoder import PatchAutoencoder, PatchAutoencoderConfig
+from syncam_engine.preview.autoencoder import PatchAutoencoder, PatchAutoencoderConfig
 from syncam_engine.training.checkpoint import checkpoints, latest_or_none, wait_for_next_second
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource

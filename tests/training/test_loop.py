@@ -12,7 +12,7 @@ import torch
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.training.autoencoder import AutoencoderTask
+from syncam_engine.preview.train_autoencoder import AutoencoderTask
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.config_file import config_from_dict
 from syncam_engine.training.trainer import Trainer

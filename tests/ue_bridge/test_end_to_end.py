@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import syncam_engine.weights
 from unreal_jobs import generate, place_rig, playing, ready, texture_digests, tick_until
 from unreal_scenes import make_sequence, move, place_camera
 
-import syncam_engine.weights
 from syncam_engine.media.read import read_clip
 from syncam_engine.service.harness import LocalEngine
 

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from syncam_engine.data.mixture import BatchRequest
 from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
-from syncam_engine.evaluation.prompt_classifier import (
+from syncam_engine.link.errors import SynCamError
+from syncam_engine.preview.autoencoder import PatchAutoencoder
+from syncam_engine.preview.classifier import (
     NOT_SAID,
     Attributes,
     PromptClassifier,
     labels_of,
 )
-from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.preview_autoencoder import PatchAutoencoder
-from syncam_engine.training.autoencoder import video_of
+from syncam_engine.preview.train_autoencoder import video_of
 from syncam_engine.training.config import PhaseConfig, TrainConfig
 
 CODED = 0.2

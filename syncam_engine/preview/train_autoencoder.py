@@ -19,7 +19,7 @@ from syncam_engine.data.scene import Sample
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import Autoencoder
-from syncam_engine.model.preview_autoencoder import (
+from syncam_engine.preview.autoencoder import (
     AUTOENCODER_FILE,
     PatchAutoencoder,
     PatchAutoencoderConfig,

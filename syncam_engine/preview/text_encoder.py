@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.preview_vocabulary import PADDING, Vocabulary
 from syncam_engine.model.weight_files import read_header
+from syncam_engine.preview.vocabulary import PADDING, Vocabulary
 
 TEXT_ENCODER_FILE = "text_encoder.safetensors"
 

@@ -15,7 +15,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from syncam_engine.model.preview_autoencoder import ResidualBlock
+from syncam_engine.preview.autoencoder import ResidualBlock
 
 FEATURES = 16
 """K: what the transformer's last layer tells the refiner of each cell beside its prediction."""

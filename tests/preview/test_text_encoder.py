@@ -14,8 +14,8 @@ import torch
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import TextEncoder
 from syncam_engine.model.presets import PREVIEW_RECIPE
-from syncam_engine.model.preview_text_encoder import WordTextEncoder, WordTextEncoderConfig
-from syncam_engine.model.preview_vocabulary import (
+from syncam_engine.preview.text_encoder import WordTextEncoder, WordTextEncoderConfig
+from syncam_engine.preview.vocabulary import (
     BEGIN,
     FIRST_WORD,
     Vocabulary,
@@ -81,7 +81,7 @@ def test_vocabulary_file_round_trip_and_faults(vocabulary, tmp_path):
 
 def test_vocabulary_needs_no_torch():
     code = (
-        "import sys; import syncam_engine.model.preview_vocabulary; "
+        "import sys; import syncam_engine.preview.vocabulary; "
         "raise SystemExit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

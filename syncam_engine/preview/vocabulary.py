@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syncam_engine.link.envelope import EnvelopeIssue
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.presets import WEIGHTS_DIR, Preset
+from syncam_engine.model.presets import Preset, package_folder
 
 VOCABULARY_FILE = "vocabulary.json"
 PADDING, BEGIN = 0, 1
@@ -263,7 +263,7 @@ def prompt_issues(preset: Preset, prompt: str) -> list[EnvelopeIssue]:
 
     For the server, before a job is accepted: the words are allowed, and said.
     """
-    folder = WEIGHTS_DIR / preset.source.base  # an absolute base stays itself
+    folder = package_folder(preset.source.base)
     if preset.source.kind != "package" or not (folder / VOCABULARY_FILE).is_file():
         return []
     vocabulary = Vocabulary.read(folder)

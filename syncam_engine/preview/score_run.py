@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from syncam_engine.data.scene import Scene, SceneSource
-from syncam_engine.evaluation.preview import PreviewScore, evaluate_preview
-from syncam_engine.evaluation.prompt_content import PromptContent
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import rig_to_dict
+from syncam_engine.preview.content import PromptContent
+from syncam_engine.preview.score import PreviewScore, evaluate_preview
 from syncam_engine.sampling.pipeline import MultiViewPipeline, load_pipeline
 from syncam_engine.training.sheets import contact_sheet, strip, to_uint8
 

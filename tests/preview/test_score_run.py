@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from syncam_engine.cli import main
-from syncam_engine.evaluation.preview_run import generator_of
-from syncam_engine.evaluation.prompt_classifier import PromptClassifier
+from syncam_engine.preview.classifier import PromptClassifier
+from syncam_engine.preview.score_run import generator_of
 from syncam_engine.sampling.pipeline import load_pipeline
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource

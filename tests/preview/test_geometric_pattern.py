@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from syncam_engine.link.poses import look_at_c2w_cv_m
-from syncam_engine.model.correspondence import HEAD_GUESSES, focus_point, geometric_pattern
+from syncam_engine.preview.geometric_pattern import HEAD_GUESSES, focus_point, geometric_pattern
 
 WIDTH_PX, HEIGHT_PX, TOKEN_PX, COLUMNS, TOKENS = 64, 48, 16, 4, 12
 

@@ -8,7 +8,7 @@ import torch
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import Autoencoder
-from syncam_engine.model.preview_autoencoder import (
+from syncam_engine.preview.autoencoder import (
     PatchAutoencoder,
     PatchAutoencoderConfig,
     from_patches,

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from syncam_engine.data.scene import Scene, SceneSource
-from syncam_engine.evaluation.prompt_content import content_rows
 from syncam_engine.evaluation.synchrony import moves, retrieval_hits, time_hits
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.preview.content import content_rows
 
 Generate = Callable[[Scene, Sequence[int], str, int, np.ndarray | None], np.ndarray]
 """(scene, cameras, prompt, seed, reference_THW3 or None) -> clips uint8 VTHW3."""

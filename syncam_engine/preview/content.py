@@ -14,7 +14,7 @@ import numpy as np
 
 from syncam_engine.data.scene import SceneSource
 from syncam_engine.evaluation.networks import digest_of
-from syncam_engine.evaluation.prompt_classifier import NOT_SAID, PromptClassifier, labels_of
+from syncam_engine.preview.classifier import NOT_SAID, PromptClassifier, labels_of
 
 GATE = 0.8
 

@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.preview_vocabulary import split_words
 from syncam_engine.model.weight_files import read_header
+from syncam_engine.preview.vocabulary import split_words
 
 CLASSIFIER_FILE = "classifier.safetensors"
 NOT_SAID = -1
