@@ -30,6 +30,7 @@ from syncam_engine.data.scene import (
     read_document,
 )
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.pixels import to_network
 
 STORE_FILE = "store.json"
 STORE_AGAIN = "Delete it and run `syncam data latents` again; latents that are there are kept"
@@ -163,10 +164,9 @@ def _encode_scene(
         pictures, K_camera = fit_pictures(pictures, K_camera, width_px, height_px)
         intrinsics.append(K_camera)
         for suffix, encoded in latents.items():
-            seen = pictures[..., ::-1, :].copy() if suffix else pictures
-            video = torch.from_numpy(seen).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+            seen = pictures[..., ::-1, :] if suffix else pictures
             with torch.inference_mode():
-                encoded.append(encode(video).to(torch.float16).cpu())
+                encoded.append(encode(to_network(seen)).to(torch.float16).cpu())
     K, c2w = np.concatenate(intrinsics), scene.c2w_cv_m_CT44
     sides = {"": (torch.cat(latents[""]).contiguous(), K, c2w)}
     if mirror:

@@ -17,6 +17,7 @@ import torchmetrics.functional.image as torchmetrics_image
 from torch import Tensor, nn
 
 from syncam_engine.evaluation import networks
+from syncam_engine.model.pixels import to_network
 
 Trunk = Literal["alex", "vgg"]
 HEADS = Path(torchmetrics_image.__file__).parent / "lpips_models"
@@ -95,13 +96,6 @@ def lpips(network: Lpips, a_NHW3: np.ndarray, b_NHW3: np.ndarray) -> float:
     """Mean distance of pairs of uint8 pictures."""
     found = []
     for start in range(0, len(a_NHW3), BATCH):
-        a, b = (
-            torch.from_numpy(np.ascontiguousarray(x[start : start + BATCH]))
-            .permute(0, 3, 1, 2)
-            .float()
-            / 127.5
-            - 1.0
-            for x in (a_NHW3, b_NHW3)
-        )
+        a, b = (to_network(x[start : start + BATCH]) for x in (a_NHW3, b_NHW3))
         found.append(network(a, b))
     return float(torch.cat(found).mean())

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.pixels import to_network
 from syncam_engine.model.weight_files import read_header
 from syncam_engine.preview.vocabulary import split_words
 
@@ -83,8 +84,7 @@ class PromptClassifier(nn.Module):
         """Class numbers (N, A) of uint8 pictures."""
         found = []
         for start in range(0, len(pictures_NHW3), BATCH):
-            batch = np.ascontiguousarray(pictures_NHW3[start : start + BATCH])
-            x = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+            x = to_network(pictures_NHW3[start : start + BATCH])
             found.append(torch.stack([logits.argmax(-1) for logits in self(x)], dim=1))
         return torch.cat(found).numpy()
 

@@ -18,10 +18,11 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import rig_to_dict
+from syncam_engine.media.sheets import contact_sheet, strip
+from syncam_engine.model.pixels import to_network, to_pictures
 from syncam_engine.preview.content import PromptContent
 from syncam_engine.preview.score import PreviewScore, evaluate_preview
 from syncam_engine.sampling.pipeline import MultiViewPipeline, load_pipeline
-from syncam_engine.training.sheets import contact_sheet, strip, to_uint8
 
 
 def rig_of(scene: Scene, cameras: Sequence[int]) -> Rig:
@@ -104,10 +105,10 @@ def run_preview(
     generate = generator_of(pipeline, frames=frames, steps=steps)
 
     def round_trip(clips_VTHW3: np.ndarray) -> np.ndarray:
-        video = torch.from_numpy(clips_VTHW3).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+        video = to_network(clips_VTHW3)
         with torch.inference_mode():
             coder = pipeline.parts.autoencoder
-            return np.concatenate([to_uint8(coder.decode(coder.encode(v[None]))) for v in video])
+            return np.concatenate([to_pictures(coder.decode(coder.encode(v[None]))) for v in video])
 
     def on_scene(number: int, index: int, clips: dict[str, np.ndarray]) -> None:
         say(f"scene {number + 1}: {source.scenes[index].key}")

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from syncam_engine.data.scene import Sample
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import Autoencoder
+from syncam_engine.model.pixels import to_network
 from syncam_engine.preview.autoencoder import (
     AUTOENCODER_FILE,
     PatchAutoencoder,
@@ -229,5 +229,4 @@ def video_of(sample: Sample) -> Tensor:
             "config.source",
             f"Source {sample.source} gives latents; an autoencoder trains on pictures.",
         )
-    pictures = np.ascontiguousarray(sample.pictures_VTHW3)
-    return torch.from_numpy(pictures).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+    return to_network(sample.pictures_VTHW3)

@@ -14,7 +14,6 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from torch import Tensor
 
 
 def fit_clip(
@@ -83,15 +82,3 @@ def resize(clip_THW3: np.ndarray, width_px: int, height_px: int, rule: str) -> n
     y1, x1 = min(top + h, height_px), min(left + w, width_px)
     out[:, y0:y1, x0:x1] = pictures[:, y0 - top : y1 - top, x0 - left : x1 - left]
     return out
-
-
-def to_network(clips_VTHW3: np.ndarray, device: torch.device) -> Tensor:
-    """Return float32 [V, 3, T, H, W] in [-1, 1]."""
-    video = torch.from_numpy(np.ascontiguousarray(clips_VTHW3)).to(device)
-    return video.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
-
-
-def to_pictures(video_VCTHW: Tensor) -> np.ndarray:
-    """Return uint8 [V, T, H, W, 3] of a video in [-1, 1]."""
-    scaled = ((video_VCTHW.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(scaled.permute(0, 2, 3, 4, 1).cpu().numpy())

@@ -28,9 +28,10 @@ from syncam_engine.link.rig_json import rig_from_dict
 from syncam_engine.model.camera_encoding import encode_rig
 from syncam_engine.model.interfaces import latent_frame_count
 from syncam_engine.model.loading import OnProgress, Parts, load_parts
+from syncam_engine.model.pixels import to_network, to_pictures
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.view_parallel import ViewGroup
-from syncam_engine.sampling.clips import fit_clip, to_network, to_pictures
+from syncam_engine.sampling.clips import fit_clip
 from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import Guidance, reference_guidance, text_guidance
 from syncam_engine.sampling.keeping import LatentKeeper

@@ -22,6 +22,7 @@ from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import EncodedCameras, encode_cameras
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder, latent_frame_count
+from syncam_engine.model.pixels import to_network
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.token_grid import TOKEN_PX
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
@@ -270,9 +271,8 @@ class MultiViewTask:
                 "empty.",
                 fix="Name the autoencoder's folder, or encode with `syncam data latents`",
             )
-        video = torch.from_numpy(sample.pictures_VTHW3).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
         with torch.inference_mode():
-            return self.autoencoder.encode(video).clone()
+            return self.autoencoder.encode(to_network(sample.pictures_VTHW3)).clone()
 
     def cameras(self, sample: Sample) -> EncodedCameras:
         """What the network reads of a sample's cameras, view 0 the anchor."""

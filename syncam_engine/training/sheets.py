@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from syncam_engine.data.mixture import Mixture
 from syncam_engine.data.scene import Sample
-from syncam_engine.preview.train_autoencoder import AutoencoderModel, AutoencoderTask, video_of
+from syncam_engine.media.sheets import contact_sheet, strip
+from syncam_engine.model.pixels import to_pictures
 from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import text_guidance
 from syncam_engine.sampling.sampler import sample as run_sampler
@@ -24,7 +24,6 @@ from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.multiview import MultiViewNet, MultiViewTask
 
 SHEET_SAMPLES = 3
-CAPTION_PX = 12
 Draw = Callable[..., None]
 
 
@@ -47,24 +46,6 @@ def multiview_sheet(config: TrainConfig, task: MultiViewTask, mixture: Mixture) 
             made = decoded(task, sample_latents(task, net, sample, prompt, seed=number))
             rows += [strip(true), strip(made)]
             captions += [f"true: {sample.caption}", f"step {step}: {prompt}"]
-        contact_sheet(rows, captions).save(path)
-
-    return draw
-
-
-def autoencoder_sheet(config: TrainConfig, task: AutoencoderTask, mixture: Mixture) -> Draw:
-    """A drawer of sheets: pictures and their round trip."""
-    request = replace(task.request(config.phases[-1]), stills=0.0, batch=SHEET_SAMPLES)
-
-    def draw(net: AutoencoderModel, step: int, path: Path) -> None:
-        samples = mixture.batch(request, step=0, micro=2**22)
-        rows, captions = [], []
-        for sample in samples:
-            video = video_of(sample)
-            with torch.no_grad():
-                back = net.autoencoder.decode(net.autoencoder.encode(video))
-            rows += [strip(to_uint8(video)), strip(to_uint8(back))]
-            captions += [f"true: {sample.caption}", f"step {step}"]
         contact_sheet(rows, captions).save(path)
 
     return draw
@@ -118,30 +99,4 @@ def sample_latents(
 def decoded(task: MultiViewTask, z_VCFHW: Tensor) -> np.ndarray:
     """Pictures uint8 VTHW3 of latents."""
     with torch.no_grad():
-        return to_uint8(task.autoencoder.decode(z_VCFHW.cpu().float()))
-
-
-def to_uint8(video_VCTHW: Tensor) -> np.ndarray:
-    pictures = ((video_VCTHW.clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)
-    return pictures.permute(0, 2, 3, 4, 1).numpy()
-
-
-def strip(pictures_VTHW3: np.ndarray) -> np.ndarray:
-    """One row: of each view its first, middle and last picture (a still once), HW3."""
-    frames = pictures_VTHW3.shape[1]
-    times = [0] if frames == 1 else [0, frames // 2, frames - 1]
-    return np.concatenate([view[t] for view in pictures_VTHW3 for t in times], axis=1)
-
-
-def contact_sheet(rows: list[np.ndarray], captions: list[str]) -> Image.Image:
-    """Rows of pictures under their captions."""
-    width = max(row.shape[1] for row in rows)
-    height = sum(row.shape[0] + CAPTION_PX for row in rows)
-    sheet = Image.new("RGB", (width, height), (24, 24, 24))
-    pen = ImageDraw.Draw(sheet)
-    top = 0
-    for row, caption in zip(rows, captions, strict=True):
-        pen.text((3, top), caption[: width // 6], fill=(230, 230, 230), font_size=10)
-        sheet.paste(Image.fromarray(row), (0, top + CAPTION_PX))
-        top += row.shape[0] + CAPTION_PX
-    return sheet
+        return to_pictures(task.autoencoder.decode(z_VCFHW.cpu().float()))

@@ -14,7 +14,7 @@ import torch
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig_json import rig_to_dict
-from syncam_engine.sampling.clips import to_network, to_pictures
+from syncam_engine.model.pixels import to_network, to_pictures
 from syncam_engine.sampling.pipeline import Cancelled, Report, load_pipeline
 from tests.sampling.tiny import make_request, make_rig, write_tiny
 
