@@ -33,9 +33,9 @@ import torch
 from syncam_engine.bench.plain_step import plain_guided_velocity
 from syncam_engine.bench.sampler_options import measure_options
 from syncam_engine.model.bfloat16_products import multiply_in_bfloat16
-from syncam_engine.model.loading import load_transformer
 from syncam_engine.model.presets import WAN_1_3B, TransformerConfig
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
+from syncam_engine.model.transformer_files import load_transformer
 from syncam_engine.sampling.denoiser import Conditions, Denoiser, Method
 from syncam_engine.sampling.guidance import text_guidance
 from syncam_engine.sampling.placement import Placement

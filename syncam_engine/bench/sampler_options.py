@@ -20,7 +20,8 @@ import torch
 
 from syncam_engine.model.bfloat16_products import multiply_in_bfloat16
 from syncam_engine.model.hub_parts import WanAutoencoder
-from syncam_engine.model.loading import Parts, load_transformer
+from syncam_engine.model.parts import Parts
+from syncam_engine.model.transformer_files import load_transformer
 from syncam_engine.sampling.placement import (
     STEP_CACHES,
     Placement,

@@ -122,8 +122,8 @@ def _latents(args: argparse.Namespace, source) -> int:
     import torch
 
     from syncam_engine.data.latents import encode_source, file_digest, open_store
+    from syncam_engine.model.loading import load_autoencoder
     from syncam_engine.model.token_grid import TOKEN_PX
-    from syncam_engine.preview.train_autoencoder import load_frozen_autoencoder
 
     at_least_one(args, "threads")
     if args.threads:
@@ -145,7 +145,13 @@ def _latents(args: argparse.Namespace, source) -> int:
             value=args.part,
             nearest=f"{max(0, part[1] - 1)}/{max(1, part[1])}",
         )
-    autoencoder, weights = load_frozen_autoencoder(args.autoencoder, args.device)
+    if args.device != "cpu" and not torch.cuda.is_available():
+        raise SynCamError(
+            "strategy.device",
+            f"--device is {args.device}; this machine has no usable GPU.",
+            value=args.device,
+        )
+    autoencoder, weights = load_autoencoder(args.autoencoder, torch.device(args.device))
     open_store(args.out, file_digest(weights), width, height, args.mirror)
     done = encode_source(
         source,

@@ -14,15 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from syncam_engine.link.rig import Rig
-from syncam_engine.model.epipolar import epipolar_pattern
 from syncam_engine.model.interfaces import picture_of_latent_frame
+from syncam_engine.model.patterns import pattern_of
 from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.token_grid import TOKEN_PX, token_rays
-from syncam_engine.preview.geometric_pattern import geometric_pattern
 
 WORLD_UP = np.array([0.0, 0.0, 1.0])
-FADE_UNITS = 6.0
-"""Ground detail farther than this many units fades from the encoding (it would alias)."""
 
 
 @dataclass(frozen=True)
@@ -98,20 +95,23 @@ def encode_cameras(
     if encoding.anchor_gravity:
         gravity_F4 = anchor_gravity(c2w_VF44, anchor, encoding)
         parts.append(np.broadcast_to(gravity_F4[None, :, None], (views, frames, tokens, 4)))
-    if encoding.ground_frequencies:
-        parts.append(ground_hits(c2w_VF44, K_VF33, encoding, width_px, height_px, anchor))
-    pattern = None
-    if encoding.pattern != "full":
-        make = {"epipolar": epipolar_pattern, "geometric": geometric_pattern}[encoding.pattern]
-        pattern = make(c2w_VF44, K_VF33, width_px, height_px)
+    parts += encoding.own_numbers(c2w_VF44, K_VF33, width_px, height_px, anchor)
+    kind = pattern_of(encoding.pattern)
+    pattern = None if kind is None else kind.make(c2w_VF44, K_VF33, width_px, height_px)
     return EncodedCameras(np.concatenate(parts, axis=-1).astype(np.float32), pattern)
+
+
+def anchor_poses(c2w_VF44: np.ndarray, anchor: int, anchoring: str) -> np.ndarray:
+    """Return the anchor's pose for each latent frame, [F, 4, 4]: at that frame, or at frame 0."""
+    anchor_F44 = c2w_VF44[anchor]
+    if anchoring == "first_frame":
+        return np.broadcast_to(anchor_F44[:1], anchor_F44.shape)
+    return anchor_F44
 
 
 def relative_poses(c2w_VF44: np.ndarray, anchor: int, anchoring: str) -> np.ndarray:
     """Return camera-to-world relative to the anchor, at the same frame or at frame 0."""
-    anchor_F44 = c2w_VF44[anchor]
-    if anchoring == "first_frame":
-        anchor_F44 = np.broadcast_to(anchor_F44[:1], anchor_F44.shape)
+    anchor_F44 = anchor_poses(c2w_VF44, anchor, anchoring)
     return np.linalg.inv(anchor_F44)[None] @ c2w_VF44
 
 
@@ -127,53 +127,9 @@ def plucker_rays(
 
 def anchor_gravity(c2w_VF44: np.ndarray, anchor: int, encoding: CameraEncoding) -> np.ndarray:
     """Return [F, 4]: the world's up in the anchor's axes, and the anchor's height in units."""
-    anchor_F44 = c2w_VF44[anchor]
-    if encoding.anchoring == "first_frame":
-        anchor_F44 = np.broadcast_to(anchor_F44[:1], anchor_F44.shape)
+    anchor_F44 = anchor_poses(c2w_VF44, anchor, encoding.anchoring)
     up = np.einsum("fji,j->fi", anchor_F44[:, :3, :3], WORLD_UP)
     return np.concatenate([up, anchor_F44[:, 2:3, 3] / encoding.unit_m], axis=-1)
-
-
-def ground_hits(
-    c2w_VF44: np.ndarray,
-    K_VF33: np.ndarray,
-    encoding: CameraEncoding,
-    width_px: int,
-    height_px: int,
-    anchor: int,
-) -> np.ndarray:
-    """Return where each token's ray meets the ground z = 0, [V, F, S, 3 + 4 x frequencies].
-
-    Seen in a level frame on the ground below the anchor, x along the anchor's heading:
-    1 / (1 + distance), x and y squashed to (-1, 1), then sin and cos of x and y at 1, 2, 4, ...
-    half-turns in 4 units, so that tokens that see one spot are alike. All 0 for a ray that goes up.
-    """
-    unit = encoding.unit_m
-    anchor_F44 = c2w_VF44[anchor]
-    if encoding.anchoring == "first_frame":
-        anchor_F44 = np.broadcast_to(anchor_F44[:1], anchor_F44.shape)
-    forward = anchor_F44[:, :2, 2]
-    # A camera that looks straight down has no heading: its picture's up is taken instead.
-    length = np.linalg.norm(forward, axis=-1, keepdims=True)
-    heading = np.where(length > 1e-3, forward, -anchor_F44[:, :2, 1])
-    heading = heading / np.maximum(np.linalg.norm(heading, axis=-1, keepdims=True), 1e-9)
-    axes_F22 = np.stack([heading, np.stack([-heading[:, 1], heading[:, 0]], -1)], axis=1)
-
-    rays = token_rays(K_VF33, width_px, height_px)
-    direction = np.einsum("vfij,vfsj->vfsi", c2w_VF44[..., :3, :3], rays)
-    origin = c2w_VF44[:, :, None, :3, 3] / unit
-    down = direction[..., 2] < -1e-6
-    distance = np.where(down, -origin[..., 2] / np.where(down, direction[..., 2], -1.0), np.inf)
-    hit = down & (distance > 0)
-    distance = np.where(hit, np.maximum(distance, 1e-3), 1.0)
-    spot = origin[..., :2] + distance[..., None] * direction[..., :2]
-    spot = np.einsum("fij,vfsj->vfsi", axes_F22, spot - anchor_F44[None, :, None, :2, 3] / unit)
-    near = np.exp(-distance / FADE_UNITS)[..., None]
-    parts = [1.0 / (1.0 + distance)[..., None], spot / (FADE_UNITS + np.abs(spot))]
-    for k in range(encoding.ground_frequencies):
-        angle = spot * (np.pi * 2**k / 4.0)
-        parts += [np.sin(angle) * near, np.cos(angle) * near]
-    return np.concatenate(parts, axis=-1) * hit[..., None]
 
 
 def _check(c2w: np.ndarray, K: np.ndarray, width_px: int, height_px: int, anchor: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from syncam_engine.model.patterns import AttentionPattern
 from syncam_engine.model.token_grid import TOKEN_PX, frames_that_differ, token_centres
 
 SAME_PLACE_M = 1e-6
@@ -44,6 +45,14 @@ def _frame(c2w_V44: np.ndarray, K_V33: np.ndarray, centres_S3: np.ndarray) -> np
                 # The slack keeps a line of zeros (one place; the epipole itself) at "all allowed".
                 allowed[i, :, j] = np.abs(lines_S3 @ centres_S3.T) <= reach[:, None] + 1e-9
     return allowed.reshape(views * tokens, views * tokens)
+
+
+def _bytes_a_pair(element: int, made: int, batch: int, heads: int) -> float:
+    """Bool, one for all heads; attention makes it a float."""
+    return made + batch * (1 + element)
+
+
+EPIPOLAR = AttentionPattern(epipolar_pattern, _bytes_a_pair)
 
 
 def fundamental(c2w_V44: np.ndarray, K_V33: np.ndarray, i: int, j: int) -> np.ndarray:

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.hub_files import Say, find_base, find_mvs_file, headers_of
 from syncam_engine.model.interfaces import SPATIAL_STRIDE, TEMPORAL_STRIDE
-from syncam_engine.model.loading import Parts, expected_shapes, load_transformer
+from syncam_engine.model.parts import Parts
 from syncam_engine.model.presets import Preset
+from syncam_engine.model.transformer_files import expected_shapes, load_transformer
 from syncam_engine.model.weight_files import check_shapes, digest_of, read_header
 
 TEXT_TOKENS = 512
@@ -111,29 +112,37 @@ def load_hub_parts(preset: Preset, device: torch.device, dtype: torch.dtype, say
     folder = find_base(preset.source.base, say, preset.source.licence)
     files = check_hub_files(preset, folder, mvs_file)
 
-    from diffusers import AutoencoderKLWan
-    from transformers import AutoTokenizer, UMT5EncoderModel
-
     say(0.1, "reading the transformer")
     tensors: dict[str, Tensor] = {}
     for path in files:
         tensors.update(load_file(path))
     transformer = load_transformer(preset.transformer, tensors, device, dtype)
     say(0.4, "reading the autoencoder")
-    # The decoder's last layers lose colour in bfloat16: it stays in float32, as its authors run it.
-    vae = AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32)
-    vae = vae.to(device).eval().requires_grad_(False)
+    autoencoder = read_autoencoder(folder / "vae", device)
     say(0.5, "reading the text encoder")
-    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
-    encoder = encoder.to(device).eval().requires_grad_(False)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    text_encoder = read_text_encoder(folder, device, dtype)
     say(1.0, "ready")
-    return Parts(
-        transformer,
-        WanAutoencoder(vae, device),
-        UMT5Text(tokenizer, encoder, device),
-        digest_of(files),
-    )
+    return Parts(transformer, autoencoder, text_encoder, digest_of(files))
+
+
+def read_autoencoder(folder: Path, device: torch.device) -> WanAutoencoder:
+    """Return the frozen autoencoder of a diffusers folder.
+
+    The decoder's last layers lose colour in bfloat16: it stays in float32, as its authors run it.
+    """
+    from diffusers import AutoencoderKLWan
+
+    vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=torch.float32)
+    return WanAutoencoder(vae.to(device).eval().requires_grad_(False), device)
+
+
+def read_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> UMT5Text:
+    """Return the frozen text encoder of a base's folder, with its tokenizer."""
+    from transformers import AutoTokenizer, UMT5EncoderModel
+
+    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    return UMT5Text(tokenizer, encoder.to(device).eval().requires_grad_(False), device)
 
 
 def check_hub_files(preset: Preset, folder: Path, mvs_file: Path) -> list[Path]:

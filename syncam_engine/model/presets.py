@@ -10,11 +10,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from syncam_engine.link.envelope import Envelope
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.registry import KINDS, PATTERNS, PRESET_FILES, named
 
+if TYPE_CHECKING:
+    import numpy as np
+
+PatternName = Literal["full", *PATTERNS]
 ENGINE_FOLDER = Path(__file__).parent.parent
 
 
@@ -43,21 +48,15 @@ class TransformerConfig:
     """R: `CameraEncoding.numbers` of the preset."""
     view_rope: bool = True
     """Whether the view attention's rotary embedding counts the views (in the frames' place)."""
-    pooled_text: bool = False
-    """Whether the text's mean joins the timestep in the modulation; for networks too small to learn
-    a prompt's place and light by cross-attention alone. Wan has none."""
-    refiner_width: int = 0
-    """Channels of the convolutions behind the transformer (`cell_refiner.py`); Wan has none: 0."""
+
+    NETWORK: ClassVar[str] = "syncam_engine.model.transformer:MultiViewWanTransformer"
+    """The class that is built with these sizes (`registry.named`)."""
 
     def __post_init__(self) -> None:
         sizes = ("num_attention_heads", "num_layers", "ffn_dim", "in_channels", "text_dim")
         for name in sizes:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.refiner_width < 0 or self.refiner_width % 8:
-            raise ValueError(
-                f"refiner_width is {self.refiner_width}; it must be 0 or a multiple of 8"
-            )
         if self.attention_head_dim % 2 or self.attention_head_dim < 12:
             raise ValueError(
                 f"attention_head_dim is {self.attention_head_dim}; it must be even and at least 12"
@@ -74,6 +73,10 @@ class TransformerConfig:
     def width(self) -> int:
         return self.num_attention_heads * self.attention_head_dim
 
+    def own_parameters(self) -> int:
+        """Return how many parameters the network has beyond Wan's and the MVS modules'."""
+        return 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraEncoding:
@@ -87,18 +90,15 @@ class CameraEncoding:
     """Relative to the anchor at the same frame (as released), or to the anchor at frame 0."""
     anchor_gravity: bool = False
     """Adds the world's up in the anchor's axes and the anchor's height: 4 numbers."""
-    ground_frequencies: int = 0
-    """With rays: adds where a token's ray meets the ground plane z = 0, seen from below the anchor:
-    3 numbers and 4 for each frequency. 0 leaves it out."""
-    pattern: Literal["full", "epipolar", "geometric"] = "full"
-    """What a token sees in the other views: everything, the tokens on its epipolar line alone, or
-    everything with heads that favour where its spot is seen (`correspondence.py`)."""
+    pattern: PatternName = "full"
+    """What a token sees in the other views: everything, or what a pattern of this name lets it
+    (`registry.PATTERNS`)."""
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("encoding", ("extrinsics", "plucker")),
             ("anchoring", ("per_frame", "first_frame")),
-            ("pattern", ("full", "epipolar", "geometric")),
+            ("pattern", ("full", *PATTERNS)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -106,15 +106,28 @@ class CameraEncoding:
                 )
         if not self.unit_m > 0:
             raise ValueError(f"unit_m is {self.unit_m}; it must be positive")
-        if self.ground_frequencies and self.encoding != "plucker":
-            raise ValueError("ground_frequencies needs encoding 'plucker': it is per token")
 
     @property
     def numbers(self) -> int:
         """R: how many numbers a camera (or a token's ray) is to the network."""
         base = 12 if self.encoding == "extrinsics" else 6
-        ground = 3 + 4 * self.ground_frequencies if self.ground_frequencies else 0
-        return base + 4 * self.anchor_gravity + ground
+        return base + 4 * self.anchor_gravity + self.own_count
+
+    @property
+    def own_count(self) -> int:
+        """Return how many numbers `own_numbers` adds."""
+        return 0
+
+    def own_numbers(
+        self,
+        c2w_VF44: np.ndarray,
+        K_VF33: np.ndarray,
+        width_px: int,
+        height_px: int,
+        anchor: int,
+    ) -> list[np.ndarray]:
+        """Return what a kind's own encoding adds to each token's numbers, arrays [V, F, S, ...]."""
+        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,14 +169,19 @@ class SamplingDefaults:
 class Source:
     """Where a preset's weights come from."""
 
-    kind: Literal["package", "diffusers"]
-    """Our own folder of safetensors, or a diffusers-format base (folder or hub id) plus an MVS."""
+    kind: str
+    """"package": our own folder of safetensors; "diffusers": a base in diffusers' format (folder or
+    hub id) plus an MVS (`registry.KINDS`)."""
     base: str
-    """The folder's name under `syncam_engine/weights`, or a folder or hub id."""
+    """A package of `syncam_engine` with a folder of weights, or a folder or hub id."""
     mvs_file: str = ""
     """For a diffusers base: the safetensors file made by `syncam checkpoint convert`."""
     licence: str = ""
     """Shown before a download."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; it must be {' or '.join(KINDS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,16 +238,17 @@ class Preset:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Preset:
         """Return the preset of plain data; raises SynCamError ("preset.fields") naming a fault."""
-        parts = {
-            "source": Source,
-            "transformer": TransformerConfig,
-            "camera": CameraEncoding,
-            "sampling": SamplingDefaults,
-        }
         try:
-            values = {name: _made(kind, data[name]) for name, kind in parts.items()}
-            values["envelope"] = Envelope.from_dict(data["envelope"])
-            plain = {k: v for k, v in data.items() if k not in parts and k != "envelope"}
+            source = _made(Source, data["source"])
+            kind = named(KINDS[source.kind])
+            parts = {
+                "transformer": kind.TRANSFORMER,
+                "camera": kind.CAMERA,
+                "sampling": SamplingDefaults,
+            }
+            values = {name: _made(part, data[name]) for name, part in parts.items()}
+            values |= {"source": source, "envelope": Envelope.from_dict(data["envelope"])}
+            plain = {k: v for k, v in data.items() if k not in values}
             return _made(cls, {**plain, **values})
         except (KeyError, TypeError, ValueError) as error:
             raise SynCamError(
@@ -265,60 +284,6 @@ def _made(kind: type, data: dict[str, Any]) -> Any:
 WAN_NEGATIVE_PROMPT = (
     "overexposed, static, blurred details, subtitles, painting, grey, worst quality, low quality, "
     "JPEG artefacts, ugly, deformed, extra fingers, fused fingers, still picture, messy background"
-)
-
-# The recipe of the preview model; `preview/weights/preset.json`, when there, is what was shipped.
-_PREVIEW_CAMERA = CameraEncoding(
-    encoding="plucker", unit_m=4.0, anchor_gravity=True, ground_frequencies=4
-)
-PREVIEW_RECIPE = Preset(
-    name="preview",
-    title="Preview (in the package, runs on a CPU)",
-    source=Source(kind="package", base="preview", licence="Apache-2.0"),
-    transformer=TransformerConfig(
-        num_attention_heads=6,
-        attention_head_dim=32,
-        num_layers=8,
-        ffn_dim=768,
-        in_channels=24,
-        text_dim=128,
-        freq_dim=128,
-        mask_text=True,
-        rope_max_seq_len=64,
-        mvs_form="paper",
-        camera_numbers=_PREVIEW_CAMERA.numbers,
-        view_rope=False,
-    ),
-    camera=_PREVIEW_CAMERA,
-    sampling=SamplingDefaults(
-        steps=10,
-        shift=1.0,
-        guidance_scale=2.0,
-        prediction="x0",
-        reference_text_scale=2.0,
-        reference_video_scale=1.5,
-        reference_timestep="zero",
-        previz_strength=0.4,
-        previz_shared_noise=0.5,
-    ),
-    envelope=Envelope(
-        sizes=((160, 96),),
-        frames=(1, 5, 9, 13, 17),
-        fps=(8.0, 8.0),
-        views=(1, 6),
-        trained_views=4,
-        hfov_deg=(40.0, 75.0),
-        distance_m=(3.5, 9.0),
-        elevation_deg=(0.0, 45.0),
-        relative_azimuth_deg=180.0,
-        relative_elevation_deg=45.0,
-        roll_deg=5.0,
-        moving_cameras=False,
-        steps=(1, 50),
-        prompt_characters=400,
-        memory_gb=1.0,
-    ),
-    fps=8,
 )
 
 WAN_1_3B = Preset(
@@ -378,7 +343,7 @@ def package_folder(base: str) -> Path:
 
 def list_presets() -> list[str]:
     """Return the names of all presets, the default of a machine without a GPU first."""
-    return ["preview", "wan2.1-1.3b"]
+    return [*PRESET_FILES, WAN_1_3B.name]
 
 
 def get_preset(name: str) -> Preset:
@@ -386,9 +351,8 @@ def get_preset(name: str) -> Preset:
 
     Raises SynCamError ("preset.unknown") with the names that there are.
     """
-    if name == "preview":
-        shipped = package_folder("preview") / "preset.json"
-        return Preset.read(shipped) if shipped.is_file() else PREVIEW_RECIPE
+    if name in PRESET_FILES:
+        return Preset.read(ENGINE_FOLDER / PRESET_FILES[name])
     if name == WAN_1_3B.name:
         return WAN_1_3B
     if name.endswith(".json") and Path(name).is_file():

@@ -11,7 +11,7 @@ rows and columns, C channels, N = F x S tokens of a view, S = h x w, D width, L 
 
 from __future__ import annotations
 
-import math
+from dataclasses import fields
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -28,8 +28,8 @@ from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
 from syncam_engine.model.input_shapes import check_inputs, check_pattern
 from syncam_engine.model.mvs import MultiViewSync
 from syncam_engine.model.presets import TransformerConfig
+from syncam_engine.model.registry import named
 from syncam_engine.model.views import ViewExchange, Views, mask_of
-from syncam_engine.preview.refiner import CellRefiner
 
 
 class MultiViewWanBlock(WanTransformerBlock):
@@ -142,8 +142,6 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         mvs_form: str = "paper",
         camera_numbers: int = 12,
         view_rope: bool = True,
-        pooled_text: bool = False,
-        refiner_width: int = 0,
     ) -> None:
         super().__init__(
             patch_size=patch_size,
@@ -176,15 +174,6 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             )
             for index in range(num_layers)
         )
-        self.text_pooler = None
-        if pooled_text:
-            self.text_pooler = nn.Linear(text_dim, width)
-            nn.init.zeros_(self.text_pooler.weight)
-            nn.init.zeros_(self.text_pooler.bias)
-        self.refiner = None
-        if refiner_width:
-            cells = math.prod(patch_size)
-            self.refiner = CellRefiner(out_channels, refiner_width, width, cells)
         use_fast_layers(self)
 
     def set_fused(self, fused: bool) -> None:
@@ -223,8 +212,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         Raises ValueError naming the argument whose shape is wrong.
         """
         check_inputs(self.config, z_BVCFHW, t_BV, text_tokens_BLD, text_mask_BL, cameras_BVFSR)
-        _, view_count, _, frames, rows, columns = z_BVCFHW.shape
-        batch = len(text_tokens_BLD)
+        view_count, batch = z_BVCFHW.shape[1], len(text_tokens_BLD)
         if views is None:
             shape = (batch, *z_BVCFHW.shape[1:])
             views = self.prepare_views(
@@ -244,8 +232,9 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         if len(t_BV) < batch:
             temb_RD = temb_RD.repeat(batch, 1)
             timestep_R6D = timestep_R6D.repeat(batch, 1, 1)
-        if self.text_pooler is not None:
-            temb_RD, timestep_R6D = self._with_text(temb_RD, tokens_BLD, text_mask_BL)
+        extra_BD = self.extra_modulation(temb_RD, tokens_BLD, text_mask_BL)
+        if extra_BD is not None:
+            temb_RD, timestep_R6D = self._modulated_by(temb_RD, extra_BD)
             x = x.repeat(len(temb_RD) // len(x), 1, 1)  # the texts differ from the start
 
         for block in self.blocks:
@@ -258,26 +247,33 @@ class MultiViewWanTransformer(WanTransformer3DModel):
 
         shift, scale = (self.scale_shift_table + temb_RD.unsqueeze(1)).chunk(2, dim=1)
         x = (self.norm_out(x.float()) * (1 + scale) + shift).type_as(x)
-        grid = (batch, frames, rows, columns)
-        prediction = self._cells(self.proj_out(x), grid)
-        if self.refiner is None:
-            return prediction
-        cells = self._cells(self.refiner.features(x), grid)
         z_BVCFHW = z_BVCFHW.expand(batch, -1, -1, -1, -1, -1)
-        return self.refiner(z_BVCFHW, prediction, cells, temb_RD)
+        return self.head(x, z_BVCFHW, temb_RD)
 
-    def _with_text(
+    def extra_modulation(
         self, temb_RD: Tensor, text_BLD: Tensor, mask_BL: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the time's embedding and modulation [R, 6, D] with the text's mean in them."""
-        seen_BL = torch.ones_like(text_BLD[..., 0]) if mask_BL is None else mask_BL.to(text_BLD)
-        mean_BD = torch.einsum("bl,bld->bd", seen_BL, text_BLD) / seen_BL.sum(1, keepdim=True)
-        text_BD = self.text_pooler(mean_BD.to(temb_RD.dtype))
-        temb_RD = temb_RD + text_BD.repeat_interleave(len(temb_RD) // len(text_BD), 0)
+    ) -> Tensor | None:
+        """Return what joins the timestep's embedding, [B, D], or None.
+
+        A seam for models with more than Wan has; Wan has nothing there.
+        """
+        return None
+
+    def head(self, x_RND: Tensor, z_BVCFHW: Tensor, temb_RD: Tensor) -> Tensor:
+        """Return the prediction [B, V, C, F, H, W] from the tokens behind the last norm.
+
+        The other seam: a model may look at the noisy latents again.
+        """
+        batch, _, _, frames, rows, columns = z_BVCFHW.shape
+        return self.cells(self.proj_out(x_RND), (batch, frames, rows, columns))
+
+    def _modulated_by(self, temb_RD: Tensor, extra_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the time's embedding and modulation [R, 6, D] with the extra one in them."""
+        temb_RD = temb_RD + extra_BD.repeat_interleave(len(temb_RD) // len(extra_BD), 0)
         embedder = self.condition_embedder
         return temb_RD, embedder.time_proj(embedder.act_fn(temb_RD)).unflatten(1, (6, -1))
 
-    def _cells(self, y_RNP: Tensor, grid: tuple[int, int, int, int]) -> Tensor:
+    def cells(self, y_RNP: Tensor, grid: tuple[int, int, int, int]) -> Tensor:
         """Return the tokens' patches as latents [B, V, C, F, H, W]."""
         batch, frames, rows, columns = grid
         p_t, p_h, p_w = self.config.patch_size
@@ -354,6 +350,10 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             cos, sin = (x.repeat(1, views, 1, 1) for x in (cos, sin))
         return cos, sin
 
+    def compiled_parts(self) -> list[nn.Module]:
+        """Return what torch.compile compiles, each alone: all blocks share one program."""
+        return list(self.blocks)
+
     def mvs_parameters(self) -> list[nn.Parameter]:
         """Return the new parameters, the only ones that train on a pretrained base."""
         return [p for block in self.blocks for p in block.mvs.parameters()]
@@ -372,25 +372,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
 
 def build_transformer(config: TransformerConfig) -> MultiViewWanTransformer:
     """Return a fresh network of a preset's sizes: random base, MVS that changes nothing yet."""
-    model = MultiViewWanTransformer(
-        patch_size=config.patch_size,
-        num_attention_heads=config.num_attention_heads,
-        attention_head_dim=config.attention_head_dim,
-        in_channels=config.in_channels,
-        out_channels=config.in_channels,
-        text_dim=config.text_dim,
-        freq_dim=config.freq_dim,
-        ffn_dim=config.ffn_dim,
-        num_layers=config.num_layers,
-        cross_attn_norm=config.cross_attn_norm,
-        eps=config.eps,
-        rope_max_seq_len=config.rope_max_seq_len,
-        mask_text=config.mask_text,
-        mvs_form=config.mvs_form,
-        camera_numbers=config.camera_numbers,
-        view_rope=config.view_rope,
-        pooled_text=config.pooled_text,
-        refiner_width=config.refiner_width,
-    )
+    sizes = {field.name: getattr(config, field.name) for field in fields(config)}
+    model = named(config.NETWORK)(**sizes, out_channels=config.in_channels)
     model.start_mvs_from_base()
     return model

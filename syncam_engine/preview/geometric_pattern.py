@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from syncam_engine.model.epipolar import fundamental
+from syncam_engine.model.focus import focus_point
+from syncam_engine.model.patterns import AttentionPattern
 from syncam_engine.model.token_grid import (
     TOKEN_PX,
     frames_that_differ,
@@ -31,10 +33,6 @@ LOWEST = -6.0
 """Score of tokens that are far from the guess."""
 DOME_RADII = 4.0
 """The sky and whatever stands around are guessed on a dome, this many focus distances wide."""
-NO_FOCUS_M = 4.0
-"""Cameras that look in parallel are taken to look at what is this far ahead."""
-PULL = 1e-3
-"""Weight of that guess beside the cameras' own axes."""
 FAR_TOKENS = 1e4
 """Places farther outside a picture count as this far: their squares fit 32 bits."""
 EPSILON = 1e-9
@@ -78,15 +76,6 @@ def _frame(c2w_V44, K_V33, rays_VS3, centres_S3) -> np.ndarray:
             name, spread = guess
             heads.append(np.maximum(-0.5 / spread**2 * squared[name], LOWEST))
     return np.stack(heads)
-
-
-def focus_point(c2w_V44: np.ndarray) -> np.ndarray:
-    """Return the point [3] nearest to all cameras' optical axes, in metres."""
-    origins, forward = c2w_V44[:, :3, 3], c2w_V44[:, :3, 2]
-    ahead = (origins + NO_FOCUS_M * forward).mean(0)
-    across_V33 = np.eye(3) - forward[:, :, None] * forward[:, None]
-    lhs = across_V33.sum(0) + PULL * np.eye(3)
-    return np.linalg.solve(lhs, np.einsum("vij,vj->i", across_V33, origins) + PULL * ahead)
 
 
 def points_behind(origins_V13: np.ndarray, rays_VS3: np.ndarray, focus: np.ndarray) -> np.ndarray:
@@ -145,3 +134,12 @@ def _to_line(c2w_V44, K_V33, centres_S3) -> np.ndarray:
                     lines_S3 / np.maximum(slope_S1, EPSILON) @ centres_S3.T
                 )
     return squared.reshape(views * tokens, views * tokens)
+
+
+def _bytes_a_pair(element: int, made: int, batch: int, heads: int) -> float:
+    """A float32 for each kind of heads; attention reads one for each head."""
+    kinds = len(HEAD_GUESSES)
+    return made * kinds * 4 + batch * (kinds + heads) * element
+
+
+GEOMETRIC = AttentionPattern(geometric_pattern, _bytes_a_pair)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +16,8 @@ from syncam_engine.data.mixture import BatchRequest, Mixture
 from syncam_engine.data.scene import Sample
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.interfaces import Autoencoder
 from syncam_engine.model.pixels import to_network
 from syncam_engine.preview.autoencoder import (
-    AUTOENCODER_FILE,
     PatchAutoencoder,
     PatchAutoencoderConfig,
     from_patches,
@@ -35,8 +32,6 @@ L1_SHARE = 0.1
 
 LINE_SHARE = 0.1
 """Share of the rate at which the linear parts learn."""
-WAN_FILE = "diffusion_pytorch_model.safetensors"
-"""What a diffusers autoencoder folder holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,30 +191,6 @@ def set_latent_scale(autoencoder: PatchAutoencoder, videos: Iterable[Tensor]) ->
         raise SynCamError("data.flat", "The training pictures are all alike; nothing to encode.")
     autoencoder.latent_scale.fill_(1.0 / spread)
     return 1.0 / spread
-
-
-def load_frozen_autoencoder(folder: Path, device: str) -> tuple[Autoencoder, Path]:
-    """(the preview's autoencoder or a diffusers AutoencoderKLWan, its weight file), on a device.
-
-    Raises `SynCamError` when the folder holds neither, or there is no such device.
-    """
-    if device != "cpu" and not torch.cuda.is_available():
-        raise SynCamError(
-            "strategy.device",
-            f"--device is {device}; this machine has no usable GPU.",
-            value=device,
-        )
-    weights = folder / WAN_FILE
-    if not weights.is_file():
-        autoencoder = PatchAutoencoder.load(folder)
-        return autoencoder.requires_grad_(False).to(device), folder / AUTOENCODER_FILE
-    from diffusers import AutoencoderKLWan
-
-    from syncam_engine.model.hub_parts import WanAutoencoder
-
-    vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=torch.float32)
-    vae = vae.eval().requires_grad_(False).to(device)
-    return WanAutoencoder(vae, torch.device(device)), weights
 
 
 def video_of(sample: Sample) -> Tensor:

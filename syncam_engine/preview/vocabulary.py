@@ -259,12 +259,12 @@ class Vocabulary:
 
 
 def prompt_issues(preset: Preset, prompt: str) -> list[EnvelopeIssue]:
-    """What of a prompt the preset's own vocabulary cannot read; nothing for other presets.
+    """What of a prompt the preset's own vocabulary cannot read.
 
     For the server, before a job is accepted: the words are allowed, and said.
     """
     folder = package_folder(preset.source.base)
-    if preset.source.kind != "package" or not (folder / VOCABULARY_FILE).is_file():
+    if not (folder / VOCABULARY_FILE).is_file():
         return []
     vocabulary = Vocabulary.read(folder)
     issues = []

@@ -13,27 +13,19 @@ from typing import TYPE_CHECKING
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import SPATIAL_STRIDE, latent_frame_count
+from syncam_engine.model.kinds import kind_of
+from syncam_engine.model.patterns import pattern_of
 from syncam_engine.model.presets import Preset, TransformerConfig
-from syncam_engine.preview.geometric_pattern import HEAD_GUESSES
 
 if TYPE_CHECKING:
     from syncam_engine.sampling.placement import Placement
 
 GIB = 2**30
-TEXT_ENCODER_BYTES = {"diffusers": 11.4 * GIB, "package": 0.01 * GIB}
-"""UMT5-XXL in bfloat16; the preview's own."""
-TEXT_LARGEST_LAYER_BYTES = 2.1 * GIB
-"""UMT5's word table, the largest thing on the device when it is offloaded layer by layer."""
-AUTOENCODER_BYTES = {"diffusers": 0.5 * GIB, "package": 0.01 * GIB}
 # Live tensors of one block at its two worst moments, as multiples of the rows' hidden states, in
 # the network's dtype and in float32; measured as the growth of the process on a CPU in float32.
 ATTENTION_COPIES = 12.5
 FEED_FORWARD_COPIES = 7.0
 FLOAT32_COPIES = 4.0
-# Decoding one clip: the widest feature maps at full size, in bytes a pixel and picture held at once
-# (the Wan decoder works in chunks of 4 pictures, keeps a cache of the last 2 of each layer; this
-# too measured on a CPU).
-DECODE_BYTES_PER_PIXEL = {"diffusers": 37_000.0, "package": 64.0}
 TILE_PIXELS = 256 * 256
 
 
@@ -63,30 +55,8 @@ def parameter_count(config: TransformerConfig) -> int:
     patch = config.patch_size[0] * config.patch_size[1] * config.patch_size[2] * config.in_channels
     condition = (config.freq_dim * d + d) + (d * d + d) + (d * 6 * d + 6 * d)
     condition += (config.text_dim * d + d) + (d * d + d)
-    condition += config.text_dim * d + d if config.pooled_text else 0
-    condition += _refiner_parameters(config) if config.refiner_width else 0
-    return config.num_layers * block + condition + (patch * d + d) + (d * patch + patch) + 2 * d
-
-
-def _pattern_bytes(preset: Preset, element: int, made: int, batch: int) -> float:
-    """Return the bytes for each pair of tokens of an attention pattern, given for `made` frames and
-    used by `batch` of them at once: as it comes, and as attention reads it."""
-    if preset.camera.pattern == "epipolar":  # bool, one for all heads; attention makes it a float
-        return made + batch * (1 + element)
-    kinds, heads = len(HEAD_GUESSES), preset.transformer.num_attention_heads
-    return made * kinds * 4 + batch * (kinds + heads) * element
-
-
-def _refiner_parameters(config: TransformerConfig) -> int:
-    import torch
-
-    from syncam_engine.preview.refiner import CellRefiner
-
-    with torch.device("meta"):
-        refiner = CellRefiner(
-            config.in_channels, config.refiner_width, config.width, math.prod(config.patch_size)
-        )
-    return sum(parameter.numel() for parameter in refiner.parameters())
+    wan = config.num_layers * block + condition + (patch * d + d) + (d * patch + patch) + 2 * d
+    return wan + config.own_parameters()
 
 
 def estimate_memory(
@@ -105,7 +75,7 @@ def estimate_memory(
     `branches`: of guidance, times the pairs where `views` is that of a pair. `ranks`: how many
     devices share the views. `moving`: whether cameras move, or lenses zoom.
     """
-    config, kind = preset.transformer, preset.source.kind
+    config, footprint = preset.transformer, kind_of(preset).FOOTPRINT
     width_px, height_px = size
     rows_px = (width_px // SPATIAL_STRIDE) * (height_px // SPATIAL_STRIDE)
     tokens = latent_frame_count(frames) * rows_px // (config.patch_size[1] * config.patch_size[2])
@@ -122,17 +92,19 @@ def estimate_memory(
     in_feed_forward += 2 * rows * tokens * config.ffn_dim * element
     activations = hidden * FLOAT32_COPIES * 4 + max(in_attention, in_feed_forward)
     activations += branches * 512 * config.width * 2 * element * config.num_layers
-    if preset.camera.pattern != "full":
+    pattern = pattern_of(preset.camera.pattern)
+    if pattern is not None:
         made = latent_frame_count(frames) if moving else 1
         batch = math.ceil(made / ranks) * max(1, rows // share) if moving else 1
         pairs_of_tokens = (views * rows_px // 4) ** 2
-        activations += pairs_of_tokens * _pattern_bytes(preset, element, made, batch)
+        heads = config.num_attention_heads
+        activations += pairs_of_tokens * pattern.bytes_a_pair(element, made, batch, heads)
     latents = 6 * share * config.in_channels * latent_frame_count(frames) * rows_px * 4
     picture = min(width_px * height_px, TILE_PIXELS) if placement.tiling else width_px * height_px
-    decode = picture * DECODE_BYTES_PER_PIXEL[kind] + 16.0 * frames * width_px * height_px * 3
-    text, autoencoder = TEXT_ENCODER_BYTES[kind], AUTOENCODER_BYTES[kind]
+    decode = picture * footprint.decode_bytes_per_pixel + 16.0 * frames * width_px * height_px * 3
+    text, autoencoder = footprint.text_encoder_bytes, footprint.autoencoder_bytes
     if placement.offload == "group":
-        text = min(text, TEXT_LARGEST_LAYER_BYTES)
+        text = min(text, footprint.text_largest_layer_bytes)
     resident = 0.0 if placement.offload != "none" else weights + text + autoencoder
     return MemoryEstimate(
         transformer=weights,
@@ -164,8 +136,8 @@ def check_memory(
     estimate = estimate_memory(preset, placement, **shape)
     held = estimate.transformer
     if placement.offload == "none":
-        kind = preset.source.kind
-        held += TEXT_ENCODER_BYTES[kind] + AUTOENCODER_BYTES[kind]
+        footprint = kind_of(preset).FOOTPRINT
+        held += footprint.text_encoder_bytes + footprint.autoencoder_bytes
     else:
         held = 0.0
     available = (free_memory(placement.device) if free_bytes is None else free_bytes) + held

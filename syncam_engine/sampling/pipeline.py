@@ -27,7 +27,8 @@ from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import rig_from_dict
 from syncam_engine.model.camera_encoding import encode_rig
 from syncam_engine.model.interfaces import latent_frame_count
-from syncam_engine.model.loading import OnProgress, Parts, load_parts
+from syncam_engine.model.loading import load_parts
+from syncam_engine.model.parts import OnProgress, Parts
 from syncam_engine.model.pixels import to_network, to_pictures
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.view_parallel import ViewGroup

@@ -17,10 +17,11 @@ import torch
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.bfloat16_products import has_bfloat16_hardware, multiply_in_bfloat16
+from syncam_engine.model.kinds import kind_of
 from syncam_engine.model.presets import Preset
 
 if TYPE_CHECKING:
-    from syncam_engine.model.loading import Parts
+    from syncam_engine.model.parts import Parts
     from syncam_engine.model.transformer import MultiViewWanTransformer
 
 StepCache = Literal["none", "first_block", "mag", "taylorseer"]
@@ -118,15 +119,15 @@ class Placement:
         SYNCAM_PLACEMENT may change options; raises SynCamError for one that is not there.
         """
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        big = preset.source.kind == "diffusers"
+        large = kind_of(preset).FOOTPRINT.large
         on_gpu = torch.device(chosen).type != "cpu"
         usual = {
             "device": chosen,
-            "dtype": "bfloat16" if big and on_gpu else "float32",
+            "dtype": "bfloat16" if large and on_gpu else "float32",
             "matmul_dtype": "auto",
-            "tiling": big,
+            "tiling": large,
             # Two branches of four views: more fill no GPU better, and take memory for each row.
-            "rows_at_once": 8 if big else 64,
+            "rows_at_once": 8 if large else 64,
         }
         text = os.environ.get(ENVIRONMENT, "")
         try:

@@ -15,8 +15,8 @@ from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig,
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import GenerateRequest, Notice
+from syncam_engine.model.kinds import kind_of
 from syncam_engine.model.presets import Preset
-from syncam_engine.preview.vocabulary import prompt_issues
 
 from .catalog import Catalog
 
@@ -33,7 +33,7 @@ def accept(
     request = fill_in(request, preset)
     issues = check_request(request, preset.envelope)
     _raise_first(issues)
-    issues += prompt_issues(preset, request.prompt)
+    issues += kind_of(preset).prompt_issues(preset, request.prompt)
     if not math.isfinite(request.guidance_scale) or abs(request.guidance_scale) > 100:
         raise SynCamError(
             "guidance.impossible",

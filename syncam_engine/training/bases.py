@@ -18,9 +18,9 @@ from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.hub_files import headers_of
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder
-from syncam_engine.model.loading import TRANSFORMER_FILE, expected_shapes
 from syncam_engine.model.presets import Preset
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
+from syncam_engine.model.transformer_files import TRANSFORMER_FILE, expected_shapes
 from syncam_engine.model.weight_files import check_shapes, read_header
 from syncam_engine.preview.text_encoder import WordTextEncoder
 from syncam_engine.training.config import TrainConfig

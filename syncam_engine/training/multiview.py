@@ -21,13 +21,13 @@ from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import EncodedCameras, encode_cameras
+from syncam_engine.model.focus import focus_point
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder, latent_frame_count
 from syncam_engine.model.pixels import to_network
 from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.token_grid import TOKEN_PX
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
 from syncam_engine.preview.autoencoder import PatchAutoencoder
-from syncam_engine.preview.geometric_pattern import focus_point
 from syncam_engine.preview.text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.preview.vocabulary import Vocabulary
 from syncam_engine.training import flow

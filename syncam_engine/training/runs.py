@@ -17,8 +17,8 @@ from syncam_engine.data.mixture import Mixture, uneven_or_empty
 from syncam_engine.data.scene import Scene
 from syncam_engine.data.sources import open_source
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.loading import write_package
 from syncam_engine.model.presets import package_folder
+from syncam_engine.model.transformer_files import write_package
 from syncam_engine.preview.train_autoencoder import AutoencoderTask, set_latent_scale
 from syncam_engine.preview.train_classifier import ClassifierTask, check_named
 from syncam_engine.preview.vocabulary import Vocabulary

@@ -15,6 +15,7 @@ from syncam_engine.link.rig import Rig
 from syncam_engine.model.camera_encoding import encode_rig
 from syncam_engine.model.presets import CameraEncoding, TransformerConfig
 from syncam_engine.model.transformer import build_transformer
+from syncam_engine.preview.config import PreviewTransformerConfig
 
 # Odd on purpose: 5 x 7 tokens, three latent frames.
 WIDTH_PX, HEIGHT_PX, FRAMES = 112, 80, 3
@@ -30,7 +31,8 @@ def small_config(**changes) -> TransformerConfig:
         "text_dim": 11,
         "freq_dim": 18,
     }
-    return TransformerConfig(**{**values, **changes})
+    kind = PreviewTransformerConfig if {"pooled_text", "refiner_width"} & set(changes) else None
+    return (kind or TransformerConfig)(**{**values, **changes})
 
 
 def randomized(config: TransformerConfig, seed: int = 17):
@@ -48,9 +50,7 @@ def randomized(config: TransformerConfig, seed: int = 17):
 def base_of(model) -> WanTransformer3DModel:
     """Return the plain diffusers model with the same base weights."""
     config = {k: v for k, v in model.config.items() if not k.startswith("_")}
-    ours = (
-        "mask_text", "mvs_form", "camera_numbers", "view_rope", "pooled_text", "refiner_width"
-    )  # fmt: skip
+    ours = ("mask_text", "mvs_form", "camera_numbers", "view_rope")
     base = WanTransformer3DModel(**{k: v for k, v in config.items() if k not in ours})
     base.load_state_dict({k: v for k, v in model.state_dict().items() if ".mvs." not in k})
     return base.eval()

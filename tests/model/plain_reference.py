@@ -94,7 +94,7 @@ def _scene(
         shift, scale = (weights["scale_shift_table"][0][k] + time[v][0] for k in (0, 1))
         last = layer_norm(x[v], config.eps) * (1 + scale) + shift
         picture = _unpatched(linear(weights, "proj_out", last), channels, frames, rows, columns)
-        if config.refiner_width:
+        if getattr(config, "refiner_width", 0):
             told = linear(weights, "refiner.features", last)
             told = _unpatched(told, told.shape[1] // 4, frames, rows, columns)
             picture = picture + _refinement(weights, z_VCFHW[v], picture, told, time[v][0])

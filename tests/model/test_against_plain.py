@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from syncam_engine.model.presets import CameraEncoding
+from syncam_engine.preview.config import PreviewCameraEncoding
 from tests.model.networks import inputs, randomized, small_config
 from tests.model.plain_reference import MUTATIONS, plain_forward
 
@@ -101,7 +102,7 @@ def test_any_number_of_views_on_any_grid(form, views):
 
 
 def test_a_batch_of_scenes_is_each_scene_alone():
-    cameras = CameraEncoding(encoding="plucker", anchor_gravity=True, ground_frequencies=2)
+    cameras = PreviewCameraEncoding(encoding="plucker", anchor_gravity=True, ground_frequencies=2)
     config = small_config(camera_numbers=cameras.numbers)
     model = randomized(config)
     given = inputs(config, cameras, views=3, scenes=2)

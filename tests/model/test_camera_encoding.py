@@ -14,14 +14,15 @@ from syncam_engine.link.rig import Rig
 from syncam_engine.model.camera_encoding import (
     encode_cameras,
     encode_rig,
-    ground_hits,
     rig_matrices,
 )
 from syncam_engine.model.epipolar import epipolar_pattern
 from syncam_engine.model.interfaces import latent_frame_count
 from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.token_grid import token_centres, token_rays
+from syncam_engine.preview.config import PreviewCameraEncoding
 from syncam_engine.preview.geometric_pattern import HEAD_GUESSES, LOWEST, geometric_pattern
+from syncam_engine.preview.ground import ground_hits
 from tests.model.networks import FRAMES, HEIGHT_PX, WIDTH_PX, make_rig
 
 
@@ -110,7 +111,7 @@ def test_gravity_tells_two_tilted_rigs_apart():
 def test_ground_hits_agree_between_views_that_see_one_spot():
     rig = make_rig(2)
     c2w, K = rig_matrices(rig, 1, WIDTH_PX, HEIGHT_PX)
-    encoding = CameraEncoding(encoding="plucker", ground_frequencies=3)
+    encoding = PreviewCameraEncoding(encoding="plucker", ground_frequencies=3)
     hits = ground_hits(c2w, K, encoding, WIDTH_PX, HEIGHT_PX, anchor=0)
     assert hits.shape == (2, 1, 35, 15)
     rays = np.einsum("vfij,vfsj->vfsi", c2w[..., :3, :3], token_rays(K, WIDTH_PX, HEIGHT_PX))
@@ -126,7 +127,7 @@ def test_ground_hits_agree_between_views_that_see_one_spot():
 def test_rays_that_go_up_meet_no_ground():
     level = Rig(cameras=(camera("a", (0, -4, 1), (0, 0, 1)),))
     c2w, K = rig_matrices(level, 1, WIDTH_PX, HEIGHT_PX)
-    encoding = CameraEncoding(encoding="plucker", ground_frequencies=2)
+    encoding = PreviewCameraEncoding(encoding="plucker", ground_frequencies=2)
     hits = ground_hits(c2w, K, encoding, WIDTH_PX, HEIGHT_PX, anchor=0)
     rays = np.einsum("vfij,vfsj->vfsi", c2w[..., :3, :3], token_rays(K, WIDTH_PX, HEIGHT_PX))
     up = rays[..., 2] > 0

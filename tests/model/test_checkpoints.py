@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from syncam_engine.cli import main
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.checkpoints import convert_released, describe
-from syncam_engine.model.loading import expected_shapes, load_transformer
 from syncam_engine.model.presets import WAN_1_3B, CameraEncoding
 from syncam_engine.model.released_layout import released_table
+from syncam_engine.model.transformer_files import expected_shapes, load_transformer
 from tests.model.networks import inputs, small_config
 from tests.model.plain_reference import plain_forward
 

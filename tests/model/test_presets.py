@@ -10,11 +10,11 @@ import sys
 import pytest
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.loading import expected_shapes
-from syncam_engine.model.presets import PREVIEW_RECIPE, WAN_1_3B, Preset, get_preset, list_presets
+from syncam_engine.model.presets import WAN_1_3B, Preset, get_preset, list_presets
+from syncam_engine.model.transformer_files import expected_shapes
 
 
-@pytest.mark.parametrize("preset", [PREVIEW_RECIPE, WAN_1_3B], ids=lambda p: p.name)
+@pytest.mark.parametrize("preset", [get_preset("preview"), WAN_1_3B], ids=lambda p: p.name)
 def test_json_round_trip(preset, tmp_path):
     preset.write(tmp_path / "preset.json")
     assert Preset.read(tmp_path / "preset.json") == preset
@@ -28,11 +28,11 @@ def test_every_listed_preset_is_there():
 
 
 def test_faults_in_a_file_are_named(tmp_path):
-    data = json.loads(json.dumps(PREVIEW_RECIPE.to_dict()))
+    data = json.loads(json.dumps(get_preset("preview").to_dict()))
     data["transformer"]["depth"] = 3
     with pytest.raises(SynCamError, match="unknown field 'depth'"):
         Preset.from_dict(data)
-    data = json.loads(json.dumps(PREVIEW_RECIPE.to_dict()))
+    data = json.loads(json.dumps(get_preset("preview").to_dict()))
     data["transformer"]["camera_numbers"] = 5
     with pytest.raises(SynCamError, match="its camera encoding has"):
         Preset.from_dict(data)

@@ -8,9 +8,9 @@ import torch
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 from einops import rearrange
 
-from syncam_engine.model.loading import load_transformer
 from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.transformer import build_transformer
+from syncam_engine.model.transformer_files import load_transformer
 from tests.model.networks import base_of, inputs, randomized, small_config
 
 

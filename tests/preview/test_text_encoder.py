@@ -13,7 +13,8 @@ import torch
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.interfaces import TextEncoder
-from syncam_engine.model.presets import PREVIEW_RECIPE
+from syncam_engine.model.kinds import kind_of
+from syncam_engine.model.presets import get_preset
 from syncam_engine.preview.text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.preview.vocabulary import (
     BEGIN,
@@ -88,7 +89,8 @@ def test_vocabulary_needs_no_torch():
 
 
 def test_words_that_a_preset_cannot_read_are_said_before_the_job(vocabulary, tmp_path):
-    preset = replace(PREVIEW_RECIPE, source=replace(PREVIEW_RECIPE.source, base=str(tmp_path)))
+    shipped = get_preset("preview")
+    preset = replace(shipped, source=replace(shipped.source, base=str(tmp_path)))
     assert prompt_issues(preset, "a dragon") == []  # no vocabulary there: nothing to say
     vocabulary.write(tmp_path)
     assert prompt_issues(preset, "a red dog on the street") == []
@@ -98,7 +100,8 @@ def test_words_that_a_preset_cannot_read_are_said_before_the_job(vocabulary, tmp
     long = "red grey man woman dog street plaza meadow noon sunset"
     assert [i.code for i in prompt_issues(preset, long)] == ["prompt.too_many_words"]
     hub = replace(preset, source=replace(preset.source, kind="diffusers"))
-    assert prompt_issues(hub, "a dragon") == []
+    assert kind_of(hub).prompt_issues(hub, "a dragon") == []
+    assert kind_of(preset).prompt_issues(preset, "a dragon")
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.loading import expected_shapes
-from syncam_engine.model.presets import PREVIEW_RECIPE, WAN_1_3B
+from syncam_engine.model.presets import WAN_1_3B, get_preset
+from syncam_engine.model.transformer_files import expected_shapes
 from syncam_engine.sampling.memory import (
     GIB,
     check_memory,
@@ -22,13 +22,21 @@ from syncam_engine.sampling.pipeline import Cancelled, load_pipeline
 from syncam_engine.sampling.placement import Placement
 from tests.sampling.tiny import make_request, make_rig, write_tiny
 
+PREVIEW = get_preset("preview")
 EXACT = Placement(device="cpu", dtype="float32")
 GPU = Placement(device="cuda", dtype="bfloat16", tiling=True)
 FULL = {"views": 4, "branches": 2, "size": (832, 480), "frames": 81}
 
 
-@pytest.mark.parametrize("own", [{}, {"pooled_text": True, "refiner_width": 24}], ids=["", "own"])
-@pytest.mark.parametrize("preset", [PREVIEW_RECIPE, WAN_1_3B], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    ("preset", "own"),
+    [
+        (WAN_1_3B, {}),
+        (PREVIEW, {"pooled_text": False, "refiner_width": 0}),
+        (PREVIEW, {"pooled_text": True, "refiner_width": 24}),
+    ],
+    ids=["wan", "preview, bare", "preview, own"],
+)
 def test_parameters_are_counted_exactly(preset, own):
     config = replace(preset.transformer, **own)
     shapes = expected_shapes(config).values()
@@ -132,7 +140,7 @@ def test_all_pairs_of_a_batch_are_counted(tmp_path, monkeypatch, strategy, rows)
 
 def test_large_presets_run_few_rows_at_once():
     assert Placement.default(WAN_1_3B, "cpu").rows_at_once == 8
-    assert Placement.default(PREVIEW_RECIPE, "cpu").rows_at_once == 64
+    assert Placement.default(PREVIEW, "cpu").rows_at_once == 64
 
 
 def test_a_request_that_just_ran_on_a_gpu_fits_there_again(monkeypatch):
@@ -211,7 +219,7 @@ def test_under_offload_the_small_networks_of_the_preview_are_on_the_device(tmp_p
 
 
 def test_products_in_bfloat16_by_what_the_processor_has(monkeypatch):
-    usual = Placement.default(PREVIEW_RECIPE, "cpu")
+    usual = Placement.default(PREVIEW, "cpu")
     assert (usual.dtype, usual.matmul_dtype) == ("float32", "auto")
     for has in (True, False):
         monkeypatch.setattr(
@@ -242,7 +250,7 @@ def test_an_envelope_names_the_memory_that_its_largest_request_is_estimated_at()
 
 def test_a_placement_is_recorded_as_it_takes_effect(monkeypatch):
     torch.set_num_threads(1)
-    usual = Placement.default(PREVIEW_RECIPE, "cpu")
+    usual = Placement.default(PREVIEW, "cpu")
     half = replace(usual, dtype="bfloat16", device="cuda:1")
     for has, products in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(
@@ -278,7 +286,7 @@ def test_products_in_bfloat16_give_nearly_the_same_clips(tmp_path):
 
 def test_options_of_the_environment(monkeypatch):
     def default() -> Placement:
-        return Placement.default(PREVIEW_RECIPE, "cpu")
+        return Placement.default(PREVIEW, "cpu")
 
     usual = default()
     text = "matmul_dtype=float32, offload=group tiling=true rows_at_once=3 cache_threshold=0.1"

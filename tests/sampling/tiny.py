@@ -14,9 +14,9 @@ from syncam_engine.link.camera import intrinsics_from_lens
 from syncam_engine.link.hemisphere import sample_hemisphere_cameras
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import rig_to_dict
-from syncam_engine.model.loading import write_package
-from syncam_engine.model.presets import PREVIEW_RECIPE, Preset
+from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.transformer import build_transformer
+from syncam_engine.model.transformer_files import write_package
 from syncam_engine.preview.autoencoder import PatchAutoencoder, PatchAutoencoderConfig
 from syncam_engine.preview.text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.preview.vocabulary import Vocabulary
@@ -34,21 +34,23 @@ def randomize(model: torch.nn.Module, seed: int = 11, scale: float = 0.08) -> to
 
 def tiny_preset(folder: Path, **sampling) -> Preset:
     """Return a preset of the preview's kind with two thin blocks, its files in `folder`."""
+    shipped = get_preset("preview")
     config = replace(
-        PREVIEW_RECIPE.transformer,
+        shipped.transformer,
         num_attention_heads=2,
         attention_head_dim=16,
         num_layers=2,
         ffn_dim=48,
         in_channels=6,
         text_dim=16,
+        refiner_width=8,
     )
     return replace(
-        PREVIEW_RECIPE,
+        shipped,
         name="tiny",
-        source=replace(PREVIEW_RECIPE.source, base=str(folder)),
+        source=replace(shipped.source, base=str(folder)),
         transformer=config,
-        sampling=replace(PREVIEW_RECIPE.sampling, **sampling),
+        sampling=replace(shipped.sampling, **sampling),
     )
 
 

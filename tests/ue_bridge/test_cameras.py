@@ -245,6 +245,7 @@ def check_network_input(rig, blender_poses, focal_mm, width_mm):
     from syncam_engine.link.rig import Rig
     from syncam_engine.model.camera_encoding import encode_rig
     from syncam_engine.model.presets import CameraEncoding
+    from syncam_engine.preview.config import PreviewCameraEncoding
 
     focal_px = focal_mm * 1280 / width_mm
     blender = Rig(
@@ -259,7 +260,7 @@ def check_network_input(rig, blender_poses, focal_mm, width_mm):
     )  # fmt: skip
     for encoding in (
         CameraEncoding(encoding="extrinsics", anchor_gravity=True),
-        CameraEncoding(encoding="plucker", ground_frequencies=3, anchoring="first_frame"),
+        PreviewCameraEncoding(encoding="plucker", ground_frequencies=3, anchoring="first_frame"),
     ):
         read = []
         for source in (rig, blender):
