@@ -7,6 +7,7 @@ Shapes: B prompts, L tokens (the vocabulary's `max_tokens`), D width.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +37,15 @@ class WordTextEncoderConfig:
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} must divide by heads {self.heads}")
+
+
+def token_ids(vocabulary: Vocabulary, prompts: Sequence[str]) -> Tensor:
+    """ids_BL, padded with `PADDING` to the vocabulary's length."""
+    ids_BL = torch.full((len(prompts), vocabulary.max_tokens), PADDING, dtype=torch.long)
+    for row, prompt in zip(ids_BL, prompts, strict=True):
+        ids = vocabulary.encode(prompt)
+        row[: len(ids)] = torch.tensor(ids)
+    return ids_BL
 
 
 class WordTextEncoder(nn.Module):
@@ -75,14 +85,6 @@ class WordTextEncoder(nn.Module):
     def text_dim(self) -> int:
         return self.config.width
 
-    def token_ids(self, prompts: list[str]) -> Tensor:
-        """ids_BL, padded with `PADDING`."""
-        ids_BL = torch.full((len(prompts), self.vocabulary.max_tokens), PADDING, dtype=torch.long)
-        for row, prompt in zip(ids_BL, prompts, strict=True):
-            ids = self.vocabulary.encode(prompt)
-            row[: len(ids)] = torch.tensor(ids)
-        return ids_BL
-
     def forward(self, ids_BL: Tensor) -> tuple[Tensor, Tensor]:
         mask_BL = ids_BL != PADDING
         x_BLD = self.word_embedding(ids_BL) + self.place_embedding
@@ -93,7 +95,7 @@ class WordTextEncoder(nn.Module):
 
     def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Prompts -> (tokens_BLD, mask_BL); the empty prompt is the begin token alone."""
-        return self(self.token_ids(prompts).to(self.place_embedding.device))
+        return self(token_ids(self.vocabulary, prompts).to(self.place_embedding.device))
 
     def save(self, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
         """Write weights and vocabulary."""

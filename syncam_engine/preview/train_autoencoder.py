@@ -6,25 +6,29 @@ Shapes: N clips (samples x views), T pictures, H, W pixels, P channels of a patc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from syncam_engine.data.mixture import BatchRequest, Mixture
+from syncam_engine.data.mixture import Mixture
 from syncam_engine.data.scene import Sample
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.model.pixels import to_network
+from syncam_engine.media.sheets import contact_sheet, strip
+from syncam_engine.model.pixels import to_network, to_pictures
 from syncam_engine.preview.autoencoder import (
     PatchAutoencoder,
     PatchAutoencoderConfig,
     from_patches,
     to_patches,
 )
-from syncam_engine.training.config import PhaseConfig, TrainConfig
+from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.tasks import Task
 
+SHEET_SAMPLES = 3
 MOVING_THRESHOLD = 0.06
 """A pixel moves when it leaves its own mean over the clip by this much, in [-1, 1] units."""
 L1_SHARE = 0.1
@@ -76,7 +80,7 @@ def noise_like(z_NChw: Tensor, most: float, block: int, generator: torch.Generat
     return (most * share * noise).to(z_NChw)
 
 
-class AutoencoderTask:
+class AutoencoderTask(Task):
     """Builds the autoencoder (linear start from PCA), makes batches, computes the loss.
 
     Without a mixture it builds, and samples nothing.
@@ -86,9 +90,13 @@ class AutoencoderTask:
         self.config = config
         self.mixture = mixture
 
+    @classmethod
+    def of_run(cls, config: TrainConfig, mixture: Mixture, words: Sequence[str]) -> AutoencoderTask:
+        return cls(config, mixture)
+
     def build(self) -> AutoencoderModel:
         torch.manual_seed(self.config.seed)
-        sizes = self.config.autoencoder
+        sizes = self.config.section
         if sizes.decoder_only:
             return self._with_frozen_encoder()
         autoencoder = PatchAutoencoder(
@@ -116,24 +124,14 @@ class AutoencoderTask:
 
     def start(self, net: AutoencoderModel) -> None:
         """The linear start of a fresh run, from the data's principal components."""
-        if self.config.autoencoder.decoder_only:
+        if self.config.section.decoder_only:
             return
-        net.autoencoder.start_from_pca(self._patches(self.config.autoencoder.pca_clips))
+        net.autoencoder.start_from_pca(self._patches(self.config.section.pca_clips))
         set_latent_scale(net.autoencoder, self.sample_videos(32))
 
     def rate_shares(self) -> dict[str, float]:
         """The linear parts start as the best there is: they follow slowly."""
         return {"encode_line": LINE_SHARE, "decode_line": LINE_SHARE}
-
-    def request(self, phase: PhaseConfig) -> BatchRequest:
-        return BatchRequest(
-            views=self.config.data.views,
-            frames=self.config.data.frames,
-            stills=phase.stills,
-            batch=phase.batch,
-            stills_batch=phase.stills_batch_or_batch,
-            degrees=phase.degrees,
-        )
 
     def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> ClipBatch:
         videos = [video_of(sample) for sample in samples]
@@ -147,7 +145,7 @@ class AutoencoderTask:
     def loss(self, model: nn.Module, batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
         """Squared and a little absolute error, more for pixels that move."""
         video = batch.video_NCTHW
-        sizes = self.config.autoencoder
+        sizes = self.config.section
         output = model(video, sizes.latent_noise, sizes.noise_block, batch.noise_seed).float()
         error = (output - video).square()
         weight = 1.0 + (sizes.moving_weight - 1.0) * moving_pixels(video)
@@ -201,3 +199,39 @@ def video_of(sample: Sample) -> Tensor:
             f"Source {sample.source} gives latents; an autoencoder trains on pictures.",
         )
     return to_network(sample.pictures_VTHW3)
+
+
+def autoencoder_sheet(
+    config: TrainConfig, task: AutoencoderTask, mixture: Mixture
+) -> Callable[[AutoencoderModel, int, Path], None]:
+    """A drawer of sheets: pictures and their round trip."""
+    request = replace(task.request(config.phases[-1]), stills=0.0, batch=SHEET_SAMPLES)
+
+    def draw(net: AutoencoderModel, step: int, path: Path) -> None:
+        samples = mixture.batch(request, step=0, micro=2**22)
+        rows, captions = [], []
+        for sample in samples:
+            video = video_of(sample)
+            with torch.no_grad():
+                back = net.autoencoder.decode(net.autoencoder.encode(video))
+            rows += [strip(to_pictures(video)), strip(to_pictures(back))]
+            captions += [f"true: {sample.caption}", f"step {step}"]
+        contact_sheet(rows, captions).save(path)
+
+    return draw
+
+
+def export_autoencoder(
+    config: TrainConfig,
+    tensors: dict[str, Tensor],
+    target: Path,
+    open_data: Callable[[], Mixture],
+) -> None:
+    """Write `autoencoder.safetensors`, its latents scaled to the data unless they keep theirs."""
+    keeps_latents = config.section.decoder_only
+    task = AutoencoderTask(config, None if keeps_latents else open_data())
+    net = task.build()
+    net.load_state_dict(tensors)
+    if not keeps_latents:
+        set_latent_scale(net.autoencoder, task.sample_videos(64))
+    net.autoencoder.save(target)

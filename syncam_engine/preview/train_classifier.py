@@ -7,14 +7,15 @@ later has been through it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from syncam_engine.data.mixture import BatchRequest
+from syncam_engine.data.mixture import BatchRequest, Mixture
 from syncam_engine.data.scene import Sample, Scene
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
@@ -27,6 +28,7 @@ from syncam_engine.preview.classifier import (
 )
 from syncam_engine.preview.train_autoencoder import video_of
 from syncam_engine.training.config import PhaseConfig, TrainConfig
+from syncam_engine.training.tasks import Task
 
 CODED = 0.2
 """Share of micro-batches that the autoencoder sees; it costs more than the classifier."""
@@ -66,7 +68,7 @@ def check_named(attributes: Attributes, scenes: Sequence[Scene]) -> None:
     )
 
 
-class ClassifierTask:
+class ClassifierTask(Task):
     """Builds the classifier, makes batches, computes the loss."""
 
     def __init__(self, config: TrainConfig) -> None:
@@ -76,9 +78,15 @@ class ClassifierTask:
             self.autoencoder = PatchAutoencoder.load(expand(config.model.autoencoder))
             self.autoencoder.requires_grad_(False)
 
+    @classmethod
+    def of_run(cls, config: TrainConfig, mixture: Mixture, words: Sequence[str]) -> ClassifierTask:
+        scenes = [scene for source, _ in mixture.sources for scene in source.scenes]
+        check_named(config.section.attributes, scenes)
+        return cls(config)
+
     def build(self) -> PromptClassifier:
         torch.manual_seed(self.config.seed)
-        return PromptClassifier(self.config.classifier.attributes)
+        return PromptClassifier(self.config.section.attributes)
 
     def request(self, phase: PhaseConfig) -> BatchRequest:
         """Single pictures, each of another scene."""
@@ -106,7 +114,7 @@ class ClassifierTask:
             crop = picture[:, top : top + height, left : left + width]
             mirrored = torch.rand((), generator=generator) < 0.5
             moved.append(crop.flip(-1) if mirrored else crop)
-        attributes = self.config.classifier.attributes
+        attributes = self.config.section.attributes
         return PictureBatch(
             pictures_N3HW=torch.stack(moved),
             labels_NA=torch.tensor([labels_of(s.caption, attributes) for s in samples]),
@@ -116,7 +124,7 @@ class ClassifierTask:
     def loss(self, model: nn.Module, batch: PictureBatch) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy, summed over the attributes that the captions name."""
         logged = {}
-        names = self.config.classifier.attributes
+        names = self.config.section.attributes
         every = model(batch.pictures_N3HW)
         # A batch may name no class of an attribute: its layers have a gradient, of zero.
         total = sum(0.0 * logits.sum() for logits in every)
@@ -127,3 +135,15 @@ class ClassifierTask:
                 right = logits[said].argmax(-1) == labels[said]
                 logged[f"right_{name}"] = float(right.float().mean())
         return total, logged
+
+
+def export_classifier(
+    config: TrainConfig,
+    tensors: dict[str, Tensor],
+    target: Path,
+    open_data: Callable[[], Mixture],
+) -> None:
+    """Write `classifier.safetensors`, in 32 bits; no data is needed."""
+    net = ClassifierTask(config).build()
+    net.load_state_dict(tensors)
+    net.save(target)

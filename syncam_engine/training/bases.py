@@ -1,32 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run starts from: a diffusers-format Wan folder, or a preset's folder in our own format.
+"""What a multi-view run starts from; here a diffusers-format Wan folder.
 
-Of Wan, FOLDER/{transformer, vae, text_encoder, tokenizer}: text encoder and autoencoder stay as is.
+FOLDER/{transformer, vae, text_encoder, tokenizer}: text encoder and autoencoder stay as they are.
+Shapes: B prompts, L text tokens, D text width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from syncam_engine.data.scene import Scene
 from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.hub_files import headers_of
+from syncam_engine.model.hub_parts import read_autoencoder, read_text_encoder
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder
 from syncam_engine.model.presets import Preset
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
-from syncam_engine.model.transformer_files import TRANSFORMER_FILE, expected_shapes
-from syncam_engine.model.weight_files import check_shapes, read_header
-from syncam_engine.preview.text_encoder import WordTextEncoder
+from syncam_engine.model.transformer_files import expected_shapes
+from syncam_engine.model.weight_files import check_shapes
 from syncam_engine.training.config import TrainConfig
 
 REMEMBERED_PROMPTS = 64
 """A prompt of UMT5 is 8 MB in 32 bits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """Prompts of a batch: word ids for a text encoder that learns, else its finished tokens."""
+
+    ids_BL: Tensor | None = None
+    tokens_BLD: Tensor | None = None
+    mask_BL: Tensor | None = None
+
+    def to(self, device: torch.device) -> Text:
+        moved = {k: getattr(self, k) for k in ("ids_BL", "tokens_BLD", "mask_BL")}
+        return Text(**{k: None if v is None else v.to(device) for k, v in moved.items()})
+
+
+class Base(Protocol):
+    """What a run of a kind of models starts from (`registry.BASES`).
+
+    Made of (config, preset, scenes, words): the trained preset, and the words that a run which goes
+    on remembers. Raises `SynCamError` for a base that is not there or does not fit.
+    """
+
+    autoencoder: Autoencoder | None
+    words: Sequence[str]
+    """A vocabulary that the run must remember; empty without one."""
+
+    def transformer(self) -> MultiViewWanTransformer:
+        """Return what is trained: the base's, or a fresh one."""
+        ...
+
+    def text_encoder(self) -> nn.Module | None:
+        """Return a fresh text encoder that learns with the transformer, where there is one."""
+        ...
+
+    def start(self, transformer: MultiViewWanTransformer, text_encoder: nn.Module | None) -> None:
+        """Put into fresh networks the weights that only a fresh run starts from."""
+        ...
+
+    def text(self, prompts: Sequence[str]) -> Text:
+        """Return prompts as a batch carries them."""
+        ...
+
+    def encoder(self, text_encoder: nn.Module | None) -> TextEncoder:
+        """Return what turns prompts into tokens, for sampling."""
+        ...
+
+    def rate_shares(self) -> dict[str, float]:
+        """Return parts of parameters' names -> their share of the learning rate."""
+        ...
 
 
 class FrozenText:
@@ -49,98 +101,57 @@ class FrozenText:
         return torch.stack([t for t, _ in found]), torch.stack([m for _, m in found])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Base:
-    transformer: MultiViewWanTransformer
-    autoencoder: Autoencoder
-    text: FrozenText
+class HubBase:
+    """A Wan base's parts, with fresh multi-view modules that start as its self-attention."""
+
+    words: Sequence[str] = ()
+
+    def __init__(
+        self, config: TrainConfig, preset: Preset, scenes: Sequence[Scene], words: Sequence[str]
+    ) -> None:
+        folder = expand(config.model.base)
+        if not config.model.base or not folder.is_dir():
+            raise SynCamError(
+                "config.base",
+                f"The base folder {config.model.base or '(empty)'} of the training config is not "
+                f"there; preset {preset.name} needs a diffusers-format Wan folder.",
+                value=config.model.base,
+                fix=f"Download {preset.source.base} and name its folder in model.base",
+            )
+        self._transformer = _wan_transformer(folder, preset)
+        cpu = torch.device("cpu")
+        self.autoencoder: Autoencoder | None = read_autoencoder(folder / "vae", cpu)
+        self.frozen_text = FrozenText(read_text_encoder(folder, cpu, torch.float32))
+
+    def transformer(self) -> MultiViewWanTransformer:
+        return self._transformer
+
+    def text_encoder(self) -> None:
+        return None
+
+    def start(self, transformer: MultiViewWanTransformer, text_encoder: nn.Module | None) -> None:
+        """Nothing: the transformer holds the base's weights already."""
+
+    def text(self, prompts: Sequence[str]) -> Text:
+        tokens_BLD, mask_BL = self.frozen_text(prompts)
+        return Text(tokens_BLD=tokens_BLD, mask_BL=mask_BL)
+
+    def encoder(self, text_encoder: nn.Module | None) -> TextEncoder:
+        return self.frozen_text.encoder
+
+    def rate_shares(self) -> dict[str, float]:
+        return {}
 
 
-def load_base(config: TrainConfig, preset: Preset) -> Base:
-    """The base's parts, with fresh multi-view modules that start as its self-attention.
-
-    Raises `SynCamError` when the folder is missing or of another shape than the preset.
-    """
-    folder = expand(config.model.base)
-    if not config.model.base or not folder.is_dir():
-        raise SynCamError(
-            "config.base",
-            f"The base folder {config.model.base or '(empty)'} of the training config is not "
-            f"there; preset {preset.name} needs a diffusers-format Wan folder.",
-            value=config.model.base,
-            fix=f"Download {preset.source.base} and name its folder in model.base",
-        )
+def _wan_transformer(folder: Path, preset: Preset) -> MultiViewWanTransformer:
     headers = headers_of(folder / "transformer")
     found = {name: shape for header in headers for name, shape in header.shapes.items()}
     wanted = {k: v for k, v in expected_shapes(preset.transformer).items() if ".mvs." not in k}
     check_shapes(found, wanted, f"The base transformer in {folder}")
-
-    from diffusers import AutoencoderKLWan
-    from transformers import AutoTokenizer, UMT5EncoderModel
-
-    from syncam_engine.model.hub_parts import UMT5Text, WanAutoencoder
-
     tensors: dict[str, Tensor] = {}
     for header in headers:
         tensors.update(load_file(header.path))
     transformer = build_transformer(preset.transformer)
     transformer.load_state_dict(tensors, strict=False)
     transformer.start_mvs_from_base()
-    device = torch.device("cpu")
-    vae = AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32)
-    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    frozen = encoder.eval().requires_grad_(False)
-    return Base(
-        transformer=transformer,
-        autoencoder=WanAutoencoder(vae.eval().requires_grad_(False), device),
-        text=FrozenText(UMT5Text(tokenizer, frozen, device)),
-    )
-
-
-OWN_PARTS = ("text_pooler.", "refiner.")
-"""Parts of a transformer that weights may lack: they start as nothing."""
-
-
-def package_base(config: TrainConfig, preset: Preset) -> Path | None:
-    """The folder in our own format whose weights a run starts from; None to start from noise.
-
-    Raises `SynCamError` when it is not there, or its transformer has other shapes than the preset.
-    """
-    if not config.model.base:
-        return None
-    folder = expand(config.model.base)
-    if not folder.is_dir():
-        raise SynCamError(
-            "config.base",
-            f"The base folder {config.model.base} of the training config is not there.",
-            value=config.model.base,
-            fix="Name a folder that `syncam train CONFIG --export FOLDER` wrote",
-        )
-    header = read_header(folder / TRANSFORMER_FILE)
-    wanted = expected_shapes(preset.transformer)
-    lacking = {k for k in wanted if k.startswith(OWN_PARTS) and k not in header.shapes}
-    wanted = {k: v for k, v in wanted.items() if k not in lacking}
-    check_shapes(header.shapes, wanted, f"The base transformer in {folder}")
-    return folder
-
-
-def load_package_base(
-    folder: Path, transformer: MultiViewWanTransformer, text_encoder: WordTextEncoder
-) -> None:
-    """Put a folder's weights into a fresh network and text encoder; words beyond it stay fresh."""
-    tensors = load_file(folder / TRANSFORMER_FILE)
-    transformer.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
-    found = WordTextEncoder.load(folder)
-    if found.config != replace(text_encoder.config, word_skip=found.config.word_skip) or (
-        found.config.word_skip and not text_encoder.config.word_skip
-    ):
-        raise SynCamError(
-            "config.base",
-            f"The base's text encoder has {found.config}, the config asks for "
-            f"{text_encoder.config}.",
-            value=str(folder),
-            fix="Set model.word_skip as the base has it",
-        )
-    # A `word_skip` that the folder's encoder lacks starts as nothing.
-    text_encoder.load_state_dict(found.state_dict(), strict=False)
+    return transformer

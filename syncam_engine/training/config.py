@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training configuration: typed, checked when made (`config_file.py` reads it from YAML).
 
-Three kinds of training share all but the model: `multiview` (the transformer with its MVS
-modules), `autoencoder` (the preview's patch autoencoder), `classifier` (the judge of its prompts).
+The kinds of training (`registry.TASKS`) share all but the model: `multiview` is the transformer
+with its MVS modules; a kind of a model's own may have a section of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.registry import named
+from syncam_engine.training.registry import SECTIONS, TASKS
 
-PATCH_NUMBERS = 3 * 4 * 8 * 8
-"""Of the preview's patch autoencoder: colours, pictures, rows and columns of a cell."""
+TaskKind = Literal[*TASKS]
 
 
 def config_fault(field_name: str, value: Any, right: str, nearest: Any = None) -> SynCamError:
@@ -28,7 +29,13 @@ def config_fault(field_name: str, value: Any, right: str, nearest: Any = None) -
     )
 
 
-def _at_least(owner: object, prefix: str, low: float, *names: str) -> None:
+def impossible_model(error: ValueError) -> SynCamError:
+    """The error for what a model's own config refuses."""
+    return SynCamError("config.value", f"The training config's model cannot be: {error}.")
+
+
+def at_least(owner: object, prefix: str, low: float, *names: str) -> None:
+    """Raise the fault of the first of these fields that is below `low`."""
     for name in names:
         value = getattr(owner, name)
         if value < low:
@@ -40,17 +47,6 @@ def _share(owner: object, prefix: str, *names: str) -> None:
         value = getattr(owner, name)
         if not 0.0 <= value <= 1.0:
             raise config_fault(f"{prefix}{name}", value, "from 0 to 1", min(1.0, max(0.0, value)))
-
-
-def _are_classes(classes: Any) -> bool:
-    """Whether this is class -> words, two classes at least."""
-    return (
-        isinstance(classes, dict)
-        and len(classes) > 1
-        and all(
-            isinstance(w, list) and all(isinstance(x, str) for x in w) for w in classes.values()
-        )
-    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,7 +68,7 @@ class SourceConfig:
     """Folder of the pictures or clips where they lie apart from the cameras (realestate10k)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "data.sources.", 0.0, "weight")
+        at_least(self, "data.sources.", 0.0, "weight")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -90,8 +86,8 @@ class PhaseConfig:
     """Samples of a stills batch; 0 means `batch`."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "phases.", 1, "until_step", "batch")
-        _at_least(self, "phases.", 0, "stills_batch")
+        at_least(self, "phases.", 1, "until_step", "batch")
+        at_least(self, "phases.", 0, "stills_batch")
         _share(self, "phases.", "stills")
         low, high = self.degrees
         if not 0.0 <= low <= high <= 180.0:
@@ -120,8 +116,8 @@ class DataConfig:
     """Reader processes."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "data.", 1, "views", "frames", "width", "height", "apart")
-        _at_least(self, "data.", 0, "workers")
+        at_least(self, "data.", 1, "views", "frames", "width", "height", "apart")
+        at_least(self, "data.", 0, "workers")
         if not self.sources or not sum(s.weight for s in self.sources) > 0:
             raise config_fault(
                 "data.sources", self.sources, "at least one source with a weight above 0"
@@ -165,7 +161,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _share(self, "model.", "dropout")
-        _at_least(self, "model.", 0, "fps")
+        at_least(self, "model.", 0, "fps")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -192,7 +188,7 @@ class FlowConfig:
     def __post_init__(self) -> None:
         if self.time_std <= 0:
             raise config_fault("flow.time_std", self.time_std, "above 0", 1.0)
-        _at_least(self, "flow.", 1e-3, "shift", "middle_weight")
+        at_least(self, "flow.", 1e-3, "shift", "middle_weight")
         _share(self, "flow.", "shared_noise")
 
 
@@ -214,47 +210,6 @@ class ConditioningConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class AutoencoderConfig:
-    """Sizes and loss of the patch autoencoder (`kind: autoencoder`)."""
-
-    z_channels: int = 24
-    width: int = 128
-    encoder_blocks: int = 3
-    decoder_blocks: int = 5
-    moving_weight: float = 4.0
-    """Weight of pixels that change over the clip, against 1 for those that stand."""
-    latent_noise: float = 0.03
-    """Most noise on the latents while training, relative to their scale; each picture draws how
-    much of it: a decoder that forgives."""
-    noise_block: int = 1
-    """Above 1, half of the noise is one for each square of so many cells: a model whose tokens are
-    such squares errs so, and the decoder learns to smooth over their borders."""
-    decoder_only: bool = False
-    """Train the decoder alone, from the autoencoder in `model.base`: latents keep their meaning."""
-    pca_clips: int = 400
-    """Clips whose patches give the linear start."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, "autoencoder.", 1, "z_channels", "width", "pca_clips", "noise_block")
-        _at_least(self, "autoencoder.", 1, "encoder_blocks", "decoder_blocks")
-        if self.z_channels > PATCH_NUMBERS:
-            right = f"at most {PATCH_NUMBERS}, the numbers of a patch"
-            raise config_fault("autoencoder.z_channels", self.z_channels, right, PATCH_NUMBERS)
-        if self.width % 8:
-            nearest = max(8, self.width // 8 * 8)
-            raise config_fault("autoencoder.width", self.width, "a multiple of 8", nearest)
-        _at_least(self, "autoencoder.", 0.0, "moving_weight", "latent_noise")
-
-
-@dataclass(kw_only=True, slots=True)
-class ClassifierConfig:
-    """What the prompt classifier tells apart (`kind: classifier`)."""
-
-    attributes: dict[str, Any] = field(default_factory=dict)
-    """Attribute -> class -> the caption's words that mean it."""
-
-
-@dataclass(kw_only=True, slots=True)
 class OptimConfig:
     """AdamW."""
 
@@ -271,8 +226,8 @@ class OptimConfig:
     """Highest decay of the averaged weights, 0 for none; rises as (1+n)/(10+n)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "optim.", 0.0, "warmup_steps", "weight_decay")
-        _at_least(self, "optim.", 1, "accumulation")
+        at_least(self, "optim.", 0.0, "warmup_steps", "weight_decay")
+        at_least(self, "optim.", 1, "accumulation")
         if not self.learning_rate > 0:
             raise config_fault("optim.learning_rate", self.learning_rate, "above 0", 1e-4)
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
@@ -305,8 +260,8 @@ class RunConfig:
     """Prompts of the sheet; empty takes captions of the data."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "run.", 1, "keep_checkpoints", "log_steps")
-        _at_least(self, "run.", 0, "checkpoint_steps", "sheet_steps", "checkpoint_minutes")
+        at_least(self, "run.", 1, "keep_checkpoints", "log_steps")
+        at_least(self, "run.", 0, "checkpoint_steps", "sheet_steps", "checkpoint_minutes")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -315,7 +270,7 @@ class TrainConfig:
 
     name: str
     """Names the run's folder."""
-    kind: Literal["multiview", "autoencoder", "classifier"] = "multiview"
+    kind: TaskKind = "multiview"
     seed: int = 0
     """All chance follows from it: data order, noise, dropout, first weights."""
     data: DataConfig
@@ -323,10 +278,10 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
-    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    section: Any = field(default=None, metadata={"in_yaml": False})
+    """What the kind alone has (`registry.SECTIONS`); in YAML it has the kind's name."""
 
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or any(c in self.name for c in "/\\"):
@@ -338,13 +293,10 @@ class TrainConfig:
         if self.run.strategy == "fsdp" and self.run.sheet_steps:
             # A sheet is drawn by one process, which has no whole model then.
             raise config_fault("run.sheet_steps", self.run.sheet_steps, "0 with strategy fsdp", 0)
-        if self.kind == "classifier":
-            words = self.classifier.attributes
-            if not words or not all(map(_are_classes, words.values())):
-                right = "attributes with two classes or more, each a list of words"
-                raise config_fault("classifier.attributes", words, right)
-            if self.run.sheet_steps:
-                raise config_fault("run.sheet_steps", self.run.sheet_steps, "0 for a classifier", 0)
+        if self.section is None and self.kind in SECTIONS:
+            self.section = named(SECTIONS[self.kind])()
+        if self.section is not None:
+            self.section.check(self)
         steps = [phase.until_step for phase in self.phases]
         if not steps or sorted(set(steps)) != steps:
             raise config_fault("phases", steps, "at least one phase, with rising until_step")
@@ -374,15 +326,7 @@ class TrainConfig:
             kept["word_skip"] = True
         if self.model.camera:
             kept["camera"] = self.model.camera
-        if self.kind == "autoencoder":
-            sizes = self.autoencoder
-            kept["autoencoder"] = [
-                sizes.z_channels,
-                sizes.width,
-                sizes.encoder_blocks,
-                sizes.decoder_blocks,
-            ]
-        if self.kind == "classifier":
-            kept["classifier"] = self.classifier.attributes
+        if self.section is not None:
+            kept[self.kind] = self.section.kept()
         text = json.dumps(kept, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -13,7 +13,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.registry import named
 from syncam_engine.training.config import TrainConfig, config_fault
+from syncam_engine.training.registry import SECTIONS
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -62,7 +64,8 @@ def config_from_dict(cls: type, document: Any, where: str) -> Any:
     """Build a config dataclass from plain data; unknown and missing fields are named."""
     if not isinstance(document, dict):
         raise config_fault(where.rstrip(".") or "file", document, "a mapping of fields")
-    known = {f.name: f for f in fields(cls)}
+    sections = _sections() if cls is TrainConfig else {}
+    known = [f.name for f in fields(cls) if f.metadata.get("in_yaml", True)] + list(sections)
     for name in document:
         if name not in known:
             raise SynCamError(
@@ -71,10 +74,13 @@ def config_from_dict(cls: type, document: Any, where: str) -> Any:
                 f"{cls.__name__} has {', '.join(known)}.",
                 value=name,
             )
-    hints = get_type_hints(cls)
+    hints = {**get_type_hints(cls), **sections}
     values = {
         name: convert(hints[name], value, f"{where}{name}") for name, value in document.items()
     }
+    given = {name: values.pop(name) for name in sections if name in values}
+    if document.get("kind") in given:  # those of other kinds are checked, and not used
+        values["section"] = given[document["kind"]]
     try:
         return cls(**values)
     except TypeError as error:
@@ -82,6 +88,11 @@ def config_from_dict(cls: type, document: Any, where: str) -> Any:
         raise SynCamError(
             "config.field", f"The training config lacks {where}{missing}.", value=missing
         ) from error
+
+
+def _sections() -> dict[str, type]:
+    """Return the sections that kinds of training have beside the common ones."""
+    return {kind: named(section) for kind, section in SECTIONS.items()}
 
 
 def convert(hint: Any, value: Any, where: str) -> Any:

@@ -9,36 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from syncam_engine.data.mixture import BatchRequest
+from syncam_engine.data.mixture import Mixture
 from syncam_engine.data.scene import Sample, Scene
-from syncam_engine.data.sources import expand
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.camera_encoding import EncodedCameras, encode_cameras
 from syncam_engine.model.focus import focus_point
 from syncam_engine.model.interfaces import Autoencoder, TextEncoder, latent_frame_count
 from syncam_engine.model.pixels import to_network
 from syncam_engine.model.presets import Preset, get_preset
+from syncam_engine.model.registry import named
 from syncam_engine.model.token_grid import TOKEN_PX
-from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
-from syncam_engine.preview.autoencoder import PatchAutoencoder
-from syncam_engine.preview.text_encoder import WordTextEncoder, WordTextEncoderConfig
-from syncam_engine.preview.vocabulary import Vocabulary
+from syncam_engine.model.transformer import MultiViewWanTransformer
 from syncam_engine.training import flow
-from syncam_engine.training.bases import (
-    FrozenText,
-    load_base,
-    load_package_base,
-    package_base,
-)
-from syncam_engine.training.config import PhaseConfig, TrainConfig, config_fault
+from syncam_engine.training.bases import Base, Text
+from syncam_engine.training.config import TrainConfig, config_fault, impossible_model
 from syncam_engine.training.config_file import convert
+from syncam_engine.training.registry import BASES
+from syncam_engine.training.tasks import Task
 
 
 class MultiViewNet(nn.Module):
@@ -48,7 +41,7 @@ class MultiViewNet(nn.Module):
     """
 
     def __init__(
-        self, transformer: MultiViewWanTransformer, text_encoder: WordTextEncoder | None
+        self, transformer: MultiViewWanTransformer, text_encoder: nn.Module | None
     ) -> None:
         super().__init__()
         self.transformer = transformer
@@ -64,19 +57,6 @@ class MultiViewNet(nn.Module):
         return self.transformer(
             z_BVCFHW, t_BV * 1000.0, tokens_BLD, mask_BL, cameras, pattern_FhKK=pattern
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Text:
-    """Prompts of a batch: word ids for a text encoder that learns, else its finished tokens."""
-
-    ids_BL: Tensor | None = None
-    tokens_BLD: Tensor | None = None
-    mask_BL: Tensor | None = None
-
-    def to(self, device: torch.device) -> Text:
-        moved = {k: getattr(self, k) for k in ("ids_BL", "tokens_BLD", "mask_BL")}
-        return Text(**{k: None if v is None else v.to(device) for k, v in moved.items()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,31 +78,19 @@ class MultiViewBatch:
         return replace(self, **{k: None if v is None else v.to(device) for k, v in moved.items()})
 
 
-class MultiViewTask:
+class MultiViewTask(Task):
     """Builds the model, makes batches, computes the loss."""
 
     def __init__(
-        self, config: TrainConfig, scenes: Sequence[Scene], vocabulary: Vocabulary | None = None
+        self, config: TrainConfig, scenes: Sequence[Scene], words: Sequence[str] = ()
     ) -> None:
+        """`words`: the vocabulary that a run which goes on remembers."""
         self.config = config
         self.preset = trained_preset(config)
-        self.vocabulary: Vocabulary | None = None
-        self.autoencoder: Autoencoder | None = None
-        self.frozen_text: FrozenText | None = None
-        self.base: Path | None = None
-        self._transformer: MultiViewWanTransformer | None = None
-        if self.preset.source.kind == "diffusers":
-            base = load_base(config, self.preset)
-            self._transformer, self.autoencoder = base.transformer, base.autoencoder
-            self.frozen_text = base.text
-        else:
-            self.base = package_base(config, self.preset)
-            if vocabulary is None and self.base is not None:
-                vocabulary = Vocabulary.read(self.base)
-            self.vocabulary = _grown(vocabulary, scenes)
-            if config.model.autoencoder:
-                self.autoencoder = PatchAutoencoder.load(expand(config.model.autoencoder))
-                self.autoencoder.requires_grad_(False)
+        make_base = named(BASES[self.preset.source.kind])
+        self.base: Base = make_base(config, self.preset, scenes, words)
+        self.words = self.base.words
+        self.autoencoder: Autoencoder | None = self.base.autoencoder
         data = config.data
         tokens = latent_frame_count(data.frames), data.height // TOKEN_PX, data.width // TOKEN_PX
         longest = max(tokens)
@@ -141,24 +109,22 @@ class MultiViewTask:
                 f"transformer reads {z_channels}.",
             )
 
+    @classmethod
+    def of_run(cls, config: TrainConfig, mixture: Mixture, words: Sequence[str]) -> MultiViewTask:
+        scenes = [scene for source, _ in mixture.sources for scene in source.scenes]
+        return cls(config, scenes, words)
+
     def build(self) -> MultiViewNet:
         """The model: the base's weights where there is one, else fresh from the config's seed."""
         torch.manual_seed(self.config.seed)
-        transformer = self._transformer or build_transformer(self.preset.transformer)
+        transformer = self.base.transformer()
         transformer.train().requires_grad_(True)
         for module in transformer.modules():
             if isinstance(module, nn.Dropout):
                 module.p = self.config.model.dropout
         if self.config.run.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
-        text_encoder = None
-        if self.vocabulary is not None:
-            width = self.preset.transformer.text_dim
-            try:
-                sizes = WordTextEncoderConfig(width=width, word_skip=self.config.model.word_skip)
-            except ValueError as error:
-                raise _impossible(error) from error
-            text_encoder = WordTextEncoder(self.vocabulary, sizes)
+        text_encoder = self.base.text_encoder()
         if self.config.model.trainable == "new":
             transformer.freeze_base()
             if text_encoder is not None:
@@ -167,38 +133,18 @@ class MultiViewTask:
 
     def start(self, net: MultiViewNet) -> None:
         """The weights that a fresh run of our own format starts from, if its config names some."""
-        if self.base is not None:
-            load_package_base(self.base, net.transformer, net.text_encoder)
+        self.base.start(net.transformer, net.text_encoder)
 
     def rate_shares(self) -> dict[str, float]:
-        """A text encoder that learns does so slowly, its words' own vectors fast.
-
-        At the full rate what all captions have in common took the text's layers over: one singular
-        value of 22 where the next was 2.
-        """
-        if self.vocabulary is None:
-            return {}
-        return {"word_skip": 4.0, "text_encoder": 0.3, "text_embedder": 0.3}
+        return self.base.rate_shares()
 
     def compiled_parts(self, net: MultiViewNet) -> list[nn.Module]:
         """What `run.compile` compiles: each block alone, so that all share one program."""
-        refiner = net.transformer.refiner
-        return [*net.transformer.blocks, *([refiner] if refiner is not None else [])]
+        return net.transformer.compiled_parts()
 
     def text_encoder_of(self, net: MultiViewNet) -> TextEncoder:
         """What turns prompts into tokens, for sampling."""
-        return net.text_encoder if net.text_encoder is not None else self.frozen_text.encoder
-
-    def request(self, phase: PhaseConfig) -> BatchRequest:
-        data = self.config.data
-        return BatchRequest(
-            views=data.views,
-            frames=data.frames,
-            stills=phase.stills,
-            batch=phase.batch,
-            stills_batch=phase.stills_batch_or_batch,
-            degrees=phase.degrees,
-        )
+        return self.base.encoder(net.text_encoder)
 
     def prepare(self, samples: Sequence[Sample], generator: torch.Generator) -> MultiViewBatch:
         """Tensors of a micro-batch; every draw comes from `generator`."""
@@ -231,7 +177,7 @@ class MultiViewTask:
             noise_BVCFHW=noise,
             t_BV=t_BV,
             weight_B=flow.loss_weights(self.config.flow, t_B),
-            text=self._text(prompts),
+            text=self.base.text(prompts),
             cameras_BVFSR=torch.from_numpy(np.stack([e.numbers_VFSR for e in encoded])),
             pattern_BFhKK=_batch_patterns(encoded, frames),
             keys=tuple(f"{sample.source}/{sample.key}" for sample in samples),
@@ -253,12 +199,6 @@ class MultiViewTask:
         plain_BV = error_BVHW.detach().mean(dim=(2, 3))
         logged = {f"error_{kind}": float((plain_BV * share_BV).sum(1).mean())}
         return ((weighted_BV * share_BV).sum(1) * batch.weight_B).mean(), logged
-
-    def _text(self, prompts: Sequence[str]) -> Text:
-        if self.frozen_text is None:
-            return Text(ids_BL=token_ids(self.vocabulary, prompts))
-        tokens_BLD, mask_BL = self.frozen_text(prompts)
-        return Text(tokens_BLD=tokens_BLD, mask_BL=mask_BL)
 
     def latents(self, sample: Sample) -> Tensor:
         """Clean latents z_VCFHW of a sample, read or encoded."""
@@ -313,15 +253,6 @@ def _batch_patterns(encoded: Sequence[EncodedCameras], frames: int) -> Tensor | 
     return torch.from_numpy(np.stack(patterns))
 
 
-def token_ids(vocabulary: Vocabulary, prompts: Sequence[str]) -> Tensor:
-    """ids_BL, padded with 0 to the vocabulary's length."""
-    ids_BL = torch.zeros(len(prompts), vocabulary.max_tokens, dtype=torch.long)
-    for row, prompt in zip(ids_BL, prompts, strict=True):
-        ids = vocabulary.encode(prompt)
-        row[: len(ids)] = torch.tensor(ids)
-    return ids_BL
-
-
 def trained_preset(config: TrainConfig) -> Preset:
     """The preset that the config trains: its base preset with the config's own sizes and limits."""
     preset = get_preset(config.model.preset)
@@ -362,24 +293,4 @@ def _replaced(part: Any, **values: Any) -> Any:
     try:
         return replace(part, **values)
     except ValueError as error:
-        raise _impossible(error) from error
-
-
-def _impossible(error: ValueError) -> SynCamError:
-    return SynCamError("config.value", f"The training config's model cannot be: {error}.")
-
-
-def _grown(vocabulary: Vocabulary | None, scenes: Sequence[Scene]) -> Vocabulary:
-    """The vocabulary of a run and the words that its data has beyond it."""
-    captions = [text for scene in scenes for text in scene.captions]
-    kept = () if vocabulary is None else vocabulary.words
-    if vocabulary is not None and not any(map(vocabulary.unknown_words, captions)):
-        return vocabulary
-    try:
-        return Vocabulary.from_captions(captions, keep=kept)
-    except ValueError as error:
-        raise SynCamError(
-            "data.words",
-            f"The data's captions have more words than the text encoder can hold: {error}.",
-            fix="Say less in the captions, or train a preset whose text encoder reads all words",
-        ) from error
+        raise impossible_model(error) from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -14,17 +14,16 @@ from torch import Tensor
 
 from syncam_engine.data.latents import LatentStore
 from syncam_engine.data.mixture import Mixture, uneven_or_empty
-from syncam_engine.data.scene import Scene
 from syncam_engine.data.sources import open_source
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.presets import package_folder
+from syncam_engine.model.registry import named
 from syncam_engine.model.transformer_files import write_package
-from syncam_engine.preview.train_autoencoder import AutoencoderTask, set_latent_scale
-from syncam_engine.preview.train_classifier import ClassifierTask, check_named
-from syncam_engine.preview.vocabulary import Vocabulary
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.config import TrainConfig
 from syncam_engine.training.multiview import MultiViewTask, trained_preset
+from syncam_engine.training.registry import EXPORTS, SHEETS, TASKS
+from syncam_engine.training.tasks import Task
 from syncam_engine.training.trainer import Trainer, run_folder
 
 
@@ -68,24 +67,15 @@ def _check_size(config: TrainConfig, store: LatentStore) -> None:
         )
 
 
-def make_task(config: TrainConfig, mixture: Mixture, folder: Path) -> Any:
+def make_task(config: TrainConfig, mixture: Mixture, folder: Path) -> Task:
     """The task of the config's kind; a run that is resumed keeps its vocabulary."""
-    scenes: list[Scene] = [scene for source, _ in mixture.sources for scene in source.scenes]
-    if config.kind == "autoencoder":
-        return AutoencoderTask(config, mixture)
-    if config.kind == "classifier":
-        check_named(config.classifier.attributes, scenes)
-        return ClassifierTask(config)
-    return MultiViewTask(config, scenes, saved_vocabulary_or_none(folder))
+    return named(TASKS[config.kind]).of_run(config, mixture, saved_words(folder))
 
 
-def saved_vocabulary_or_none(folder: Path) -> Vocabulary | None:
-    """The vocabulary of the run's last checkpoint."""
+def saved_words(folder: Path) -> list[str]:
+    """The vocabulary of the run's last checkpoint; empty without one."""
     found = files.latest_or_none(folder / "checkpoints")
-    if found is None:
-        return None
-    words = files.read_state(found).words
-    return Vocabulary.from_captions([], keep=tuple(words)) if words else None
+    return [] if found is None else files.read_state(found).words
 
 
 def make_trainer(
@@ -99,14 +89,11 @@ def make_trainer(
         say(sentence)
     on_sheet = None
     if config.run.sheet_steps:
-        from syncam_engine.training.sheets import autoencoder_sheet, multiview_sheet
-
-        draw = autoencoder_sheet if config.kind == "autoencoder" else multiview_sheet
-        on_sheet = draw(config, task, mixture)
+        on_sheet = named(SHEETS[config.kind])(config, task, mixture)
     return Trainer(config, task, mixture, folder, say=say, on_sheet=on_sheet)
 
 
-def draws_in_words(config: TrainConfig, task: Any, mixture: Mixture) -> Iterator[str]:
+def draws_in_words(config: TrainConfig, task: Task, mixture: Mixture) -> Iterator[str]:
     """How stills and clips are drawn from the sources, in each phase where it is another way; what
     the config asks for and is not drawn."""
     said, drawn = set(), set()
@@ -168,32 +155,16 @@ def export(
     state = files.read_state(found, config.digest())
     target.mkdir(parents=True, exist_ok=True)
     tensors = averaged_tensors(found)
-    if config.kind == "autoencoder":
-        _export_autoencoder(config, tensors, target, say)
-    elif config.kind == "classifier":
-        net = ClassifierTask(config).build()
-        net.load_state_dict(tensors)
-        net.save(target)
-    else:
+    if config.kind == "multiview":
         _export_multiview(config, tensors, state, target)
+    else:
+        named(EXPORTS[config.kind])(config, tensors, target, partial(open_mixture, config, say))
     for path in target.iterdir():
         if path.is_file():
             path.chmod(0o644)  # safetensors writes for the owner alone; these files are shipped.
     total = sum(p.stat().st_size for p in target.iterdir() if p.is_file())
     say(f"wrote step {state.step} to {target}, {total / 1e6:.1f} MB in all")
     return state
-
-
-def _export_autoencoder(
-    config: TrainConfig, tensors: dict[str, Tensor], target: Path, say: Callable[[str], None]
-) -> None:
-    keeps_latents = config.autoencoder.decoder_only
-    task = AutoencoderTask(config, None if keeps_latents else open_mixture(config, say))
-    net = task.build()
-    net.load_state_dict(tensors)
-    if not keeps_latents:
-        set_latent_scale(net.autoencoder, task.sample_videos(64))
-    net.autoencoder.save(target)
 
 
 def _export_multiview(
@@ -210,7 +181,7 @@ def _export_multiview(
         metadata = {"format": "syncam-mvs", "form": preset.transformer.mvs_form}
         save_file(new, target / f"{config.name}-mvs.safetensors", metadata=metadata)
         return
-    task = MultiViewTask(config, [], Vocabulary.from_captions([], keep=tuple(state.words)))
+    task = MultiViewTask(config, [], state.words)
     net = task.build()
     net.load_state_dict(tensors)
     preset = task.preset

@@ -37,6 +37,7 @@ from syncam_engine.training.processes import (
     whole_optimizer_state,
 )
 from syncam_engine.training.reading import MicroBatches, micro_batches
+from syncam_engine.training.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +75,12 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 class Trainer:
-    """One run of one task. `task` has build, request, prepare and loss (see `multiview.py`)."""
+    """One run of one task."""
 
     def __init__(
         self,
         config: TrainConfig,
-        task: Any,
+        task: Task,
         mixture: Mixture,
         folder: Path,
         *,
@@ -93,7 +94,7 @@ class Trainer:
         self.main = self.accelerator.is_main_process
         self.state = files.RunState(config_digest=config.digest())
         self.net = task.build()
-        if files.latest_or_none(self.folder / "checkpoints") is None and hasattr(task, "start"):
+        if files.latest_or_none(self.folder / "checkpoints") is None:
             task.start(self.net)
         averaged = config.optim.ema_decay > 0
         sharded = self.accelerator.is_fsdp2
@@ -115,7 +116,7 @@ class Trainer:
         if config.run.compile:
             # Each block is a program of its own: none is to be cut where DDP's buckets end.
             torch._dynamo.config.optimize_ddp = False
-            for part in getattr(task, "compiled_parts", lambda net: [])(self.net):
+            for part in task.compiled_parts(self.net):
                 part.compile()
         self.averaged = AveragedWeights(self.net, config.optim.ema_decay) if averaged else None
         if found:
@@ -131,7 +132,7 @@ class Trainer:
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, with each part's share of the rate where the task names one."""
-        shares = getattr(self.task, "rate_shares", dict)()
+        shares = self.task.rate_shares()
         groups: dict[float, list[torch.nn.Parameter]] = {}
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:
@@ -150,8 +151,8 @@ class Trainer:
         if self.state.scenes and scenes != self.state.scenes:
             self._tell(f"the data has {scenes} scenes now, {self.state.scenes} before")
         self.state.scenes = scenes
-        if getattr(self.task, "vocabulary", None) is not None:
-            self.state.words = list(self.task.vocabulary.words)
+        if self.task.words:
+            self.state.words = list(self.task.words)
         self._tell(self._estimate(last))
         for note in self.mixture.notes:
             self._tell(note)

@@ -71,7 +71,7 @@ def digest(trainer: Trainer) -> str:
 def make(folder: Path) -> Trainer:
     config = config_from_dict(TrainConfig, CONFIG, "")
     mixture = Mixture([(BoxSource(), 1.0)], seed=config.seed, width_px=64, height_px=32)
-    task = MultiViewTask(config, mixture.sources[0][0].scenes, None)
+    task = MultiViewTask(config, mixture.sources[0][0].scenes)
     torch.manual_seed(1)
     task.autoencoder = PatchAutoencoder(PatchAutoencoderConfig(z_channels=6, width=16)).eval()
     return Trainer(config, task, mixture, folder)

@@ -91,6 +91,6 @@ def mixture_of(config: TrainConfig, source=None) -> Mixture:
 def make_trainer(folder: Path, autoencoder: Path, source=None, said=None, **changes) -> Trainer:
     config = multiview_config(autoencoder, **changes)
     mixture = mixture_of(config, source)
-    task = MultiViewTask(config, mixture.sources[0][0].scenes, None)
+    task = MultiViewTask(config, mixture.sources[0][0].scenes)
     say = said.append if said is not None else lambda s: None
     return Trainer(config, task, mixture, folder, say=say)

@@ -132,13 +132,13 @@ def test_latents_of_the_bases_autoencoder_are_encoded_by_the_command(base, tmp_p
 
 def test_prompts_are_encoded_once(base):
     task = MultiViewTask(config_on(base), [])
-    tokens, mask = task.frozen_text(["a red box", "", "a red box"])
+    tokens, mask = task.base.frozen_text(["a red box", "", "a red box"])
     assert tokens.shape == (3, 512, 11)
     assert torch.equal(tokens[0], tokens[2])
     assert mask[0].sum() > mask[1].sum()
-    kept = dict(task.frozen_text._known)
-    task.frozen_text(["", "a red box"])
-    assert task.frozen_text._known == kept
+    kept = dict(task.base.frozen_text._known)
+    task.base.frozen_text(["", "a red box"])
+    assert task.base.frozen_text._known == kept
 
 
 def test_a_missing_or_other_base_is_one_sentence(base):

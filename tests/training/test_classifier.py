@@ -32,7 +32,7 @@ ATTRIBUTES = {
 def test_the_first_word_that_means_a_class_is_the_label():
     assert labels_of("A green box on the blue ground", ATTRIBUTES) == [1, 1]
     assert labels_of("an old man's dog", ATTRIBUTES) == [-1, 0]
-    attributes = read_config(CONFIGS / "prompt-classifier.yaml").classifier.attributes
+    attributes = read_config(CONFIGS / "prompt-classifier.yaml").section.attributes
     labels = labels_of("a golden dog trots across a green meadow at sunset", attributes)
     classes = [list(attributes[a])[n] for a, n in zip(attributes, labels, strict=True)]
     assert classes == ["dog", "yellow", "grass", "sunset"]
