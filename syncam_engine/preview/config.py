@@ -80,4 +80,5 @@ class PreviewCameraEncoding(CameraEncoding):
 
         if not self.ground_frequencies:
             return []
-        return [ground_hits(c2w_VF44, K_VF33, self, width_px, height_px, anchor)]
+        given = (self.ground_frequencies, width_px, height_px, anchor)
+        return [ground_hits(c2w_VF44, K_VF33, self, *given)]

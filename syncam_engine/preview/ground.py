@@ -6,15 +6,11 @@ Shape legend: V views, F latent frames, S tokens of a latent frame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from syncam_engine.model.camera_encoding import anchor_poses
+from syncam_engine.model.presets import CameraEncoding
 from syncam_engine.model.token_grid import token_rays
-
-if TYPE_CHECKING:
-    from syncam_engine.preview.config import PreviewCameraEncoding
 
 FADE_UNITS = 6.0
 """Ground detail farther than this many units fades from the encoding (it would alias)."""
@@ -23,7 +19,8 @@ FADE_UNITS = 6.0
 def ground_hits(
     c2w_VF44: np.ndarray,
     K_VF33: np.ndarray,
-    encoding: PreviewCameraEncoding,
+    encoding: CameraEncoding,
+    frequencies: int,
     width_px: int,
     height_px: int,
     anchor: int,
@@ -54,7 +51,7 @@ def ground_hits(
     spot = np.einsum("fij,vfsj->vfsi", axes_F22, spot - anchor_F44[None, :, None, :2, 3] / unit)
     near = np.exp(-distance / FADE_UNITS)[..., None]
     parts = [1.0 / (1.0 + distance)[..., None], spot / (FADE_UNITS + np.abs(spot))]
-    for k in range(encoding.ground_frequencies):
+    for k in range(frequencies):
         angle = spot * (np.pi * 2**k / 4.0)
         parts += [np.sin(angle) * near, np.cos(angle) * near]
     return np.concatenate(parts, axis=-1) * hit[..., None]

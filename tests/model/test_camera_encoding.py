@@ -112,7 +112,7 @@ def test_ground_hits_agree_between_views_that_see_one_spot():
     rig = make_rig(2)
     c2w, K = rig_matrices(rig, 1, WIDTH_PX, HEIGHT_PX)
     encoding = PreviewCameraEncoding(encoding="plucker", ground_frequencies=3)
-    hits = ground_hits(c2w, K, encoding, WIDTH_PX, HEIGHT_PX, anchor=0)
+    hits = ground_hits(c2w, K, encoding, 3, WIDTH_PX, HEIGHT_PX, anchor=0)
     assert hits.shape == (2, 1, 35, 15)
     rays = np.einsum("vfij,vfsj->vfsi", c2w[..., :3, :3], token_rays(K, WIDTH_PX, HEIGHT_PX))
     for v in range(2):
@@ -128,7 +128,7 @@ def test_rays_that_go_up_meet_no_ground():
     level = Rig(cameras=(camera("a", (0, -4, 1), (0, 0, 1)),))
     c2w, K = rig_matrices(level, 1, WIDTH_PX, HEIGHT_PX)
     encoding = PreviewCameraEncoding(encoding="plucker", ground_frequencies=2)
-    hits = ground_hits(c2w, K, encoding, WIDTH_PX, HEIGHT_PX, anchor=0)
+    hits = ground_hits(c2w, K, encoding, 2, WIDTH_PX, HEIGHT_PX, anchor=0)
     rays = np.einsum("vfij,vfsj->vfsi", c2w[..., :3, :3], token_rays(K, WIDTH_PX, HEIGHT_PX))
     up = rays[..., 2] > 0
     assert up.any()
