@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well the preview model follows cameras and time: scores with a known chance level.
+"""How well clips follow cameras and time: scores with a known chance level.
 
 Compared in small: pictures are averaged down to blocks of 8 pixels first, so that what counts is
 what stands where, not its sharpness.

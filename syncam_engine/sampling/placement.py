@@ -225,8 +225,8 @@ def apply_placement(parts: Parts, placement: Placement) -> None:
 def _offload_models(parts: Parts, device: torch.device, *, group: bool) -> None:
     """Move each network to the device when it is called, and the one before it away.
 
-    Under group offload only the autoencoder goes this way. The preview's own two small networks
-    stay on the device.
+    Under group offload only the autoencoder goes this way. Parts that are modules themselves, small
+    ones, stay on the device.
     """
     from accelerate import cpu_offload_with_hook
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer: one loop, two tasks (the multi-view transformer; the preview's autoencoder)."""
+"""The trainer: one loop for every task; here the multi-view transformer's."""

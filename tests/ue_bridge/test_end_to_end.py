@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import syncam_engine.weights
 from unreal_jobs import generate, place_rig, playing, ready, texture_digests, tick_until
 from unreal_scenes import make_sequence, move, place_camera
 
 from syncam_engine.media.read import read_clip
+from syncam_engine.model.presets import package_folder
 from syncam_engine.service.harness import LocalEngine
 
-PREVIEW = Path(syncam_engine.weights.__file__).parent / "preview" / "preset.json"
+PREVIEW = package_folder("preview") / "preset.json"
 
 
 @pytest.fixture
