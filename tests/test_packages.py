@@ -16,6 +16,7 @@ import syncam_engine
 ROOT = Path(syncam_engine.__file__).parent
 FLOORS = (
     "link",
+    "weights",
     "model",
     "media",
     "sampling",
