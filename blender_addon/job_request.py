@@ -153,7 +153,7 @@ def build(
     for thing in used:
         cameras.check_kind(thing)
     for name, (low, high) in RANGES.items():
-        settings.check_range(name.replace("_", " "), values[name], low, high)
+        settings.check_range(name, values[name], low, high)
     check_screens(scene, used, values["targets"])
     width, height = parse_size(values["size"])
     for name in ("prompt", "negative_prompt"):
