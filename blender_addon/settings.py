@@ -53,7 +53,8 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     nearest = low if not value > high else high
     raise SynCamError(
         "keyword.range",
-        f"The keyword {name!r} is {value}; it must be {low} to {high}, and {nearest} is the nearest.",
+        f"The keyword {name!r} is {value}; it must be {low} to {high}, and {nearest} is the "
+        "nearest.",
         value=repr(value),
         nearest=nearest,
     )
