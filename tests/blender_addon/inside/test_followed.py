@@ -185,20 +185,45 @@ def test_a_target_that_was_not_asked_for_keeps_its_clip_whole(plaza):
             assert after[name] == before[name], (target, name)
         for old, new in zip(first[target], after[target], strict=True):
             assert old != new, target
-    # Missing files are fetched for what shows them, and for nothing else.
-    kept = shown()
-    kept["BACKGROUNDS"][0].unlink()
+
+
+def test_missing_clip_is_fetched_for_what_shows_it_and_for_nothing_else(plaza):
+    one, camera = {"cameras": "Wide", **RUN}, plaza.objects["Wide"]
+    bpy.ops.syncam.generate(targets={"PLATES", "BACKGROUNDS"}, seed=1, **one)
+    bpy.ops.syncam.generate(targets={"BACKGROUNDS"}, seed=2, **one)
+    plate = plates_of(plaza)["Wide"]
+    before = clip_of(movie_of(plate)), clip_of(background(camera))
+    assert len(set(before)) == 2
+    before[0].unlink()
     assert bpy.ops.syncam.refetch() == {"FINISHED"}
-    assert shown() == kept
-    assert kept["BACKGROUNDS"][0].is_file()
+    assert (clip_of(movie_of(plate)), clip_of(background(camera))) == before
+    assert before[0].is_file()
 
 
-def test_duplicates_and_copies_do_not_change_each_other(plaza):
+def test_targets_of_a_file_in_which_they_shared_one_image_part(plaza):
+    """As earlier versions made them."""
+    one, camera = {"cameras": "Wide", **RUN}, plaza.objects["Wide"]
+    bpy.ops.syncam.generate(targets={"PLATES"}, seed=1, **one)
+    image = movie_of(plates_of(plaza)["Wide"])
+    del image[plates.TARGET]
+    camera.data.background_images.new().image = image
+    before = clip_of(image)
+    bpy.ops.syncam.generate(targets={"BACKGROUNDS"}, seed=2, **one)
+    assert clip_of(movie_of(plates_of(plaza)["Wide"])) == before
+    assert clip_of(background(camera)) != before
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_duplicates_and_copies_do_not_change_each_other(plaza, full):
+    """`full`: with meshes and materials of their own, as in a full copy of a scene."""
     bpy.ops.syncam.generate(cameras="Wide", seed=1, **RUN)
     plate, camera = plates_of(plaza)["Wide"], plaza.objects["Wide"]
     before = clip_of(movie_of(plate))
     twin_camera, twin = camera.copy(), plate.copy()
     twin_camera.data = camera.data.copy()
+    if full:
+        twin.data = plate.data.copy()
+        twin.data.materials[0] = plate.data.materials[0].copy()
     for thing in (twin_camera, twin):
         plaza.collection.objects.link(thing)
     twin.constraints[0].target = twin_camera
