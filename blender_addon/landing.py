@@ -199,7 +199,7 @@ def bring_along(session: Session, blend: str) -> None:
             continue
         place = Path("syncam", path.parent.name[:8], path.name)
         try:
-            _copied(path, beside / place, beside / place)
+            _copy_whole(path, beside / place)
         except OSError:
             session.notice = (
                 f"The folder {beside / 'syncam'} cannot be written, so clips of "
@@ -209,6 +209,19 @@ def bring_along(session: Session, blend: str) -> None:
         moved = f"//{place.as_posix()}"
         owner.filepath = _before_remapping(beside / place) if own else moved
         session.brought.append((owner, before, moved))
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy a file under its new name or not at all. Raises OSError."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, partial)
+        os.replace(partial, target)
+    except OSError:
+        if partial.parent.is_dir():
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def _before_remapping(path: Path) -> str:
