@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from syncam_engine.link.envelope import said_once
 from syncam_engine.link.messages import Done, Failed, Phase, Progress, Queued
 
 RUNNING = ("preparing", "queued", "paused", "running", "cancelling")
@@ -53,6 +54,7 @@ class JobRecord:
     targets: list[str]
     """Where the clips go: "PLATES", "BACKGROUNDS", "SEQUENCER", "MATERIAL"."""
     plate_distance: float = 1.0
+    """Metres from a camera to its plate."""
     reference: str = ""
     """Path of the clip that the job follows; "" where it was rendered or lies in the .blend."""
     state: str = "preparing"
@@ -133,7 +135,7 @@ class JobRecord:
         stopping = self.state == "cancelling"
         if isinstance(event, Queued):
             self.position, self.eta_s = event.position, event.eta_s
-            said = [notice.sentence for notice in event.warnings]
+            said = said_once(event.warnings)
             self.notices += [sentence for sentence in said if sentence not in self.notices]
             if not stopping:
                 self.state = "paused" if event.paused else "queued"

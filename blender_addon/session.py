@@ -50,8 +50,9 @@ class Session:
         self.redraws_left = 0
         self.made_here: set[str] = set()
         """Jobs that were started in the file that is open, since it was opened."""
-        self.brought: list[tuple[Any, str]] = []
-        """While a file is written: what shows clips that came along, and their paths before."""
+        self.brought: list[tuple[Any, str, str]] = []
+        """While a file is written: what shows clips that came along, their paths before and
+        after."""
         self.reads_scene: set[str] = set()
         """Jobs in preparation that have still to read the file that is open."""
         self.install: Any = None

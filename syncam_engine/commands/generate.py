@@ -19,6 +19,7 @@ from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.engine_facts import Hello
+from syncam_engine.link.envelope import said_once
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply
 from syncam_engine.link.launch import EngineLauncher
@@ -29,7 +30,6 @@ from syncam_engine.link.messages import (
     ErrorInfo,
     Failed,
     GenerateRequest,
-    Notice,
     Phase,
     Progress,
     Queued,
@@ -332,18 +332,6 @@ def _await_file(client: EngineClient, message_id: str) -> None:
                 raise event.body.to_error()
 
 
-def _notes(notices: list[Notice]) -> list[str]:
-    """Return what to say of a request; one line for what holds of several cameras."""
-    alike: dict[str, list[Notice]] = {}
-    for notice in notices:
-        alike.setdefault(notice.sentence.replace(repr(notice.camera), ""), []).append(notice)
-    said = []
-    for first, *others in alike.values():
-        cameras = ", ".join(notice.camera for notice in others)
-        said.append(first.sentence + (f" So it is with {cameras}." if cameras else ""))
-    return said
-
-
 class _Bar:
     """A progress bar on a terminal, plain lines elsewhere, nothing when `quiet`."""
 
@@ -380,7 +368,7 @@ class _Bar:
             if not self._noted:  # one that was refused has no job
                 self._noted.add(event.job_id)
                 self.say(f"job {event.job_id}")
-            for text in _notes(event.warnings):
+            for text in said_once(event.warnings):
                 # It comes with each change of place.
                 if text not in self._noted:
                     self._noted.add(text)

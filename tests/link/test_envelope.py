@@ -7,8 +7,10 @@ import pytest
 
 from syncam_engine.link import poses
 from syncam_engine.link.camera import intrinsics_from_lens
-from syncam_engine.link.envelope import Envelope, check_request, check_rig
+from syncam_engine.link.envelope import Envelope, check_request, check_rig, said_once
+from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.hemisphere import hemisphere_pose_c2w_cv_m
+from syncam_engine.link.messages import Notice
 from syncam_engine.link.rig import Rig
 
 from .conftest import make_camera
@@ -120,6 +122,50 @@ def test_a_rolled_camera_is_named():
     quarter = poses.rigid([[0, -1, 0], [1, 0, 0], [0, 0, 1]], (0, 0, 0))
     rig = hemisphere_rig((5, 0, 10), c2w_cv_m=poses.matmul4(pose, quarter))
     assert codes(check_rig(rig, ENVELOPE)) == {("camera.roll_untrained", "c0", "warn")}
+
+
+def lens(*focal_lengths_mm):
+    return tuple(intrinsics_from_lens(focal, 23.76, 160, 96) for focal in focal_lengths_mm)
+
+
+def test_a_zoom_is_outside_wherever_it_begins():
+    """24 mm of 23.76 is the trained lens: the first picture, and then the last, is inside."""
+    for focals in ((24, 31, 50), (50, 31, 24), (24, 50, 24)):
+        rig = hemisphere_rig((5, 0, 10), K=lens(*focals))
+        (issue,) = check_rig(rig, ENVELOPE)
+        assert (issue.code, issue.kind, issue.camera) == ("camera.zoom_untrained", "warn", "c0")
+        assert issue.value == pytest.approx([26.73, 52.67], abs=0.01)
+        assert issue.sentence == (
+            "Camera 'c0' zooms: its horizontal field of view is 26.7 to 52.7 degrees; this preset "
+            "was trained on lenses that stay, of 52 to 53, so its picture may not follow the zoom."
+        )
+    fitted = replace(rig, cameras=(fit_camera(rig.cameras[0], 80, 80).camera,))
+    assert codes(check_rig(fitted, ENVELOPE)) == {("camera.zoom_untrained", "c0", "warn")}
+
+
+def test_a_lens_that_stays_is_no_zoom():
+    assert check_rig(hemisphere_rig((5, 0, 10), K=lens(24, 24.02, 24)), ENVELOPE) == []
+    (issue,) = check_rig(hemisphere_rig((5, 0, 10), K=lens(50, 50, 50)), ENVELOPE)
+    assert issue.code == "camera.lens_untrained"
+
+
+def test_what_holds_of_several_cameras_is_said_once():
+    def note(camera, degrees):
+        sentence = f"Camera {camera!r} is rolled by {degrees} degrees."
+        return Notice(code="camera.roll_untrained", sentence=sentence, camera=camera)
+
+    found = [note("A", 3), note("B", 4), note("C", 3), Notice(code="fps", sentence="7 fps.")]
+    assert said_once(found) == [
+        "Camera 'A' is rolled by 3 degrees. So it is with C.",
+        "Camera 'B' is rolled by 4 degrees.",
+        "7 fps.",
+    ]
+    rig = hemisphere_rig(*[(5, a, 10) for a in (0, 5, 10)])
+    long = lens(50)[0]
+    rig = replace(rig, cameras=tuple(replace(camera, K=long) for camera in rig.cameras))
+    (views, lenses) = said_once(check_rig(rig, ENVELOPE))
+    assert "3 cameras" in views
+    assert lenses.endswith(" So it is with c1, c2.")
 
 
 def test_view_counts_are_refused_over_the_most_and_warned_over_the_trained():

@@ -14,7 +14,7 @@ from syncam_engine.commands import generate, status
 from syncam_engine.link import rig_json
 from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import Done, JobInfo, JobList, Notice
+from syncam_engine.link.messages import Done, JobInfo, JobList
 from syncam_engine.service.harness import sample_request
 
 
@@ -58,21 +58,6 @@ def test_a_strength_without_clips_to_start_from_is_refused(ask, capsys):
     assert ask("--previz-strength", "0.3") == 2
     said = capsys.readouterr().err
     assert said.startswith("syncam: --previz-strength is 0.3, but no --previz names clips")
-
-
-def test_notes_of_several_cameras_are_one_line():
-    def note(camera, degrees):
-        sentence = f"Camera {camera!r} is rolled by {degrees} degrees."
-        return Notice(code="camera.roll_untrained", sentence=sentence, camera=camera)
-
-    said = generate._notes(
-        [note("A", 3), note("B", 4), note("C", 3), Notice(code="fps", sentence="7 fps.")]
-    )
-    assert said == [
-        "Camera 'A' is rolled by 3 degrees. So it is with C.",
-        "Camera 'B' is rolled by 4 degrees.",
-        "7 fps.",
-    ]
 
 
 def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_path, capsys):

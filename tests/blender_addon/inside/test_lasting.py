@@ -25,7 +25,7 @@ RUN = {"prompt": "a test pattern", "steps": 2, "frames": 5, "frame_step": 3}
 
 
 def plates_before(thing):
-    return [o for o in bpy.data.objects if o.get(plates.KEY) and plates._target_of(o) == thing]
+    return [o for o in bpy.data.objects if o.get(plates.KEY) and plates.target_of(o) == thing]
 
 
 def test_camera_renamed_between_two_runs_keeps_its_one_plate(plaza):
