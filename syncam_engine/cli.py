@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     args = build_parser(wanted).parse_args(arguments)
+    args.command_line = arguments
     try:
         return args.run(args)
     except SynCamError as error:

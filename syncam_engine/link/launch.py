@@ -29,7 +29,7 @@ from typing import Literal
 
 from .client import EngineClient
 from .endpoint import private_dir, user_config_dir, user_state_dir
-from .errors import SynCamError
+from .errors import EXIT_ENGINE_RUNS, SynCamError
 
 State = Literal[
     "not found", "stopped", "starting", "loading", "ready", "version mismatch", "refused", "lost"
@@ -38,8 +38,6 @@ _GRACE_S = 0.7
 """An engine that runs answers well within this; only then is one started."""
 _START_LIMIT_S = 60.0
 _TRY_AGAIN_S = 2.0
-EXIT_ENGINE_RUNS = 75
-"""Exit status of `syncam serve` where another engine has the state folder (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,7 @@ class Engine(Verbs):
         self._idle_since_s = time.monotonic()
         self._next_retry_s = 0.0
         self.address = ""
+        self.pid = os.getpid()
         self.client_count: Callable[[], int] = lambda: 0
 
     # ---- what workers say ----
@@ -191,7 +192,7 @@ class Engine(Verbs):
         return EngineStatus(
             engine=__version__,
             instance=self.instance,
-            pid=os.getpid(),
+            pid=self.pid,
             uptime_s=time.monotonic() - self.started_s,
             endpoint=self.address,
             workers=[slot.info() for slot in self.workers.slots],

@@ -102,8 +102,12 @@ class LocalEngine:
         """The first worker's process, or 0 where there is none now."""
         return self.status().workers[0].pid
 
+    def server_pid(self) -> int:
+        """The process that answers; `process` is its parent."""
+        return self.info()["server"]
+
     def kill(self) -> None:
-        """kill -9 of the server, as it stands."""
+        """kill -9 of the engine, as it stands."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 

@@ -7,7 +7,7 @@ a `hello` is told so, a peer that does not read loses events rather than holding
 libzmq has no limit on the parts of one message, and none on what the parts of an unfinished one
 hold. A client whose message has too many parts is cut off. Where the server itself would suffer, by
 parts without end or by the memory that they hold, the socket is opened anew, which drops everybody.
-Honest clients connect again and lose nothing.
+Honest clients connect again and lose nothing. How many connections there are is the gate's.
 """
 
 from __future__ import annotations
@@ -38,8 +38,12 @@ from syncam_engine.link.messages import (
     Synced,
 )
 
+from .gate import Gate
+
 LOG = logging.getLogger("syncam.hub")
 MAX_SESSIONS = 1024
+MAX_STRANGERS = 512
+"""Connections whose clients have not said hello."""
 PARTS_ANSWERED = 4096
 """A message of more parts than a message has is read to its end and answered with an error; the
 sender of one with so many is cut off."""
@@ -62,6 +66,8 @@ class Session:
     local: bool
     """On the engine's machine: may be told paths."""
     heard_s: float
+    connection: int = -1
+    """The system's number of the connection that said hello."""
     dropped: int = 0
 
 
@@ -78,9 +84,13 @@ class Hub:
         address: str,
         handle: Handler,
         trusted_keys: Callable[[], set[str]] = set,
+        *,
+        most_sessions: int = MAX_SESSIONS,
+        most_strangers: int = MAX_STRANGERS,
     ) -> None:
         """`trusted_keys` says which CURVE keys may be here now; the handshake asked it before."""
         self._context, self._handle = context, handle
+        self._most_sessions, self._most_strangers = most_sessions, most_strangers
         self._trusted_keys = trusted_keys
         self.counts: Counter[str] = Counter()
         self.sessions: dict[bytes, Session] = {}
@@ -98,7 +108,14 @@ class Hub:
         socket.handshake_ivl = 15_000
         socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000
         socket.backlog = 512
-        if not address.startswith(("ipc://", "inproc://")):
+        is_tcp = address.startswith("tcp://")
+        if self._context.get(zmq.IO_THREADS) > 1:
+            socket.affinity = (
+                1 if self.local else 2
+            )  # a flood from afar keeps no local client waiting
+        self._gate = Gate(socket, self._most_strangers, is_tcp=is_tcp)
+        self._has_curve = is_tcp
+        if is_tcp:
             pair = keys.own_pair("engine")
             self.server_key = pair.public
             socket.curve_server = 1
@@ -108,27 +125,32 @@ class Hub:
         self.address = socket.last_endpoint.decode().rstrip("\0")
 
     def close(self) -> None:
+        self._gate.stop()
         self.socket.close(linger=0)
 
     def drop_all(self, why: str) -> None:
         """Open the socket anew before the next message is read."""
         self._too_much = why
 
-    def reopen_if_flooded(self) -> bool:
-        """Do what `drop_all` asked for; True when `socket` is another one now."""
-        if not self._too_much:
-            return False
+    @property
+    def is_flooded(self) -> bool:
+        """Whether `drop_all` asked for `shut` and `reopen`."""
+        return bool(self._too_much)
+
+    def shut(self) -> None:
+        """Cut everybody off; nobody comes in before `reopen`."""
         LOG.warning("every client is cut off: %s", self._too_much)
         self._too_much = ""
         self.sessions.clear()
         # An ipc listener deletes its file when it closes; the next one must not come before.
-        monitor = self.socket.get_monitor_socket(zmq.EVENT_CLOSED)
+        self._gate.listener_closed.clear()
         self.socket.unbind(self.address)
-        monitor.poll(1000)
-        self.socket.disable_monitor()
-        self.socket.close(linger=0)
+        self._gate.listener_closed.wait(1.0)
+        self.close()
+
+    def reopen(self) -> None:
+        """Listen again where it did; `socket` is another one now."""
         self._open(self.address)
-        return True
 
     def hear(self, most: int = 64) -> None:
         """Answer what has come, a bounded number at a time so that workers are heard as well."""
@@ -164,7 +186,7 @@ class Hub:
 
     def _cut_off(self, routing_id: bytes, part: zmq.Frame, why: str) -> None:
         """End the connection that `part` came by; its client is a stranger when it is back."""
-        session = self.sessions.pop(routing_id, None)
+        session = self._forget(routing_id)
         LOG.warning("%s is cut off: %s", session.name if session else "a stranger", why)
         _to_connection(part, lambda connection: connection.shutdown(system.SHUT_RDWR))
 
@@ -183,13 +205,20 @@ class Hub:
         for routing_id, session in list(self.sessions.items()):
             if session.user_id and session.user_id not in trusted:
                 LOG.warning("%s is not trusted any more", session.name)
-                del self.sessions[routing_id]
+                self._forget(routing_id)
 
     def forget_silent(self) -> None:
         """Sessions are cheap, and gone clients say nothing: a client that lives says `sync`."""
         oldest_s = time.monotonic() - SESSION_SILENCE_S
         for routing_id in [k for k, s in self.sessions.items() if s.heard_s < oldest_s]:
-            del self.sessions[routing_id]
+            self._forget(routing_id)
+
+    def _forget(self, routing_id: bytes) -> Session | None:
+        """Its client is a stranger from now on, though its connection may stay."""
+        session = self.sessions.pop(routing_id, None)
+        if session is not None:
+            self._gate.dismiss(session.connection)
+        return session
 
     def _answer(self, routing_id: bytes, part: zmq.Frame, frames: list) -> None:
         """`part` is the one that knows whence the message came."""
@@ -222,7 +251,9 @@ class Hub:
             self._send(routing_id, frames)
 
     def _session(self, routing_id: bytes, part: zmq.Frame, body: Any) -> Session:
-        session, user_id = self.sessions.get(routing_id), _user_id(part)
+        session = self.sessions.get(routing_id)
+        # Without CURVE nobody vouches for it: a peer may write into its own greeting what it likes.
+        user_id = _user_id(part) if self._has_curve else ""
         if isinstance(body, SayHello):
             if user_id and user_id not in self._trusted_keys():
                 raise SynCamError(
@@ -230,13 +261,13 @@ class Hub:
                     "The key of this client is not trusted here any more.",
                     fix="On the engine's machine: syncam keys trust NAME PUBLIC-KEY",
                 )
-            if session is None and len(self.sessions) >= MAX_SESSIONS:
+            if session is None and len(self.sessions) >= self._most_sessions:
                 self.forget_silent()
-                if len(self.sessions) >= MAX_SESSIONS:
+                if len(self.sessions) >= self._most_sessions:
                     raise SynCamError(
                         "quota.clients",
-                        f"{MAX_SESSIONS} clients are connected; there is no room for more.",
-                        nearest=MAX_SESSIONS,
+                        f"{self._most_sessions} clients are connected; there is no room for more.",
+                        nearest=self._most_sessions,
                     )
             session = Session(
                 routing_id=routing_id,
@@ -245,8 +276,10 @@ class Hub:
                 user_id=user_id,
                 local=self.local,
                 heard_s=0.0,
+                connection=_handle_of(part),
             )
             self.sessions[routing_id] = session
+            self._gate.admit(session.connection)
             self._widen(part)
         if session is None or session.user_id != user_id:
             raise SynCamError("hello.first", "Say hello first.", fix="Send `hello`.")
@@ -270,7 +303,7 @@ class Hub:
             self.socket.send(last, zmq.NOBLOCK, copy=len(last) < 65536)
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
-                self.sessions.pop(routing_id, None)
+                self._forget(routing_id)
             elif error.errno != zmq.EAGAIN:
                 LOG.warning("cannot send: %s", error)
             return False
@@ -301,13 +334,25 @@ def _user_id(frame: zmq.Frame) -> str:
         return ""
 
 
+def _handle_of(part: zmq.Frame) -> int:
+    """The system's number of the connection that a message came by, or -1."""
+    try:
+        return part.get(zmq.SRCFD)
+    except zmq.ZMQError:
+        return -1
+
+
 def _to_connection(part: zmq.Frame, change: Callable[[system.socket], None]) -> None:
     """Do something to the system's socket that a message came by.
 
     It may have been closed since: then it fails, and nothing comes of that. Should its number have
     gone to another client by now, that one connects again.
     """
-    with contextlib.suppress(OSError, zmq.ZMQError):
-        handle = part.get(zmq.SRCFD)
-        with system.fromfd(handle, system.AF_INET, system.SOCK_STREAM) as connection:
-            change(connection)
+    handle = _handle_of(part)
+    if handle < 0:
+        return
+    with (
+        contextlib.suppress(OSError),
+        system.fromfd(handle, system.AF_INET, system.SOCK_STREAM) as connection,
+    ):
+        change(connection)

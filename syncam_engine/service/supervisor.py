@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import zmq
 from syncam_engine.link.engine_facts import WorkerInfo
 
 from . import worker_messages as wm
+from .processes import how_it_ended
 from .worker import Settings
 
 LOG = logging.getLogger("syncam.worker")
@@ -225,7 +225,7 @@ class Supervisor:
                 continue
             code = slot.process.poll()
             if code is not None:
-                self._bury(slot, _how_it_ended(code), hung=False)
+                self._bury(slot, how_it_ended(code), hung=False)
             elif now_s - slot.beat_s > self._patience_s(slot):
                 reason = f"no sign of life for {self._patience_s(slot):g} s"
                 self._bury(slot, reason, hung=True)
@@ -335,14 +335,3 @@ class Supervisor:
             LOG.warning("worker cannot be told: %s", error, extra={"worker": slot.index})
             return False
         return True
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = str(-code)
-    hint = ", which the system sends when memory runs out" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"

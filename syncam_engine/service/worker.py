@@ -43,6 +43,7 @@ from .memory import (
     memory_mb,
     out_of_memory,
 )
+from .processes import end_with_the_starter
 
 PREVIEW_SIDE_PX = 256
 PREVIEW_EVERY_S = 0.4
@@ -359,27 +360,9 @@ def as_syncam_error(error: Exception, phase: str, request: GenerateRequest | Non
     )
 
 
-def _leave_with_the_server() -> None:
-    """Wait for the end of standard input, which the server holds open."""
-    while os.read(0, 1024):
-        pass
-    os._exit(1)
-
-
-def _die_with_the_parent() -> None:
-    """Linux: have the kernel kill this process with the server, even while it is stopped."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-    import signal
-
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-
-
 def main() -> None:
     settings = Settings(**json.loads(os.environ.pop("SYNCAM_WORKER")))
-    _die_with_the_parent()
-    threading.Thread(target=_leave_with_the_server, name="stdin", daemon=True).start()
+    end_with_the_starter()
     if hasattr(os, "nice"):
         os.nice(2)  # the server, and the artist's own programs, come first
     Worker(settings, Talk(settings)).main()

@@ -49,7 +49,7 @@ def test_mutated_messages(engine):
     attacker.send_multipart(codec.encode(SayHello(client_id=new_id())))
     honest = engine.client()
     assert isinstance(run(honest, sample_request(2))[0], Done)
-    server = psutil.Process(engine.process.pid)
+    server = psutil.Process(engine.server_pid())
     before = server.memory_info().rss
     for k in range(MUTATIONS):
         attacker.send_multipart(mutate(rng))
@@ -73,7 +73,7 @@ def test_client_that_never_reads(engine):
     deaf.connect(f"ipc://{socket_path(engine.state_dir)}")
     deaf.send_multipart(codec.encode(SayHello(client_id=owner.client_id)))
     call = Fetch(job_id=done.job_id, digest=done.clips[0].digest)
-    server = psutil.Process(engine.process.pid)
+    server = psutil.Process(engine.server_pid())
     before = server.memory_info().rss
     for _ in range(5000):
         deaf.send_multipart(codec.encode(call))
@@ -119,7 +119,7 @@ def test_message_that_never_ends_holds_little(make_engine):
     assert follow(client, [done.job_id])[0][done.job_id].clips == done.clips
     log = (engine.state_dir / "logs" / "engine.log").read_text()
     assert "every client is cut off: the server holds" in log
-    server = psutil.Process(engine.process.pid)
+    server = psutil.Process(engine.server_pid())
     wait_until(lambda: server.memory_info().rss < 200 * 2**20, 30)
 
 

@@ -153,10 +153,10 @@ def test_numbers_of_an_engine_that_cannot_be_are_refused(capsys, option, value):
         (["--preset", "nope"], "fix: Use preview"),
     ],
 )
-def test_engine_that_cannot_start_says_why(tmp_path, monkeypatch, capsys, options, said):
+def test_engine_that_cannot_start_says_why(tmp_path, monkeypatch, capfd, options, said):
     monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "config"))
     assert main(["serve", "--state-dir", str(tmp_path / "state"), *options]) == 2
-    assert said in capsys.readouterr().err
+    assert said in capfd.readouterr().err
 
 
 def test_folders_that_cannot_be_are_one_sentence(tmp_path, monkeypatch, capsys):

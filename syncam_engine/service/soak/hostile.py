@@ -197,10 +197,10 @@ def soak_hostile(count: int, seed: int, silent: int, pipeline: str) -> Finding:
         _one_job(finding, honest, "before")
         path = str(socket_path(engine.state_dir))
         quiet = _silent(path, silent)
-        base_kb = _resident_kb(engine.process.pid)
+        base_kb = _resident_kb(engine.server_pid())
         pauses = _bombard(engine, honest, path, random.Random(seed), count)
         _one_job(finding, honest, "after the mutated messages")
-        grown_kb = _resident_kb(engine.process.pid) - base_kb
+        grown_kb = _resident_kb(engine.server_pid()) - base_kb
         _knock(finding, engine, folder)
         _one_job(finding, honest, "after the strangers")
         deaf_kb = _deaf(engine, honest, path)
@@ -288,12 +288,12 @@ def _deaf(engine: LocalEngine, honest: EngineClient, path: str) -> int:
     deaf.linger, deaf.rcvhwm = 0, 1
     deaf.connect(f"ipc://{path}")
     deaf.send_multipart(codec.encode(messages.SayHello(client_id=honest.client_id)))
-    before_kb = _resident_kb(engine.process.pid)
+    before_kb = _resident_kb(engine.server_pid())
     call = messages.Fetch(job_id=request.job_id, digest=done.clips[0].digest)
     for _ in range(20_000):
         deaf.send_multipart(codec.encode(call))
     _reply(honest, honest.ask_status())
-    grown_kb = _resident_kb(engine.process.pid) - before_kb
+    grown_kb = _resident_kb(engine.server_pid()) - before_kb
     context.destroy(linger=0)
     return grown_kb
 
