@@ -105,10 +105,11 @@ class Gate:
                 self._take(handle)
                 self._admitted.pop(handle, None)
                 self._put(handle, _Waiting(ends, str(ends[1][0]) if ends[1] else ""))
+        while True:
+            with self._lock:
                 if self._count <= self.most_waiting:
                     return
-                crowd = max(self._waiting.values(), key=len)
-                oldest = next(iter(crowd))
+                oldest = next(iter(max(self._waiting.values(), key=len)))
                 one = self._take(oldest)
             self._cut_off(oldest, one)
 

@@ -105,7 +105,7 @@ class Hub:
         socket.router_mandatory = 1
         socket.sndhwm, socket.rcvhwm = limits.HIGH_WATER_SEND, limits.HIGH_WATER_RECEIVE
         socket.maxmsgsize = limits.MAX_FRAME_BYTES
-        socket.handshake_ivl = 15_000
+        socket.handshake_ivl = 5_000
         socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000
         socket.backlog = 512
         is_tcp = address.startswith("tcp://")

@@ -32,6 +32,7 @@ from syncam_engine.link.messages import (
 from syncam_engine.service import watch
 from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.hub import PARTS_READ, Hub
+from syncam_engine.service.soak.floods import RawPeer
 from syncam_engine.service.soak.hostile import mutate
 
 from .test_engine import answer, run
@@ -83,32 +84,11 @@ def test_client_that_never_reads(engine):
     context.destroy(linger=0)
 
 
-class Zmtp:
-    """ZeroMQ's own protocol by hand: libzmq never sends a message that is not finished."""
-
-    def __init__(self, path):
-        self.raw = socket.socket(socket.AF_UNIX)
-        self.raw.settimeout(30)
-        self.raw.connect(str(path))
-        greeting = b"\xff" + b"\0" * 8 + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
-        self.raw.sendall(greeting)
-        ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
-        self.raw.sendall(b"\x04" + bytes([len(ready)]) + ready)
-
-        self.sent = 0
-
-    def send_parts(self, size, count):
-        """Parts of a message, each of which says that more follow."""
-        for _ in range(count):
-            self.raw.sendall(b"\x03" + size.to_bytes(8, "big") + bytes(size))
-            self.sent += 1
-
-
 def test_message_that_never_ends_holds_little(make_engine):
     engine = make_engine("--max-memory-mb", "200")
     client = engine.client()
     done, _ = run(client, sample_request(2))
-    attacker = Zmtp(socket_path(engine.state_dir))
+    attacker = RawPeer(socket_path(engine.state_dir))
     with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
         attacker.send_parts(2**20, 3000)
     attacker.raw.close()
