@@ -49,6 +49,7 @@ class Gate:
         self._waiting: dict[str, dict[int, _Waiting]] = {}
         """By origin, then by the system's number, oldest first."""
         self._admitted: dict[int, _Waiting] = {}
+        self._let_in: dict[int, tuple[Any, Any]] = {}
         self._count = 0
         self._lock = threading.Lock()
         self._socket = socket
@@ -62,14 +63,18 @@ class Gate:
 
     def admit(self, handle: int) -> None:
         """The client of this connection is let in: it is not cut off."""
-        with self._lock:
-            one = self._take(handle)
-            if one is not None:
-                self._admitted[handle] = one
+        with contextlib.suppress(OSError), self._connection(handle) as connection:
+            ends = _ends(connection)
+            with self._lock:
+                self._let_in[handle] = ends  # before the gate has heard of it, it may be
+                one = self._take(handle)
+                if one is not None and one.ends == ends:
+                    self._admitted[handle] = one
 
     def dismiss(self, handle: int) -> None:
         """Its client is a stranger again."""
         with self._lock:
+            self._let_in.pop(handle, None)
             one = self._admitted.pop(handle, None)
             if one is not None:
                 self._put(handle, one)
@@ -89,9 +94,7 @@ class Gate:
                 elif event == zmq.EVENT_ACCEPTED:
                     self._accepted(handle)
                 else:
-                    with self._lock:
-                        self._take(handle)
-                        self._admitted.pop(handle, None)
+                    self._gone(handle)
             except zmq.ZMQError:
                 break
             except Exception:  # unread news would stop libzmq's thread
@@ -103,8 +106,13 @@ class Gate:
             ends = _ends(connection)
             with self._lock:
                 self._take(handle)
+                one = _Waiting(ends, str(ends[1][0]) if ends[1] else "")
+                if self._let_in.get(handle) == ends:
+                    self._admitted[handle] = one
+                    return
                 self._admitted.pop(handle, None)
-                self._put(handle, _Waiting(ends, str(ends[1][0]) if ends[1] else ""))
+                self._let_in.pop(handle, None)
+                self._put(handle, one)
         while True:
             with self._lock:
                 if self._count <= self.most_waiting:
@@ -112,6 +120,12 @@ class Gate:
                 oldest = next(iter(max(self._waiting.values(), key=len)))
                 one = self._take(oldest)
             self._cut_off(oldest, one)
+
+    def _gone(self, handle: int) -> None:
+        with self._lock:
+            one = self._take(handle) or self._admitted.pop(handle, None)
+            if one is not None and self._let_in.get(handle) == one.ends:
+                del self._let_in[handle]
 
     def _cut_off(self, handle: int, one: _Waiting) -> None:
         self.cut += 1
