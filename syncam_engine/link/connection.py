@@ -78,14 +78,32 @@ class Connection:
         return True
 
     def receive(self) -> list[Any] | None:
-        """Return the frames of one message, large ones as views without a copy, or None."""
+        """Return the frames of one message, large ones as views without a copy, or None.
+
+        A message of more parts than any has ends the connection, unread: a new one is made.
+        """
         if self._socket is None:
             return None
         try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            frames = [self._socket.recv(zmq.NOBLOCK, copy=False)]
+            while frames[-1].more:
+                if len(frames) == 2 + limits.MAX_BUFFERS:
+                    self.begin_anew()
+                    return None
+                frames.append(self._socket.recv(zmq.NOBLOCK, copy=False))
         except zmq.Again:
             return None
         return [frame.bytes if k < 2 else frame.buffer for k, frame in enumerate(frames)]
+
+    def begin_anew(self) -> None:
+        """Leave this connection, with all that the socket holds of it, for a new one.
+
+        The socket shows a message once all its parts are there, and holds them until then, without
+        a limit: an engine that never ends one is silent, which is when this is called.
+        """
+        if self._endpoint is not None:
+            self._drop_socket()
+            self._open(self._endpoint)
 
     def sleep(self, seconds: float) -> None:
         """Wait for anything to happen on the socket."""
@@ -115,7 +133,7 @@ class Connection:
         # a live connection or is sent again by the client.
         socket.immediate = 1
         socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 1000
-        socket.sndhwm = socket.rcvhwm = 256
+        socket.sndhwm, socket.rcvhwm = 256, limits.HIGH_WATER_CLIENT
         socket.maxmsgsize = limits.MAX_FRAME_BYTES
         socket.heartbeat_ivl, socket.heartbeat_timeout = 5000, 15000
         if endpoint.address.startswith("tcp://"):

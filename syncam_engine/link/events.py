@@ -14,12 +14,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from .job_results import Asked
 from .messages import (
     ClipResult,
     ErrorInfo,
     Failed,
     JobInfo,
     Phase,
+    Preview,
     Progress,
     Queued,
     Submit,
@@ -56,12 +58,17 @@ class WorkerChanged(Struct, kw_only=True):
 
 
 class FollowedJob:
-    """What a client knows of one job. `submission` is None for a job that was sent before."""
+    """What a client knows of one job. `submission` is None for a job that was sent before; `asked`
+    is what its result must be, None where that is not known."""
 
     def __init__(
-        self, submission: Submit | None = None, sources: Sequence[Path | str | bytes] = ()
+        self,
+        submission: Submit | None = None,
+        sources: Sequence[Path | str | bytes] = (),
+        asked: Asked | None = None,
     ) -> None:
         self.submission = submission
+        self.asked = Asked.of_request(submission.request) if submission else asked
         self.inputs = [Outgoing(source) for source in sources]
         self.acknowledged = submission is None
         self._place: tuple = ()
@@ -71,6 +78,8 @@ class FollowedJob:
 
     def is_news(self, event: Any) -> bool:
         """True when the event says something that was not told yet."""
+        if isinstance(event, Preview):
+            return self.asked is not None and self.asked.is_preview(event)
         if isinstance(event, Queued):
             place = (event.position, event.paused, round(event.eta_s or 0))
             if place == self._place:

@@ -11,7 +11,7 @@ import pytest
 
 from syncam_engine.link import limits
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import ClipResult, UploadState
+from syncam_engine.link.messages import Chunk, ClipResult, UploadState
 from syncam_engine.link.transfer import Incoming, Outgoing
 
 
@@ -50,8 +50,13 @@ def test_outgoing_that_cannot_be_sent(source):
 
 
 def incoming(tmp_path, data, digest):
-    clip = ClipResult(camera="A", index=0, digest=digest, bytes=len(data))
+    clip = ClipResult(camera="A", index=0, digest=digest, bytes=len(data), kind="raw")
     return Incoming("j" * 8, clip, tmp_path / "out.mp4")
+
+
+def give(into, offset, data):
+    clip = into.clip
+    into.take(Chunk(digest=clip.digest, offset=offset, size=clip.bytes), data)
 
 
 def finished(into):
@@ -71,7 +76,7 @@ def test_incoming_asks_for_no_more_than_was_dealt_with(tmp_path):
     calls = []
     while (call := into.next_call()) is not None:
         calls.append(call)
-        into.take(call.offset, data[call.offset : call.offset + call.length])
+        give(into, call.offset, data[call.offset : call.offset + call.length])
     assert sum(call.length for call in calls) == limits.CREDIT_BYTES
     assert into.is_busy
     assert into.finish() is None
@@ -79,7 +84,7 @@ def test_incoming_asks_for_no_more_than_was_dealt_with(tmp_path):
     end_s = time.monotonic() + 60
     while not into.complete and time.monotonic() < end_s:
         while (call := into.next_call()) is not None:
-            into.take(call.offset, data[call.offset : call.offset + call.length])
+            give(into, call.offset, data[call.offset : call.offset + call.length])
         time.sleep(0.001)
     assert finished(into).read_bytes() == data
 
@@ -92,7 +97,7 @@ def test_incoming_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path):
 
     into._write = full
     into.next_call()
-    into.take(0, b"12345678")
+    give(into, 0, b"12345678")
     with pytest.raises(OSError, match="No space"):
         finished(into)
     into.abandon()
@@ -107,12 +112,12 @@ def test_incoming_waits_for_its_turn_and_checks(tmp_path):
         calls.append(call)
     assert [call.offset for call in calls] == [0]  # one call asks for several chunks
     for offset in reversed(range(0, len(data), limits.CHUNK_BYTES)):
-        into.take(offset, data[offset : offset + limits.CHUNK_BYTES])
+        give(into, offset, data[offset : offset + limits.CHUNK_BYTES])
         assert not (tmp_path / "out.mp4").exists()
     assert finished(into).read_bytes() == data
     damaged = incoming(tmp_path, data, "0" * 64)
     while (call := damaged.next_call()) is not None:
-        damaged.take(call.offset, data[call.offset : call.offset + call.length])
+        give(damaged, call.offset, data[call.offset : call.offset + call.length])
     with pytest.raises(SynCamError, match="damaged"):
         finished(damaged)
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
