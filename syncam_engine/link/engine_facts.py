@@ -26,13 +26,8 @@ class _Defaults(Struct, kw_only=True):
     width: _Side | None = None
     height: _Side | None = None
     frames: Annotated[int, Meta(ge=1, le=limits.MAX_FRAMES)] | None = None
-    fps: (
-        tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]]
-        | Annotated[int, Meta(ge=1)]
-        | None
-    ) = None
+    fps: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]] | None = None
     previz_strength: float | None = None
-
 
 
 class PresetInfo(Struct, kw_only=True):

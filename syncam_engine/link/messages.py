@@ -270,8 +270,8 @@ class Phase(Struct, kw_only=True):
 
 class Progress(Struct, kw_only=True):
     job_id: str
-    step: int
-    steps: int
+    step: Count
+    steps: Count
     eta_s: float | None = None
 
 

@@ -28,7 +28,7 @@ def plain_text(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as plain data; a struct is changed in place.
+    """Return `value` as plain data; a struct as one of its kind.
 
     Floats that are not finite, or beyond any use, become 0; types that JSON lacks become text.
     Raises `SynCamError` "message.too_deep", and "message.too_large" for more than `MAX_VALUES`.
@@ -70,7 +70,7 @@ class _Walk:
                 for key, item in value.items()
             }
         if isinstance(value, Struct):
-            for name in value.__struct_fields__:
-                setattr(value, name, self.made_plain(getattr(value, name), depth + 1))
-            return value
+            fields = value.__struct_fields__
+            made = {name: self.made_plain(getattr(value, name), depth + 1) for name in fields}
+            return type(value)(**made)
         return plain_text(repr(value)[: limits.MAX_NAME_CHARS])
