@@ -125,7 +125,7 @@ def test_job_follows_events_and_ends_once():
     record.take(Progress(job_id="job00001", step=4, steps=10, eta_s=200.0))
     assert record.headline == "Sampling 4/10, 3 min left"
     assert record.fraction == pytest.approx(0.42)
-    clip = ClipResult(camera="A", index=0, path="/x.mp4", frames=17, fps=(8, 1), width=160)
+    clip = ClipResult(camera="A", index=0, frames=17, fps=(8, 1), width=160)
     record.take(Done(job_id="job00001", clips=[clip], seconds={"sample": 2.5}, model="preview"))
     assert (record.state, record.fraction) == ("done", 1.0)
     assert record.clips[0]["fps"] == [8, 1]
