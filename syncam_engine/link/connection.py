@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import socket as system
+import struct
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,11 @@ _FAILED = {int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL), int(zmq.EVENT_HANDSHAKE_FAI
 _FAILURES_THAT_COUNT = 3
 """A handshake that breaks off may be a busy machine; so many in a row are a wrong key."""
 
+_TCP_INFO_BYTES = 136
+"""Of Linux's `tcp_info`, up to and with `tcpi_bytes_received`."""
+_MOST_BESIDE_FRAME_BYTES = 64
+"""What encryption and framing add to a frame, and more: heartbeats are in it."""
+
 
 class Connection:
     """A DEALER socket that never blocks. `up` is True while the other side has shaken hands."""
@@ -32,6 +39,8 @@ class Connection:
         self._monitor: zmq.Socket | None = None
         self._next_look_s = 0.0
         self._failures = 0
+        self._handle = -1
+        self._read_bytes = 0
         self.up = False
         if self._wanted is not None:
             self._open(self._wanted)
@@ -49,8 +58,13 @@ class Connection:
         """What became of the connection since the last call: one change at a time, or None."""
         if not self.up and self._wanted is None:
             self._look_for_engine()
+        if self._unread_bytes() > limits.MAX_UNREAD_BYTES:
+            self.begin_anew()
         while self._monitor is not None and self._monitor.events & zmq.POLLIN:
-            event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
+            told = recv_monitor_message(self._monitor, zmq.NOBLOCK)
+            event = told["event"]
+            if event == zmq.EVENT_CONNECTED:
+                self._handle, self._read_bytes = told["value"], 0
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.up, self._failures = True, 0
                 return "up"
@@ -93,13 +107,15 @@ class Connection:
                 frames.append(self._socket.recv(zmq.NOBLOCK, copy=False))
         except zmq.Again:
             return None
+        self._read_bytes += sum(len(frame) + _MOST_BESIDE_FRAME_BYTES for frame in frames)
         return [frame.bytes if k < 2 else frame.buffer for k, frame in enumerate(frames)]
 
     def begin_anew(self) -> None:
         """Leave this connection, with all that the socket holds of it, for a new one.
 
         The socket shows a message once all its parts are there, and holds them until then, without
-        a limit: an engine that never ends one is silent, which is when this is called.
+        a limit. An engine that sends parts without end is left when too much is unread, where the
+        system tells that, and else when it has been silent for too long.
         """
         if self._endpoint is not None:
             self._drop_socket()
@@ -142,7 +158,11 @@ class Connection:
             socket.curve_publickey = pair.public.encode("ascii")
             socket.curve_secretkey = pair.secret.encode("ascii")
         self._monitor = socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED | sum(_FAILED)
+            zmq.EVENT_CONNECTED
+            | zmq.EVENT_HANDSHAKE_SUCCEEDED
+            | zmq.EVENT_DISCONNECTED
+            | _REFUSED
+            | sum(_FAILED)
         )
         self._monitor.linger = 0
         socket.connect(endpoint.address)
@@ -157,6 +177,22 @@ class Connection:
             self._socket.close(linger=0)
         self._socket = self._monitor = None
         self.up = False
+        self._handle = -1
+
+    def _unread_bytes(self) -> int:
+        """What has come over the network and was not read; 0 where the system does not tell."""
+        if self._handle < 0 or not hasattr(system, "TCP_INFO"):
+            return 0
+        try:
+            with system.fromfd(self._handle, system.AF_INET, system.SOCK_STREAM) as connection:
+                facts = connection.getsockopt(system.IPPROTO_TCP, system.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:  # an ipc socket, or one that is closed already
+            return 0
+        if len(facts) < _TCP_INFO_BYTES:
+            return 0
+        (received,) = struct.unpack_from("=Q", facts, _TCP_INFO_BYTES - 8)
+        self._read_bytes = min(self._read_bytes, received)
+        return received - self._read_bytes
 
 
 def _server_key(endpoint: Endpoint) -> str:

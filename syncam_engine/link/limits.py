@@ -53,6 +53,8 @@ HIGH_WATER_SEND = 64
 HIGH_WATER_RECEIVE = 16
 HIGH_WATER_CLIENT = 64
 """Messages that wait in a client that does not read, such as a host in the middle of a render."""
+MAX_UNREAD_BYTES = 64 * MIB
+"""What may have come to a client that it has not read yet, unfinished messages included."""
 FETCH_BYTES = 8 * MIB
 """What one `fetch` may ask for; it is answered in chunks."""
 CREDIT_BYTES = 16 * MIB
