@@ -251,6 +251,8 @@ class EngineClient:
             self._greet()
         elif change == "down":
             self._lose("engine.lost", "The engine stopped or was killed; its jobs are kept.")
+        elif change == "flooded":
+            self._lose("engine.nonsense", "The engine sent far more than it was asked for.")
         elif isinstance(change, SynCamError):
             if self._state != "refused":
                 self._events.append(Lost(error=codec.error_info(change)))

@@ -54,12 +54,13 @@ class Connection:
     def address(self) -> str:
         return self._endpoint.address if self._endpoint else ""
 
-    def follow(self) -> Literal["up", "down"] | SynCamError | None:
+    def follow(self) -> Literal["up", "down", "flooded"] | SynCamError | None:
         """What became of the connection since the last call: one change at a time, or None."""
         if not self.up and self._wanted is None:
             self._look_for_engine()
         if self._unread_bytes() > limits.MAX_UNREAD_BYTES:
             self.begin_anew()
+            return "flooded"
         while self._monitor is not None and self._monitor.events & zmq.POLLIN:
             told = recv_monitor_message(self._monitor, zmq.NOBLOCK)
             event = told["event"]

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from syncam_engine.link import job_results
+from syncam_engine.link.environments import find_bpy_python
 from syncam_engine.service.soak.answers import soak_answers
 from syncam_engine.service.soak.disk import soak_disk
 from syncam_engine.service.soak.evil import soak_evil_engine
@@ -60,6 +61,13 @@ def test_evil_engine(monkeypatch):
     monkeypatch.setattr("syncam_engine.service.soak.evil.find_bpy_python", lambda: None)
     some = [name for name in LIES if name != "a message of 1200 parts"]
     assert held(soak_evil_engine(1, some)).figures["jobs"] == len(some)
+
+
+@pytest.mark.skipif(find_bpy_python() is None, reason="no bpy Python here")
+def test_evil_engine_and_the_addon():
+    some = ["a path", "a file of mine", "another camera", "odd previews", "odd progress"]
+    some += ["no size", "a playlist", "more than asked", "nothing"]
+    assert held(soak_evil_engine(1, some)).figures["add-on"].startswith("9 jobs")
 
 
 def test_host_that_believes_is_seen(monkeypatch):
