@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
 def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> None:
     """Print both; `folder` is the state folder of this machine's engine."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -50,7 +51,7 @@ def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> Non
     workers = Table("worker", "state", "device", "preset", "job", "phase", "memory", "restarts")
     for worker in status.workers:
         phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
-        workers.add_row(
+        row = (
             str(worker.index),
             worker.state,
             worker.device,
@@ -60,6 +61,7 @@ def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> Non
             _memory(worker),
             str(worker.restarts),
         )
+        workers.add_row(*map(escape, row))
     console.print(workers)
     console.print(job_table(jobs.jobs))
     for note in status.notes:
