@@ -37,12 +37,12 @@ from typing import Any
 from msgspec import Struct
 
 from .. import __version__
-from . import clip_names, codec, job_results, limits
+from . import clip_names, codec, limits
 from .connection import Connection
 from .endpoint import Endpoint
 from .engine_facts import Hello
 from .errors import SynCamError
-from .events import FollowedJob, Lost, Reply, WorkerChanged, as_events
+from .events import FollowedJob, Lost, Reply, WorkerChanged, as_events, nonsense
 from .file_calls import FileCalls
 from .job_results import Asked
 from .messages import (
@@ -347,7 +347,7 @@ class EngineClient:
             self._tell(body)
         elif (call := self._pending.pop(parent, None)) is not None:
             if not isinstance(body, ANSWERS.get(type(call[0]), ())):
-                body = _nonsense(f'the answer to "{type(call[0]).__name__}" is another one\'s')
+                body = nonsense(f'the answer to "{type(call[0]).__name__}" is another one\'s')
             self._events.append(Reply(message_id=parent, body=body))
 
     def _hear_nonsense(self, frames: list[Any], error: SynCamError) -> None:
@@ -363,9 +363,9 @@ class EngineClient:
         except SynCamError:
             return
         if header.type in ("done", "failed") and header.job in self._jobs:
-            self._tell(Failed(job_id=header.job, error=_nonsense(error.sentence)))
+            self._tell(Failed(job_id=header.job, error=nonsense(error.sentence)))
         elif header.parent and header.parent != self._hello_id:
-            self._hear_error(header.parent, header.job, _nonsense(error.sentence))
+            self._hear_error(header.parent, header.job, nonsense(error.sentence))
 
     def _welcome(self, hello: Hello) -> None:
         hello.presets = [info for info in hello.presets if info.is_sound][: limits.MAX_PRESETS]
@@ -444,25 +444,9 @@ class EngineClient:
         if job is None:
             return
         job.acknowledged = True
-        if isinstance(event, Queued):
-            event.warnings = event.warnings[: limits.MAX_NOTICES]
-        if isinstance(event, Done):
-            try:
-                event = job_results.checked(event, job.asked)
-            except SynCamError as error:
-                event = Failed(job_id=event.job_id, error=codec.error_info(error))
+        event = job.as_told(event)
         if isinstance(event, (Done, Failed)):
             del self._jobs[event.job_id]
             self._pending.pop(event.job_id, None)
-        elif not job.is_news(event):
-            return
-        self._events.append(event)
-
-
-def _nonsense(what: str) -> ErrorInfo:
-    """What is told where the engine's word cannot be used."""
-    return ErrorInfo(
-        code="engine.nonsense",
-        sentence=f"The engine said what cannot be understood: {what.rstrip('.')}.",
-        fix="Install the same SynCam version for the host's plug-in and the engine",
-    )
+        if event is not None:
+            self._events.append(event)

@@ -14,9 +14,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from . import codec, job_results, limits
+from .errors import SynCamError
 from .job_results import Asked
 from .messages import (
     ClipResult,
+    Done,
     ErrorInfo,
     Failed,
     JobInfo,
@@ -76,6 +79,17 @@ class FollowedJob:
         self._phase = ""
         self._step = 0
 
+    def as_told(self, event: Any) -> Any | None:
+        """Return what to pass on of an event: a result is checked, None is no news."""
+        if isinstance(event, Done):
+            try:
+                return job_results.checked(event, self.asked)
+            except SynCamError as error:
+                return Failed(job_id=event.job_id, error=codec.error_info(error))
+        if isinstance(event, Queued):
+            event.warnings = event.warnings[: limits.MAX_NOTICES]
+        return event if self.is_news(event) else None
+
     def is_news(self, event: Any) -> bool:
         """True when the event says something that was not told yet."""
         if isinstance(event, Preview):
@@ -122,3 +136,12 @@ def as_events(info: JobInfo) -> list[Any]:
             Progress(job_id=info.job_id, step=info.step, steps=info.steps, eta_s=info.eta_s)
         )
     return events
+
+
+def nonsense(what: str) -> ErrorInfo:
+    """What is told where the engine's word cannot be used."""
+    return ErrorInfo(
+        code="engine.nonsense",
+        sentence=f"The engine said what cannot be understood: {what.rstrip('.')}.",
+        fix="Install the same SynCam version for the host's plug-in and the engine",
+    )
