@@ -10,7 +10,7 @@ from bpy.app.handlers import persistent
 
 from syncam_engine.link.errors import SynCamError
 
-from . import landing, session, stage, thumbs, tick_work, viewport
+from . import landing, session, stage, thumbs, viewport
 
 IDLE_S, BUSY_S = 0.25, 0.05
 REDRAWS = 4
@@ -24,7 +24,7 @@ def tick() -> float:
     """
     try:
         return _tick()
-    except (*tick_work.FAULTS, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - see above
         traceback.print_exc()
         said = f"The add-on stumbled ({error}) and goes on; the system console has the details."
         session.get().error = SynCamError("addon.fault", said)

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from syncam_engine.link.envelope import said_once
-from syncam_engine.link.messages import Done, Failed, Phase, Progress, Queued
+from syncam_engine.link.job_results import Asked
+from syncam_engine.link.limits import MAX_NOTICES
+from syncam_engine.link.messages import ClipResult, Done, Failed, Phase, Progress, Queued
 
 RUNNING = ("preparing", "queued", "paused", "running", "cancelling")
+MOST_LANDINGS = 3
 ENDED = ("done", "failed", "cancelled")
 PHASES = {
     "start": "Starting the engine",
@@ -68,16 +71,42 @@ class JobRecord:
     fix: str = ""
     notices: list[str] = field(default_factory=list)
     clips: list[dict[str, Any]] = field(default_factory=list)
-    """{"camera", "index", "path" (the engine's), "local" (ours), "digest", "bytes", "frames",
-    "fps", "width", "height"}."""
+    """{"camera", "index", "local" (its file), "digest", "bytes", "frames", "fps", "width",
+    "height"}."""
     seconds: dict[str, float] = field(default_factory=dict)
     model: str = ""
     device: str = ""
     applied: bool = False
+    failed_landings: int = 0
+    """How often its clips could not be brought; after a few they are only when somebody asks."""
 
     @property
     def is_running(self) -> bool:
         return self.state in RUNNING
+
+    @property
+    def is_landing_due(self) -> bool:
+        """Whether its clips are to be brought into the scene without being asked for."""
+        return self.state == "done" and not self.applied and self.failed_landings < MOST_LANDINGS
+
+    @property
+    def asked(self) -> Asked:
+        """What its result must be."""
+        return Asked.of_request(self.request)
+
+    def clip_result(self, index: int) -> ClipResult:
+        """One of its clips as the client knows it."""
+        clip = self.clips[index]
+        return ClipResult(
+            camera=clip["camera"],
+            index=clip["index"],
+            digest=clip["digest"],
+            bytes=clip["bytes"],
+            frames=clip["frames"],
+            width=clip["width"],
+            height=clip["height"],
+            fps=tuple(clip["fps"]),
+        )
 
     @property
     def prompt(self) -> str:
@@ -101,7 +130,7 @@ class JobRecord:
         if self.state == "done":
             return 1.0
         if self.phase == "sample" and self.steps:
-            return 0.1 + 0.8 * self.step / self.steps
+            return 0.1 + 0.8 * min(1.0, self.step / self.steps)
         return {"views": 0.02, "load": 0.04, "encode": 0.08, "decode": 0.9, "write": 0.96}.get(
             self.phase, 0.0
         )
@@ -137,6 +166,7 @@ class JobRecord:
             self.position, self.eta_s = event.position, event.eta_s
             said = said_once(event.warnings)
             self.notices += [sentence for sentence in said if sentence not in self.notices]
+            del self.notices[MAX_NOTICES:]
             if not stopping:
                 self.state = "paused" if event.paused else "queued"
         elif isinstance(event, Phase):
@@ -156,7 +186,6 @@ class JobRecord:
                 {
                     "camera": clip.camera,
                     "index": clip.index,
-                    "path": clip.path,
                     "digest": clip.digest,
                     "bytes": clip.bytes,
                     "frames": clip.frames,

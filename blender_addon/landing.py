@@ -118,21 +118,16 @@ def land(session: Session, record: JobRecord) -> Iterator[None]:
 def bring_files(
     session: Session, record: JobRecord, folder: Path, fallback: Path
 ) -> Iterator[None]:
-    """Copy or fetch each clip into `folder`, or `fallback` where that cannot be written.
+    """Bring each clip into `folder`, or `fallback` where that cannot be written.
 
-    Sets "local" of each clip. Raises SynCamError for a clip that cannot be had.
+    Sets "local" of each clip, which is checked by then to be the video of that camera.
+    Raises SynCamError for a clip that cannot be had.
     """
     for index, clip in enumerate(record.clips):
         if clip.get("local") and _is_whole(Path(clip["local"]), clip):
             continue
         name = f"{names.file_stem(clip['camera'])}.mp4"
-        source = Path(clip["path"]) if clip.get("path") else None
-        if source is not None and source.is_file():
-            clip["local"] = str(_copied(source, folder / name, fallback / name))
-            yield
-            continue
-        # A remote engine's clip, or one whose file is gone: the engine sends it.
-        while session.client is None or session.client.state not in ("ready", "loading"):
+        while not session.fetches.may_ask(session.client, record, index):
             yield
         clip.pop("local", None)  # The file that it named is gone.
         for target in dict.fromkeys((folder / name, fallback / name)):
@@ -146,6 +141,9 @@ def bring_files(
                 if session.error is not None and session.error.code == "fetch.write":
                     session.error = None  # The first place was full or read-only; this one is not.
                 break
+            fault = session.fetches.fault
+            if fault is not None and fault.code != "fetch.write":
+                raise fault  # It is not the clip; another place would not make it one.
         if not clip.get("local"):
             raise SynCamError(
                 "fetch.failed",
@@ -160,23 +158,6 @@ def _is_whole(path: Path, clip: dict) -> bool:
         return path.stat().st_size == clip["bytes"] or not clip["bytes"]
     except OSError:
         return False
-
-
-def _copied(source: Path, wanted: Path, fallback: Path) -> Path:
-    """Copy under a new name or not at all, first to `wanted`, else to `fallback`."""
-    for target in (wanted, fallback):
-        partial = target.with_name(f".{target.name}.partial")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, partial)
-            os.replace(partial, target)
-        except OSError:
-            partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
-            if target == fallback:
-                raise
-        else:
-            return target
-    return wanted
 
 
 def bring_along(session: Session, blend: str) -> None:

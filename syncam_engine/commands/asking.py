@@ -99,7 +99,7 @@ def job_table(jobs: Sequence[JobInfo]) -> Any:
             job.state,
             escape(job.client),
             str(job.views),
-            progress,
+            escape(progress),
             span(job.eta_s) if job.eta_s is not None else "",
             escape(job.error.sentence if job.error else job.prompt[:60]),
         )

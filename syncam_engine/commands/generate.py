@@ -17,6 +17,7 @@ from syncam_engine.commands.asking import start_fix
 from syncam_engine.commands.parsing import whole
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.engine_facts import Hello
 from syncam_engine.link.envelope import said_once
@@ -142,7 +143,7 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
         _cancel(client, job_id, _engine_options(args))
         raise
     try:
-        clips = [_bring(client, done, clip, args.out, local=hello.local) for clip in done.clips]
+        clips = [_bring(client, done, clip, args.out) for clip in done.clips]
     except KeyboardInterrupt:
         print(_is_done(job_id), file=sys.stderr)
         raise
@@ -296,20 +297,18 @@ def _engine_options(args: argparse.Namespace) -> str:
     return "".join(f" {name} {shlex.quote(str(value))}" for name, value in given if value)
 
 
-def _bring(client: EngineClient, done: Done, clip: ClipResult, out: Path, *, local: bool) -> dict:
-    """Copy a clip from the engine's folder, or fetch it from another machine."""
-    if local and clip.kind == "image/png":
-        target = out / Path(clip.path).name
-        shutil.copytree(clip.path, target, dirs_exist_ok=True)
-    elif local:
-        target = out / Path(clip.path).name
-        shutil.copyfile(clip.path, target)
-    elif clip.digest:
-        target = out / f"{clip.index:02d}.mp4"
-        message_id = client.fetch(done.job_id, clip, target)
-        _await_file(client, message_id)
+def _bring(client: EngineClient, done: Done, clip: ClipResult, out: Path) -> dict:
+    """Bring a clip into `out`. PNG sequences are copied from this machine's engine only."""
+    target = out / clip_name(clip.index, clip.camera, clip.kind)
+    if clip.kind == "video/mp4":
+        _await_file(client, client.fetch(done.job_id, clip, target))
     else:
-        return {"camera": clip.camera, "path": "", "kind": clip.kind}
+        folder = client.local_file(done.job_id, clip)
+        if folder is None:
+            return {"camera": clip.camera, "path": "", "kind": clip.kind}
+        target.mkdir(exist_ok=True)
+        for picture in sorted(folder.glob("frame_*.png")):
+            shutil.copyfile(picture, target / picture.name, follow_symlinks=False)
     return {
         "camera": clip.camera,
         "path": str(target.absolute()),
@@ -342,9 +341,9 @@ class _Bar:
         self._console = Console(stderr=True, quiet=quiet)
         self._live = self._console.is_terminal and not quiet
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             console=self._console,
             disable=not self._live,

@@ -7,7 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
-TESTS = ("faults", "answers", "disk", "decoder", "atheris", "hostile", "load")
+TESTS = ("faults", "answers", "disk", "decoder", "atheris", "hostile", "evil-engine", "load")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from syncam_engine.service.soak.answers import soak_answers
     from syncam_engine.service.soak.disk import soak_disk
+    from syncam_engine.service.soak.evil import soak_evil_engine
     from syncam_engine.service.soak.faults import soak_faults
     from syncam_engine.service.soak.findings import as_markdown
     from syncam_engine.service.soak.hostile import soak_atheris, soak_decoder, soak_hostile
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         "decoder": lambda: soak_decoder(share(1_000_000), args.seed),
         "atheris": lambda: soak_atheris(share(1_000_000)),
         "hostile": lambda: soak_hostile(share(50_000), args.seed, share(500), args.pipeline),
+        "evil-engine": lambda: soak_evil_engine(share(20)),
         "load": lambda: soak_load(64, share(600), args.pipeline),
     }
     findings = []

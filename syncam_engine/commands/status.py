@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import msgspec
 
@@ -23,30 +24,34 @@ def run(args: argparse.Namespace) -> int:
     with engine_of(args, "status") as client:
         calls = [client.ask_status(), client.ask_jobs(limit=max(1, args.jobs))]
         status, jobs = answers(client, calls, args.timeout)
+        folder = client.local_state_dir
     if args.json:
         print(json.dumps({"status": msgspec.to_builtins(status), **msgspec.to_builtins(jobs)}))
     else:
-        show(status, jobs)
+        show(status, jobs, folder)
     return 0
 
 
-def show(status: EngineStatus, jobs: JobList) -> None:
+def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> None:
+    """Print both; `folder` is the state folder of this machine's engine."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
+    log = f"\nlog: {folder / 'logs' / 'engine.log'}" if folder else ""
     clients = f"{status.clients} client{'s' * (status.clients != 1)}"
     console.print(
         f"SynCam {status.engine}, up {span(status.uptime_s)}, process {status.pid}, "
         f"{clients}, {status.disk_free_mb / 1024:.1f} GiB free\n"
-        f"{status.endpoint}\nlog: {status.log_path}",
+        f"{status.endpoint}{log}",
         markup=False,
         highlight=False,
     )
     workers = Table("worker", "state", "device", "preset", "job", "phase", "memory", "restarts")
     for worker in status.workers:
         phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
-        workers.add_row(
+        row = (
             str(worker.index),
             worker.state,
             worker.device,
@@ -56,6 +61,7 @@ def show(status: EngineStatus, jobs: JobList) -> None:
             _memory(worker),
             str(worker.restarts),
         )
+        workers.add_row(*map(escape, row))
     console.print(workers)
     console.print(job_table(jobs.jobs))
     for note in status.notes:

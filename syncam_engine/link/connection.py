@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import socket as system
+import struct
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,11 @@ _FAILED = {int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL), int(zmq.EVENT_HANDSHAKE_FAI
 _FAILURES_THAT_COUNT = 3
 """A handshake that breaks off may be a busy machine; so many in a row are a wrong key."""
 
+_TCP_INFO_BYTES = 136
+"""Of Linux's `tcp_info`, up to and with `tcpi_bytes_received`."""
+_MOST_BESIDE_FRAME_BYTES = 64
+"""What encryption and framing add to a frame, and more: heartbeats are in it."""
+
 
 class Connection:
     """A DEALER socket that never blocks. `up` is True while the other side has shaken hands."""
@@ -32,6 +39,8 @@ class Connection:
         self._monitor: zmq.Socket | None = None
         self._next_look_s = 0.0
         self._failures = 0
+        self._handle = -1
+        self._read_bytes = 0
         self.up = False
         if self._wanted is not None:
             self._open(self._wanted)
@@ -45,12 +54,18 @@ class Connection:
     def address(self) -> str:
         return self._endpoint.address if self._endpoint else ""
 
-    def follow(self) -> Literal["up", "down"] | SynCamError | None:
+    def follow(self) -> Literal["up", "down", "flooded"] | SynCamError | None:
         """What became of the connection since the last call: one change at a time, or None."""
         if not self.up and self._wanted is None:
             self._look_for_engine()
+        if self._unread_bytes() > limits.MAX_UNREAD_BYTES:
+            self.begin_anew()
+            return "flooded"
         while self._monitor is not None and self._monitor.events & zmq.POLLIN:
-            event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
+            told = recv_monitor_message(self._monitor, zmq.NOBLOCK)
+            event = told["event"]
+            if event == zmq.EVENT_CONNECTED:
+                self._handle, self._read_bytes = told["value"], 0
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.up, self._failures = True, 0
                 return "up"
@@ -78,14 +93,34 @@ class Connection:
         return True
 
     def receive(self) -> list[Any] | None:
-        """Return the frames of one message, large ones as views without a copy, or None."""
+        """Return the frames of one message, large ones as views without a copy, or None.
+
+        A message of more parts than any has ends the connection, unread: a new one is made.
+        """
         if self._socket is None:
             return None
         try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            frames = [self._socket.recv(zmq.NOBLOCK, copy=False)]
+            while frames[-1].more:
+                if len(frames) == 2 + limits.MAX_BUFFERS:
+                    self.begin_anew()
+                    return None
+                frames.append(self._socket.recv(zmq.NOBLOCK, copy=False))
         except zmq.Again:
             return None
+        self._read_bytes += sum(len(frame) + _MOST_BESIDE_FRAME_BYTES for frame in frames)
         return [frame.bytes if k < 2 else frame.buffer for k, frame in enumerate(frames)]
+
+    def begin_anew(self) -> None:
+        """Leave this connection, with all that the socket holds of it, for a new one.
+
+        The socket shows a message once all its parts are there, and holds them until then, without
+        a limit. An engine that sends parts without end is left when too much is unread, where the
+        system tells that, and else when it has been silent for too long.
+        """
+        if self._endpoint is not None:
+            self._drop_socket()
+            self._open(self._endpoint)
 
     def sleep(self, seconds: float) -> None:
         """Wait for anything to happen on the socket."""
@@ -115,7 +150,7 @@ class Connection:
         # a live connection or is sent again by the client.
         socket.immediate = 1
         socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 1000
-        socket.sndhwm = socket.rcvhwm = 256
+        socket.sndhwm, socket.rcvhwm = 256, limits.HIGH_WATER_CLIENT
         socket.maxmsgsize = limits.MAX_FRAME_BYTES
         socket.heartbeat_ivl, socket.heartbeat_timeout = 5000, 15000
         if endpoint.address.startswith("tcp://"):
@@ -124,7 +159,11 @@ class Connection:
             socket.curve_publickey = pair.public.encode("ascii")
             socket.curve_secretkey = pair.secret.encode("ascii")
         self._monitor = socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED | sum(_FAILED)
+            zmq.EVENT_CONNECTED
+            | zmq.EVENT_HANDSHAKE_SUCCEEDED
+            | zmq.EVENT_DISCONNECTED
+            | _REFUSED
+            | sum(_FAILED)
         )
         self._monitor.linger = 0
         socket.connect(endpoint.address)
@@ -139,6 +178,22 @@ class Connection:
             self._socket.close(linger=0)
         self._socket = self._monitor = None
         self.up = False
+        self._handle = -1
+
+    def _unread_bytes(self) -> int:
+        """What has come over the network and was not read; 0 where the system does not tell."""
+        if self._handle < 0 or not hasattr(system, "TCP_INFO"):
+            return 0
+        try:
+            with system.fromfd(self._handle, system.AF_INET, system.SOCK_STREAM) as connection:
+                facts = connection.getsockopt(system.IPPROTO_TCP, system.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:  # an ipc socket, or one that is closed already
+            return 0
+        if len(facts) < _TCP_INFO_BYTES:
+            return 0
+        (received,) = struct.unpack_from("=Q", facts, _TCP_INFO_BYTES - 8)
+        self._read_bytes = min(self._read_bytes, received)
+        return received - self._read_bytes
 
 
 def _server_key(endpoint: Endpoint) -> str:

@@ -227,11 +227,10 @@ class EngineLauncher:
         return self._say("ready", f"The engine is ready{where}.")
 
     def _say(self, state: State, sentence: str, fix: str | None = None) -> EngineState:
-        hello = self.client.hello
-        path = hello.log_path if hello and hello.log_path else str(self.log_path)
-        if not Path(path).exists() and self.launch_log_path.exists():
-            path = str(self.launch_log_path)
-        return EngineState(state=state, sentence=sentence, fix=fix, log_path=path)
+        path = self.log_path
+        if not path.exists() and self.launch_log_path.exists():
+            path = self.launch_log_path
+        return EngineState(state=state, sentence=sentence, fix=fix, log_path=str(path))
 
 
 def _candidates(wanted: str | Path | None) -> list[str | Path]:

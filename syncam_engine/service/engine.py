@@ -179,7 +179,7 @@ class Engine(Verbs):
             self._order_cache = [job.id for job in again] + fresh
         return self._order_cache
 
-    def status(self, *, with_paths: bool) -> EngineStatus:
+    def status(self) -> EngineStatus:
         counts = self.store.counts()
         notes = list(self.store.mended[-3:])
         free = self._disk_free()
@@ -205,7 +205,6 @@ class Engine(Verbs):
             clients=self.client_count(),
             disk_free_mb=free / limits.MIB,
             notes=notes,
-            log_path=str(self.log_path) if with_paths else "",
         )
 
     # ---- inside ----

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -53,8 +52,3 @@ def digest_of(path: Path) -> str:
 def bytes_in(folder: Path) -> int:
     """Bytes of the files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def safe_name(text: str) -> str:
-    """A file name that every system takes, made from a camera's name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")[:60] or "camera"

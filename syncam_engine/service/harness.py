@@ -18,6 +18,7 @@ from typing import Any
 from syncam_engine.link import rig_json
 from syncam_engine.link.camera import intrinsics
 from syncam_engine.link.client import EngineClient, Reply
+from syncam_engine.link.clip_names import clip_name, result_dir
 from syncam_engine.link.endpoint import read_engine_info, socket_path
 from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.hemisphere import sample_hemisphere_cameras
@@ -76,6 +77,16 @@ class LocalEngine:
         finally:
             probe.close()
         return time.monotonic() - start_s
+
+    @property
+    def address(self) -> str:
+        """Of its local socket; to a client that is given it, the engine could be anywhere."""
+        return f"ipc://{socket_path(self.state_dir)}"
+
+    def clip_file(self, done: Done, index: int, kind: str = "video/mp4") -> Path:
+        """Where the engine keeps a clip of a job, or the folder of its pictures."""
+        clip = next(c for c in done.clips if (c.index, c.kind) == (index, kind))
+        return result_dir(self.state_dir, done.job_id) / clip_name(index, clip.camera, kind)
 
     def client(self, **options: Any) -> EngineClient:
         client = EngineClient(state_dir=self.state_dir, **options)

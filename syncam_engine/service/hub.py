@@ -23,19 +23,13 @@ from typing import Any
 
 import zmq
 from msgspec import Struct
-from msgspec.structs import replace
 
 from syncam_engine.link import codec, keys, limits
-from syncam_engine.link.endpoint import Endpoint
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import (
     TO_ENGINE,
-    ClipResult,
-    Done,
     ErrorInfo,
-    JobList,
     SayHello,
-    Synced,
 )
 
 from .gate import Gate
@@ -63,8 +57,6 @@ class Session:
     name: str
     user_id: str
     """The CURVE public key, or "" on an ipc socket."""
-    local: bool
-    """On the engine's machine: may be told paths."""
     heard_s: float
     connection: int = -1
     """The system's number of the connection that said hello."""
@@ -95,7 +87,6 @@ class Hub:
         self.counts: Counter[str] = Counter()
         self.sessions: dict[bytes, Session] = {}
         self.server_key = ""
-        self.local = Endpoint(address=address).is_local
         self._too_much = ""
         self._open(address)
 
@@ -192,7 +183,6 @@ class Hub:
 
     def publish(self, owner: str, body: Struct, job_id: str) -> None:
         """Send an event to every client of its owner; one that does not read misses it."""
-        body = body if self.local else without_paths(body)
         for session in [s for s in self.sessions.values() if s.owner == owner]:
             if not self._send(session.routing_id, codec.encode(body, job=job_id)):
                 session.dropped += 1
@@ -246,8 +236,7 @@ class Hub:
             sentence = "The engine made a mistake with this message; its log says more."
             answer = ErrorInfo(code="engine.fault", sentence=sentence)
         for body, buffers in answer if isinstance(answer, list) else [(answer, [])]:
-            told = body if self.local else without_paths(body)
-            frames = codec.encode(told, parent=message_id, job=job_id, buffers=buffers)
+            frames = codec.encode(body, parent=message_id, job=job_id, buffers=buffers)
             self._send(routing_id, frames)
 
     def _session(self, routing_id: bytes, part: zmq.Frame, body: Any) -> Session:
@@ -274,7 +263,6 @@ class Hub:
                 owner=f"key:{user_id}" if user_id else f"local:{body.client_id}",
                 name=body.client_name or "a client",
                 user_id=user_id,
-                local=self.local,
                 heard_s=0.0,
                 connection=_handle_of(part),
             )
@@ -308,22 +296,6 @@ class Hub:
                 LOG.warning("cannot send: %s", error)
             return False
         return True
-
-
-def without_paths(body: Any) -> Any:
-    """The same for a client on another machine: paths are not its business, it fetches clips."""
-    if isinstance(body, Done):
-        return replace(body, clips=[_without_path(clip) for clip in body.clips])
-    if isinstance(body, (Synced, JobList)):
-        return replace(
-            body,
-            jobs=[replace(j, done=without_paths(j.done)) if j.done else j for j in body.jobs],
-        )
-    return body
-
-
-def _without_path(clip: ClipResult) -> ClipResult:
-    return replace(clip, path="")
 
 
 def _user_id(frame: zmq.Frame) -> str:

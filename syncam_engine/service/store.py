@@ -31,6 +31,7 @@ from pathlib import Path
 
 import msgspec
 
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.endpoint import private_dir
 from syncam_engine.link.messages import Done, ErrorInfo, GenerateRequest, JobState, Notice
 
@@ -275,9 +276,6 @@ class Store:
         job.attempts, job.deaths = row["attempts"], row["deaths"]
         job.done = _decode(row["done"], type=Done) if row["done"] else None
         job.error = _decode(row["error"], type=ErrorInfo) if row["error"] else None
-        for clip in job.done.clips if job.done else ():
-            # The state folder may have been moved since.
-            clip.path = str(self.job_dir(job.id) / "result" / Path(clip.path).name)
         return job
 
     # ---- mending ----
@@ -340,14 +338,13 @@ def read_result(folder: Path, *, check_digests: bool = False) -> Done:
     except msgspec.DecodeError as error:
         raise OSError(f"result.json cannot be read: {error}") from error
     for clip in done.clips:
-        path = folder / "result" / Path(clip.path).name
+        path = folder / "result" / clip_name(clip.index, clip.camera, clip.kind)
         if path.is_file() and path.stat().st_size != clip.bytes:
             raise OSError(f"{path.name} has {path.stat().st_size} bytes, not {clip.bytes}")
         if not path.exists():
             raise OSError(f"{path.name} is missing")
         if check_digests and path.is_file() and digest_of(path) != clip.digest:
             raise OSError(f"{path.name} has another digest")
-        clip.path = str(path)
     return done
 
 

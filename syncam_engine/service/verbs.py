@@ -10,7 +10,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from syncam_engine import __version__
 from syncam_engine.link import limits
 from syncam_engine.link import messages as wire
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.engine_facts import EngineStatus, Hello
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo
@@ -53,8 +53,6 @@ class Verbs:
             presets=self.catalog.infos(),
             worker=self.workers.state,
             device=self.workers.device,
-            log_path=str(self.log_path) if session.local else "",
-            local=session.local,
         )
 
     def on_submit(self, session: Session, body: wire.Submit, _: list) -> wire.Queued:
@@ -157,7 +155,7 @@ class Verbs:
         return wire.Acknowledged(note=self.workers.state)
 
     def on_status(self, session: Session, body: wire.AskStatus, _: list) -> EngineStatus:
-        return self.status(with_paths=session.local)
+        return self.status()
 
     def on_jobs(self, session: Session, body: wire.AskJobs, _: list) -> wire.JobList:
         owner = session.owner if body.mine else None
@@ -208,7 +206,8 @@ class Verbs:
             clip = next((c for c in clips if c.digest and c.digest == body.digest), None)
             if clip is None:
                 raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
-            artefact = self.artefacts.add(job.id, body.digest, job.owner, Path(clip.path))
+            path = self.store.job_dir(job.id) / "result" / clip_name(clip.index, clip.camera)
+            artefact = self.artefacts.add(job.id, body.digest, job.owner, path)
         end = min(artefact.size, body.offset + body.length)
         # A chunk is encrypted in one go, and another client's answer may be next.
         chunk = limits.CHUNK_BYTES if session.user_id else limits.FETCH_CHUNK_BYTES

@@ -7,8 +7,12 @@ import json
 
 import pytest
 
+from syncam_engine.link import job_results
+from syncam_engine.link.environments import find_bpy_python
 from syncam_engine.service.soak.answers import soak_answers
 from syncam_engine.service.soak.disk import soak_disk
+from syncam_engine.service.soak.evil import soak_evil_engine
+from syncam_engine.service.soak.evil_lies import LIES
 from syncam_engine.service.soak.faults import _judge_order, soak_faults
 from syncam_engine.service.soak.findings import Finding, as_markdown, percentile
 from syncam_engine.service.soak.hostile import soak_decoder, soak_hostile
@@ -51,6 +55,26 @@ def test_decoder():
 
 def test_hostile_peers():
     held(soak_hostile(3000, 6, 50, STUB))
+
+
+def test_evil_engine(monkeypatch):
+    monkeypatch.setattr("syncam_engine.service.soak.evil.find_bpy_python", lambda: None)
+    some = [name for name in LIES if name != "a message of 1200 parts"]
+    assert held(soak_evil_engine(1, some)).figures["jobs"] == len(some)
+
+
+@pytest.mark.skipif(find_bpy_python() is None, reason="no bpy Python here")
+def test_evil_engine_and_the_addon():
+    some = ["a path", "a file of mine", "another camera", "odd previews", "odd progress"]
+    some += ["no size", "a playlist", "more than asked", "nothing"]
+    assert held(soak_evil_engine(1, some)).figures["add-on"].startswith("9 jobs")
+
+
+def test_host_that_believes_is_seen(monkeypatch):
+    monkeypatch.setattr("syncam_engine.service.soak.evil.find_bpy_python", lambda: None)
+    monkeypatch.setattr(job_results, "checked", lambda done, _: done)
+    problems = soak_evil_engine(1, ["another camera"]).problems
+    assert "clips that were not asked for" in str(problems)
 
 
 def test_load():

@@ -16,6 +16,8 @@ from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import Done, JobInfo, JobList
 from syncam_engine.service.harness import sample_request
+from syncam_engine.service.soak.evil import evil_engine
+from syncam_engine.service.soak.evil_lies import SECRET
 
 
 @pytest.fixture
@@ -177,3 +179,41 @@ def test_what_starts_the_engine_that_is_asked_for(tmp_path, monkeypatch, capsys)
     key = "tcp://127.0.0.1:1#" + "a" * 40
     assert main(["status", "--engine", key, "--timeout", "0.3"]) == 2
     assert "fix: On the engine's machine: syncam serve --bind" in capsys.readouterr().err
+
+
+@pytest.fixture
+def lied_to(tmp_path, monkeypatch):
+    """Run `syncam generate` on a remote engine that tells a lie; returns its exit status."""
+    monkeypatch.setenv("SYNCAM_CONFIG_DIR", str(tmp_path / "config"))
+    rig = tmp_path / "rig.json"
+    rig_json.write_rig(rig_json.rig_from_dict(sample_request(views=2).rig), rig)
+    (tmp_path / "SECRET").write_bytes(SECRET)
+    monkeypatch.chdir(tmp_path)
+    with evil_engine(tmp_path) as endpoint:
+
+        def run(lie):
+            address = f"{endpoint.address}#{endpoint.server_key}"
+            given = ["--rig", str(rig), "--out", str(tmp_path / lie), "--prompt", lie]
+            given += ["--size", "64x48", "--frames", "5", "--fps", "8", "--engine", address]
+            return main(["generate", *given])
+
+        yield run
+
+
+def test_an_engine_that_lies_puts_nothing_else_into_the_folder(lied_to, tmp_path, capsys):
+    for lie in ("a path", "odd progress"):
+        assert lied_to(lie) == 0
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out + said.err
+        files = sorted(path.name for path in (tmp_path / lie).iterdir())
+        assert [name[:3] + name[-4:] for name in files] == ["00-.mp4", "01-.mp4", "resjson"]
+        assert not any(path.read_bytes() == SECRET for path in (tmp_path / lie).iterdir())
+    for lie, said in (
+        ("a file of mine", "It was never there"),
+        ("another camera", 'is of camera "nobody"'),
+        ("a playlist", "is not the video that was asked for"),
+        ("a body of another type", "cannot be understood"),
+    ):
+        assert lied_to(lie) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / lie).exists()

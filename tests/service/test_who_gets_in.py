@@ -165,7 +165,7 @@ def test_without_ipc_the_local_engine_is_found_all_the_same(make_engine):
     client = engine.client()
     done, _ = run(client, sample_request(2, prompt="by port crash-once"))
     assert isinstance(done, Done)
-    assert Path(done.clips[0].path).exists()
+    assert engine.clip_file(done, 0).exists()
     context = zmq.Context()
     plain = context.socket(zmq.DEALER)
     plain.linger = 0

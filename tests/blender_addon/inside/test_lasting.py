@@ -65,7 +65,6 @@ def test_fetched_clip_goes_elsewhere_when_its_place_cannot_be_written(plaza, sta
     local = Path(clip["local"])
     local.unlink()
     local.mkdir()
-    clip["path"] = ""
     assert bpy.ops.syncam.refetch() == {"FINISHED"}
     assert Path(clip["local"]).is_relative_to(state.store.folder)
     assert record.applied
