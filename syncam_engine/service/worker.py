@@ -280,10 +280,11 @@ class Worker:
             self._talk.say(pixels, small.tobytes())
 
     def _read_input(self, request: GenerateRequest, path: str, index: int) -> Any:
-        from syncam_engine.media.read import read_resampled
+        from syncam_engine.sampling.clips import read_fitted
 
+        size = (request.width, request.height, request.frames)
         try:
-            return read_resampled(Path(path), request.frames, Fraction(*request.fps))
+            return read_fitted(Path(path), *size, Fraction(*request.fps), request.fit_rule)
         except SynCamError as error:
             said = error.sentence.replace(Path(path).name, "it")
             raise SynCamError(
