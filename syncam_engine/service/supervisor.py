@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,14 @@ class Slot:
     moves: int = -1
     notes: dict[str, str] = field(default_factory=dict)
 
-    def info(self) -> WorkerInfo:
+    def info(self, own: Container[str]) -> WorkerInfo:
+        """What is told to a client; a job's id is its owner's secret."""
         return WorkerInfo(
             index=self.index,
             state=self.state,
             device=self.device or self.device_wanted,
             preset=self.preset,
-            job_id=self.job_id,
+            job_id=self.job_id if self.job_id in own else "",
             phase=self.phase,
             step=self.step,
             steps=self.steps,
