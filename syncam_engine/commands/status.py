@@ -10,6 +10,7 @@ import msgspec
 
 from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.messages import JobList
+from syncam_engine.link.plain import plain
 
 from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span
 
@@ -32,14 +33,15 @@ def run(args: argparse.Namespace) -> int:
 
 def show(status: EngineStatus, jobs: JobList) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     clients = f"{status.clients} client{'s' * (status.clients != 1)}"
     console.print(
-        f"SynCam {status.engine}, up {span(status.uptime_s)}, process {status.pid}, "
+        f"SynCam {plain(status.engine)}, up {span(status.uptime_s)}, process {status.pid}, "
         f"{clients}, {status.disk_free_mb / 1024:.1f} GiB free\n"
-        f"{status.endpoint}\nlog: {status.log_path}",
+        f"{plain(status.endpoint)}\nlog: {plain(status.log_path)}",
         markup=False,
         highlight=False,
     )
@@ -49,17 +51,17 @@ def show(status: EngineStatus, jobs: JobList) -> None:
         workers.add_row(
             str(worker.index),
             worker.state,
-            worker.device,
-            worker.preset,
-            worker.job_id[:ID_CHARS],
-            phase,
+            *(
+                escape(plain(text))
+                for text in (worker.device, worker.preset, worker.job_id[:ID_CHARS], phase)
+            ),
             _memory(worker),
             str(worker.restarts),
         )
     console.print(workers)
     console.print(job_table(jobs.jobs))
     for note in status.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {plain(note)}", markup=False)
 
 
 def _memory(worker: WorkerInfo) -> str:

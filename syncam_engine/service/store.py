@@ -235,6 +235,7 @@ class Store:
 
     def _insert(self, job: Job, ticket: Ticket) -> None:
         with self._db:
+            self._keep_ticket(job.id, ticket)
             self._db.execute(
                 "INSERT INTO jobs (id, owner, place, state, attempts, deaths, served, bytes,"
                 " submitted_unix_s, client, views, summary) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -253,7 +254,10 @@ class Store:
                     _encode(Summary.of(ticket)),
                 ),
             )
-            self._db.execute("INSERT INTO tickets VALUES (?, ?)", (job.id, _encode(ticket)))
+
+    def _keep_ticket(self, job_id: str, ticket: Ticket) -> None:
+        values = (job_id, _encode(ticket))
+        self._db.execute("INSERT OR REPLACE INTO tickets VALUES (?, ?)", values)
 
     @contextmanager
     def _flushed(self) -> Iterator[None]:
@@ -314,6 +318,8 @@ class Store:
             elif state is None:
                 unknown.append((ticket.place, folder))
             else:
+                with self._db:
+                    self._keep_ticket(folder.name, ticket)
                 self._settle(folder)
         for _, folder in sorted(unknown):  # in the order in which they came
             ticket = _read_ticket(folder)

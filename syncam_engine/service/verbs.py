@@ -208,7 +208,7 @@ class Verbs:
     def on_upload(self, session: Session, body: wire.Upload, buffers: list) -> wire.UploadState:
         if len(buffers) != 1:
             raise SynCamError("message.invalid", "An upload has exactly one buffer.")
-        if self.inputs.path_or_none(session.owner, body.digest) is None:
+        if not self.inputs.has_all(session.owner, body.digest):
             # What has come of it already lies on the disk: it needs no room a second time.
             try:
                 self._check_disk(session.owner, max(0, body.size - body.offset))
