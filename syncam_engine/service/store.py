@@ -34,9 +34,10 @@ import msgspec
 from syncam_engine.link.endpoint import private_dir
 from syncam_engine.link.messages import Done, ErrorInfo, GenerateRequest, JobState
 
-from .files import LATENTS_FILE, bytes_in, digest_of, sync_folder, write_whole
+from .files import LATENTS_FILE, bytes_in, digest_of
 from .job_index import open_index
 from .jobs import OPEN, Job, Summary, Ticket
+from .patient_disk import PatientDisk, StillWriting
 
 LOG = logging.getLogger("syncam.store")
 
@@ -62,12 +63,14 @@ class Store:
     def __init__(self, state_dir: Path) -> None:
         self.folder = private_dir(state_dir)
         self.jobs_dir = private_dir(state_dir / "jobs")
+        self._disk = PatientDisk()
         self._db, said = open_index(state_dir / "jobs.sqlite")
         self.mended: list[str] = [said] if said else []
         """What was found damaged or behind at the start, in words."""
         self._mend()
 
     def close(self) -> None:
+        self._disk.close()
         self._db.close()
 
     # ---- reading ----
@@ -138,14 +141,16 @@ class Store:
     # ---- changing ----
 
     def add(self, job: Job) -> None:
-        """Write an accepted job down: after this it is never lost."""
+        """Write an accepted job down: after this it is never lost. Raises `StillWriting` where the
+        disk takes its time; the same job again is the same call."""
         ticket = job.ticket()
         text = msgspec.json.encode(ticket)
         folder = private_dir(self.job_dir(job.id))
         try:
-            write_whole(folder / "request.json", text)
-            sync_folder(self.jobs_dir)
+            self._disk.write(folder / "request.json", text)
             self._insert(job, ticket)
+        except StillWriting:
+            raise
         except (OSError, sqlite3.Error):
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -185,7 +190,8 @@ class Store:
         folder = self.job_dir(job.id)
         (folder / LATENTS_FILE).unlink(missing_ok=True)
         shutil.rmtree(folder / "result", ignore_errors=True)
-        write_whole(folder / "ended.json", msgspec.json.encode(Ended(state=state, error=error)))
+        ended = msgspec.json.encode(Ended(state=state, error=error))
+        self._disk.write(folder / "ended.json", ended)
         self._finish(job, state, None, error)
 
     def complete(self, job: Job) -> Done:

@@ -26,6 +26,7 @@ from .acceptance import accept
 from .files import CANNOT_WRITE, not_written
 from .hub import Session
 from .jobs import OPEN, WAITING, Job, Ticket, fingerprint_of
+from .patient_disk import StillWriting
 
 LOG = logging.getLogger("syncam.engine")
 LONGEST_HOLD_S = 600.0
@@ -36,9 +37,13 @@ class Verbs:
     """The part of `Engine` that clients reach."""
 
     def handle(self, session: Session, body: Any, buffers: list) -> Any:
-        """Answer one message; a disk that does not take it is an answer as well."""
+        """Answer one message; a disk that does not take it is an answer as well. One that has not
+        taken it yet is none: the client sends its call again, as after each lost answer."""
         try:
             return _VERBS[type(body)](self, session, body, buffers)
+        except StillWriting as error:
+            LOG.warning("the disk is slow: %s", error.strerror)
+            return []
         except CANNOT_WRITE as error:
             LOG.error("cannot write: %s", error)
             raise not_written(error) from error

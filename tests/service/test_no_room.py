@@ -7,12 +7,13 @@ import errno
 import os
 import shutil
 import sqlite3
+import threading
 from types import SimpleNamespace
 
 import pytest
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import Cancel, Done, Failed, Submit, YieldDevice
+from syncam_engine.link.messages import AskStatus, Cancel, Done, Failed, Submit, YieldDevice
 from syncam_engine.service import worker_messages as wm
 from syncam_engine.service.catalog import read_catalog
 from syncam_engine.service.engine import Engine, Rules
@@ -66,7 +67,8 @@ def heart(tmp_path):
 
 def submit(engine, **changes):
     request = sample_request(2, **changes)
-    engine.handle(ME, Submit(request=request), [])
+    while engine.handle(ME, Submit(request=request), []) == []:  # a disk that is really slow
+        pass
     return request.job_id
 
 
@@ -174,3 +176,41 @@ def test_worker_that_holds_too_much_memory_is_ended_and_the_job_is_told_why(make
     assert failed.error.code == "job.poisoned"
     assert "MiB of memory, more than 450" in failed.error.sentence
     assert isinstance(run(client, sample_request(1))[0], Done)
+
+
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """Nothing is flushed before it is set."""
+    disk, flush = threading.Event(), os.fsync
+    monkeypatch.setattr(
+        "syncam_engine.service.files.os.fsync", lambda handle: (disk.wait(60), flush(handle))
+    )
+    yield disk
+    disk.set()
+
+
+def test_slow_disk_keeps_nobody_waiting_and_a_job_is_told_once_it_is_kept(heart, slow_disk):
+    request, other = sample_request(2), sample_request(2)
+    for late in (request, other, request):
+        assert heart.handle(ME, Submit(request=late), []) == [], "no answer yet"
+    assert heart.handle(ME, AskStatus(), []).queued == 0
+    slow_disk.set()
+    for late in (request, other):
+        answers = iter(lambda late=late: heart.handle(ME, Submit(request=late), []), None)
+        queued = next(answer for answer in answers if answer != [])
+        assert queued.job_id == late.job_id
+    assert heart.handle(ME, AskStatus(), []).queued == 2
+
+
+def test_cancel_on_a_slow_disk(heart, slow_disk):
+    slow_disk.set()
+    job_id = submit(heart)
+    slow_disk.clear()
+    assert heart.handle(ME, Cancel(job_id=job_id), []).note == "cancelling"
+    heart.tick()
+    assert heart.workers.runs == [], "it does not start any more"
+    slow_disk.set()
+    while not any(isinstance(event, Failed) for event in heart.told):
+        heart._next_retry_s = 0.0
+        heart.tick()
+    assert heart.store.get(job_id).state == "cancelled"
