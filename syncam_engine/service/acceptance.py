@@ -115,6 +115,15 @@ def _check_places(rig: Rig) -> None:
             nearest=float(rig.fps.limit_denominator(1001)),
         )
     for camera in rig.cameras:
+        if len(camera.name) > limits.MAX_NAME_CHARS:
+            raise SynCamError(
+                "camera.name",
+                f"The camera {camera.name[:40]!r}... has a name of {len(camera.name)} characters; "
+                f"{limits.MAX_NAME_CHARS} are the most.",
+                value=len(camera.name),
+                nearest=limits.MAX_NAME_CHARS,
+                fix="Give it a shorter name",
+            )
         for frame in range(camera.frame_count):
             away_m = max(abs(row[3]) for row in camera.c2w_cv_m_at(frame)[:3])
             if away_m > MOST_AWAY_M:

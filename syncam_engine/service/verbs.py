@@ -29,6 +29,7 @@ from .jobs import OPEN, WAITING, Job, Ticket, fingerprint_of
 from .patient_disk import StillWriting
 
 LOG = logging.getLogger("syncam.engine")
+MOST_SAID_CHARS = 2000
 LONGEST_HOLD_S = 600.0
 """The others' jobs wait for no render longer than that; its host may ask again."""
 
@@ -47,6 +48,8 @@ class Verbs:
         except CANNOT_WRITE as error:
             LOG.error("cannot write: %s", error)
             raise not_written(error) from error
+        except SynCamError as error:
+            raise _short(error) from error
 
     def on_hello(self, session: Session, body: wire.SayHello, _: list) -> Hello:
         return Hello(
@@ -290,6 +293,18 @@ class Verbs:
                 nearest=most,
                 fix="Remove old jobs",
             )
+
+
+def _short(error: SynCamError) -> SynCamError:
+    """The same error without what a client sent of a length that no answer holds."""
+    sentence = error.sentence
+    if len(sentence) > MOST_SAID_CHARS:
+        sentence = f"{sentence[: MOST_SAID_CHARS - 40]} ... {sentence[-35:]}"
+    value, nearest = (
+        repr(item)[:MOST_SAID_CHARS] if len(repr(item)) > 4 * MOST_SAID_CHARS else item
+        for item in (error.value, error.nearest)
+    )
+    return SynCamError(error.code, sentence, value=value, nearest=nearest, fix=error.fix)
 
 
 def _in_one_frame(infos: Iterable[wire.JobInfo]) -> list[wire.JobInfo]:

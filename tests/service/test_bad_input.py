@@ -50,6 +50,10 @@ def no_camera(request):
     request.rig["cameras"] = []
 
 
+def endless_anchor(request):
+    request.rig["anchor"] = "x" * 2_000_000
+
+
 def odd_rate(request):
     request.rig["fps"] = [1e-300]
 
@@ -99,6 +103,8 @@ CASES = [
     ("far away", {}, far_away, "camera.away", "1e+30 m", 1e6),
     ("long lens", {}, change_camera(K=long_lens(1e30)), "camera.intrinsics", "1e+30", None),
     ("short lens", {}, change_camera(K=long_lens(1e-30)), "camera.intrinsics", "1e-30", None),
+    ("long name", {}, change_camera(name="n" * 201), "camera.name", "201 characters", 200),
+    ("endless anchor", {}, endless_anchor, "rig.anchor", "... ", None),
     ("other rig", {"rig": {"cameras": 3}}, None, "rig.format", "format", "syncam-rig"),
 ]
 
