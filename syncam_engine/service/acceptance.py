@@ -106,11 +106,11 @@ def _rate(request: GenerateRequest, preset: Preset) -> float:
 
 def _check_places(rig: Rig) -> None:
     """Refuse cameras whose numbers cannot be computed with, although each is finite."""
-    if max(rig.fps.as_integer_ratio()) > MOST_IN_FPS:
+    if max(rig.fps.as_integer_ratio()) > 2**53:
         raise SynCamError(
             "rig.fps",
-            f"The rig has {rig.fps} frames a second; at most {MOST_IN_FPS} stand above and below "
-            "the line.",
+            f"The rig has {float(rig.fps):g} frames a second, which is no fraction of numbers of "
+            "16 digits.",
             value=float(rig.fps),
             nearest=float(rig.fps.limit_denominator(1001)),
         )
