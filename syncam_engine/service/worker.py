@@ -351,7 +351,9 @@ def as_syncam_error(error: Exception, phase: str, request: GenerateRequest | Non
             "The engine's disk is full: the clips could not be written.",
             fix="Free disk space, then run the job again",
         )
-    text = " ".join(str(error).split())[:300]
+    # The system's errors name a file with its folder, which is nobody's business.
+    said = getattr(error, "strerror", None) or str(error)
+    text = " ".join(said.split())[:300]
     return SynCamError(
         "job.failed",
         f"The engine failed while it was in {phase or 'load'}: {type(error).__name__}: {text}",

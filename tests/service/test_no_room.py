@@ -21,6 +21,7 @@ from syncam_engine.service.files import not_written
 from syncam_engine.service.harness import sample_request
 from syncam_engine.service.inputs import InputStore
 from syncam_engine.service.store import Store
+from syncam_engine.service.worker import as_syncam_error
 
 from .test_engine import run
 
@@ -144,6 +145,13 @@ def test_reason_of_what_is_not_written(error, code):
     assert said.code == code
     assert "/secret" not in said.sentence
     assert "Earlier jobs are kept" in said.sentence
+
+
+def test_worker_names_no_folder_either():
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", "/secret/x")
+    said = as_syncam_error(error, "write", None)
+    assert "FileNotFoundError: No such file or directory" in said.sentence
+    assert "/secret" not in said.sentence
 
 
 def test_reason_of_a_locked_database(tmp_path):
