@@ -61,7 +61,7 @@ def test_load():
 
 
 def test_media():
-    figures = held(soak_media(10, STUB)).figures
+    figures = held(soak_media(10, STUB, side=1000)).figures
     ends = {name.split(",")[0]: end for name, end in figures.items()}
     assert (ends["some.mp4"], ends["large.png"], ends["drawing"]) == ("done", "done", "clip.format")
 

@@ -17,17 +17,18 @@ from syncam_engine.service.harness import LocalEngine, follow, sample_request
 from .findings import Finding
 
 SIDE = 4000
+"""Pixels; the picture that is no clip has 8192."""
 MOST_MORE_MB = 700
 """A picture of 8192x8192 as it is decoded, and as its own sampler makes it smaller."""
 
 
-def soak_media(pictures: int, pipeline: str) -> Finding:
+def soak_media(pictures: int, pipeline: str, side: int = SIDE) -> Finding:
     """Send each bomb as the reference of a job, then an honest clip again."""
     finding = Finding(
         "media",
         f"clips of 600 pictures of {SIDE}x{SIDE} a microsecond apart, a picture of 8192x8192, "
         f"text: each ends in clips or in why not, the worker at most {MOST_MORE_MB} MiB larger",
-        f"{pictures} pictures",
+        f"{pictures} pictures of {side}x{side}",
     )
     engine = LocalEngine(pipeline=pipeline)
     try:
@@ -37,9 +38,9 @@ def soak_media(pictures: int, pipeline: str) -> Finding:
         write_bomb(honest, side=256, pictures=20, step_s=Fraction(1, 15))
         _judge(finding, client, honest, {"done"})
         before_mb = peak_mb(engine.worker_pid())
-        for path, ends in _bombs(engine.folder, pictures):
+        for path, ends in _bombs(engine.folder, pictures, side):
             _judge(finding, client, path, ends)
-            _judge(finding, client, honest, {"done"})
+        _judge(finding, client, honest, {"done"})
         after_mb = peak_mb(engine.worker_pid())
         finding.figures["most memory of the worker (MiB)"] = after_mb
         finding.figures["with an honest clip (MiB)"] = before_mb
@@ -83,15 +84,15 @@ def peak_mb(pid: int) -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) / 1024
 
 
-def _bombs(folder: Path, pictures: int) -> list[tuple[Path, set[str]]]:
+def _bombs(folder: Path, pictures: int, side: int) -> list[tuple[Path, set[str]]]:
     """Files, and how a job with each may end: "done", or the error's code."""
     from PIL import Image
 
     most, some = folder / "most.mp4", folder / "some.mp4"
-    write_bomb(most, side=SIDE, pictures=pictures, step_s=Fraction(1, 1_000_000))
-    write_bomb(some, side=SIDE, pictures=max(2, pictures // 15), step_s=Fraction(1, 1_000_000))
+    write_bomb(most, side=side, pictures=pictures, step_s=Fraction(1, 1_000_000))
+    write_bomb(some, side=side, pictures=max(2, pictures // 15), step_s=Fraction(1, 1_000_000))
     large = folder / "large.png"
-    Image.new("RGB", (8192, 8192), (90, 120, 40)).save(large)
+    Image.new("RGB", (2 * side + 192, 2 * side + 192), (90, 120, 40)).save(large)
     texts = {
         "list": "ffconcat version 1.0\nfile some.mp4\n",
         "playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsome.mp4\n#EXT-X-ENDLIST\n",
