@@ -32,7 +32,7 @@ from syncam_engine.link.events import Fetched, Reply
 from syncam_engine.link.messages import Chunk, ClipResult, Done, new_id
 from syncam_engine.link.transfer import Incoming
 from syncam_engine.service.harness import LocalEngine, sample_request, wait_until
-from syncam_engine.service.jobs import Job, fingerprint_of
+from syncam_engine.service.jobs import Job, Ticket, fingerprint_of
 from syncam_engine.service.store import Store
 
 FULL_BYTES = 4 * 81 * 480 * 832 * 3
@@ -114,14 +114,16 @@ def _put_artefact(state_dir: Path, owner: str, size: int) -> Done:
     """A finished job with one raw artefact, as if a worker had made it."""
     store = Store(state_dir)
     request = sample_request(4)
-    job = Job(
-        id=request.job_id,
-        owner=owner,
-        client_name="bench",
-        request=request,
-        fingerprint=fingerprint_of(request),
-        place=store.last_place() + 1,
-        submitted_unix_s=time.time(),
+    job = Job.of(
+        Ticket(
+            owner=owner,
+            client_name="bench",
+            request=request,
+            fingerprint=fingerprint_of(request),
+            place=store.last_place() + 1,
+            submitted_unix_s=time.time(),
+            warnings=[],
+        )
     )
     store.add(job)
     folder = store.job_dir(job.id) / "result"

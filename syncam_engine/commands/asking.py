@@ -15,6 +15,7 @@ from syncam_engine.link.client import EngineClient, Lost, Reply
 from syncam_engine.link.endpoint import stored_client_id, user_state_dir
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo, JobInfo
+from syncam_engine.link.printable import printable
 
 ID_CHARS = 8
 """So much of a job's id is shown, and is enough to name it by."""
@@ -95,13 +96,13 @@ def job_table(jobs: Sequence[JobInfo]) -> Any:
         if job.state == "queued":
             progress = f"place {job.position}"
         table.add_row(
-            escape(job.job_id[:ID_CHARS]) or "(other)",
+            escape(printable(job.job_id[:ID_CHARS])) or "(other)",
             job.state,
-            escape(job.client),
+            escape(printable(job.client)),
             str(job.views),
-            escape(progress),
+            escape(printable(progress)),
             span(job.eta_s) if job.eta_s is not None else "",
-            escape(job.error.sentence if job.error else job.prompt[:60]),
+            escape(printable(job.error.sentence if job.error else job.prompt[:60])),
         )
     return table
 

@@ -36,6 +36,7 @@ from syncam_engine.link.messages import (
     Queued,
     new_id,
 )
+from syncam_engine.link.printable import printable
 
 MOST_RESTARTS = 3
 """How often an engine that ends under a job is started again."""
@@ -284,7 +285,7 @@ def _cancel(client: EngineClient, job_id: str, options: str, limit_s: float = 10
                     said = event.error.sentence.replace("The job", f"The job {job_id}", 1)
                     return
     finally:
-        print(said, file=sys.stderr)
+        print(printable(said), file=sys.stderr)
 
 
 def _is_done(job_id: str) -> str:
@@ -359,7 +360,7 @@ class _Bar:
         self._progress.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, event: object) -> None:
         update = self._progress.update
@@ -375,7 +376,7 @@ class _Bar:
             place = f"{event.position} before it" if event.position else "next"
             update(self._task, description="waiting", note=place)
         elif isinstance(event, Phase):
-            update(self._task, description=event.phase, note="")
+            update(self._task, description=printable(event.phase), note="")
             if not self._live:
                 print(event.phase, file=sys.stderr) if not self._console.quiet else None
         elif isinstance(event, Progress):

@@ -14,6 +14,7 @@ from syncam_engine.link.client import EngineClient
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.limits import MAX_ID_CHARS
 from syncam_engine.link.messages import JobInfo, JobList
+from syncam_engine.link.printable import printable
 
 from .asking import ID_CHARS, add_options, answers, engine_of, job_table
 
@@ -104,7 +105,8 @@ def _act(args: argparse.Namespace, client: EngineClient) -> int:
         done.append({"job_id": job.job_id, "state": state})
         if not args.json:
             before = " (as it was)" if state == job.state else ""
-            print(f"{job.job_id[:ID_CHARS]} {state}{before}: {job.prompt[:60]}", flush=True)
+            line = f"{job.job_id[:ID_CHARS]} {state}{before}: {job.prompt[:60]}"
+            print(printable(line), flush=True)
     if args.json:
         print(json.dumps({"jobs": done}))
     elif not done:
@@ -113,7 +115,8 @@ def _act(args: argparse.Namespace, client: EngineClient) -> int:
 
 
 def newest(client: EngineClient, timeout_s: float, most: int | None = None) -> JobList:
-    """Return one's own newest jobs, oldest of them first; all without `most`. Page by page."""
+    """Return one's own newest jobs, oldest of them first; all without `most`. Page by page: one has
+    as many as its answer has room for."""
     jobs: dict[str, JobInfo] = {}
     total, is_more = 0, True
     while is_more:
@@ -123,8 +126,7 @@ def newest(client: EngineClient, timeout_s: float, most: int | None = None) -> J
         older = {job.job_id: job for job in page.jobs if job.job_id not in jobs}
         total = max(total, page.total)
         jobs = {**older, **jobs}
-        # An engine of before knows no pages, and gives the first again.
-        is_more = len(older) == limit and (most is None or len(jobs) < most)
+        is_more = bool(older) and len(jobs) < (total if most is None else min(most, total))
     return JobList(jobs=list(jobs.values()), total=max(total, len(jobs)))
 
 

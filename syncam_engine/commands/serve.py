@@ -74,6 +74,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="memory that clients may fill at the server (2048)",
     )
     add(
+        "--worker-memory-mb",
+        type=whole(1, 1_000_000_000),
+        metavar="MB",
+        help="a worker that holds more of the machine's memory is ended (nine tenths of it)",
+    )
+    add(
         "--hang-s",
         type=above_zero,
         default=30.0,
@@ -136,8 +142,9 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace, parent_pid: int, accident: str) -> int:
     from syncam_engine.service.catalog import read_catalog
     from syncam_engine.service.engine import Rules
+    from syncam_engine.service.memory import machine_mb
     from syncam_engine.service.server import ServeConfig, serve
-    from syncam_engine.service.supervisor import WorkerPlan
+    from syncam_engine.service.supervisor import WORKER_SHARE, WorkerPlan
 
     if args.bind and not args.bind.startswith("tcp://"):
         raise SynCamError(
@@ -174,6 +181,7 @@ def _serve(args: argparse.Namespace, parent_pid: int, accident: str) -> int:
             preload=not args.lazy,
             hang_s=args.hang_s,
             stall_s=args.stall_s,
+            most_memory_mb=args.worker_memory_mb or WORKER_SHARE * machine_mb(),
         ),
         rules=Rules(
             max_jobs_per_client=args.max_jobs,

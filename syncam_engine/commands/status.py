@@ -11,6 +11,7 @@ import msgspec
 
 from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.messages import JobList
+from syncam_engine.link.printable import printable
 
 from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span
 
@@ -42,9 +43,9 @@ def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> Non
     log = f"\nlog: {folder / 'logs' / 'engine.log'}" if folder else ""
     clients = f"{status.clients} client{'s' * (status.clients != 1)}"
     console.print(
-        f"SynCam {status.engine}, up {span(status.uptime_s)}, process {status.pid}, "
+        f"SynCam {printable(status.engine)}, up {span(status.uptime_s)}, process {status.pid}, "
         f"{clients}, {status.disk_free_mb / 1024:.1f} GiB free\n"
-        f"{status.endpoint}{log}",
+        f"{printable(status.endpoint)}{log}",
         markup=False,
         highlight=False,
     )
@@ -54,10 +55,10 @@ def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> Non
         row = (
             str(worker.index),
             worker.state,
-            worker.device,
-            worker.preset,
-            worker.job_id[:ID_CHARS],
-            phase,
+            *(
+                escape(printable(text))
+                for text in (worker.device, worker.preset, worker.job_id[:ID_CHARS], phase)
+            ),
             _memory(worker),
             str(worker.restarts),
         )
@@ -65,7 +66,7 @@ def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> Non
     console.print(workers)
     console.print(job_table(jobs.jobs))
     for note in status.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {printable(note)}", markup=False)
 
 
 def _memory(worker: WorkerInfo) -> str:

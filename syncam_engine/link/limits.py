@@ -64,6 +64,12 @@ UPLOAD_CREDIT_CHUNKS = 4
 
 MAX_JOBS_PER_CLIENT = 64
 """Jobs of one client that wait or run."""
+MAX_KEPT_JOBS_PER_CLIENT = 50_000
+"""Jobs of one client in all: those that ended count until they are removed."""
+MAX_INPUTS_PER_CLIENT = 4096
+"""Whole inputs of one client at a time, however small."""
+PAGE_BYTES = MIB
+"""Bytes of the jobs that one answer lists; the rest is on the next page, or in the next `sync`."""
 MAX_DISK_BYTES_PER_CLIENT = 20 * 1024 * MIB
 MAX_UPLOAD_BYTES = 2 * 1024 * MIB
 MAX_CLIP_BYTES = 2 * 1024 * MIB

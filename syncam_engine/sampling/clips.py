@@ -11,9 +11,15 @@ Shape legend: V views, T pictures, H, W, 3 = RGB; uint8.
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
+
+from syncam_engine.media.read import read_resampled
+
+MOST_TIMES_LARGER = 8
+"""A picture with so many times the pixels that are needed is made smaller as it is decoded."""
 
 
 def fit_clip(
@@ -50,6 +56,20 @@ def fit_clip(
             f"{source[-1] + 1}"
         )
     return resize(clip_THW3[source], width_px, height_px, rule)
+
+
+def read_fitted(
+    path: Path, width_px: int, height_px: int, frames: int, fps: Fraction, rule: str
+) -> np.ndarray:
+    """Return a file's clip as uint8 [frames, height, width, 3] at `fps`, with no more of it in
+    memory than that and a picture. Raises `SynCamError` "clip.*"."""
+    return read_resampled(
+        path,
+        frames,
+        fps,
+        most_pixels=MOST_TIMES_LARGER * width_px * height_px,
+        fit=lambda picture_HW3: resize(picture_HW3[None], width_px, height_px, rule)[0],
+    )
 
 
 def _rate(fps: Fraction | float, name: str) -> Fraction:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ import zmq
 from syncam_engine.link.engine_facts import WorkerInfo
 
 from . import worker_messages as wm
+from .memory import held_mb, machine_mb
 from .processes import how_it_ended
 from .worker import Settings
 
 LOG = logging.getLogger("syncam.worker")
 _BACKOFF_S = (0.0, 0.5, 2.0, 5.0, 10.0, 30.0)
 _LOG_BYTES = 5_000_000
+WORKER_SHARE = 0.9
+_LOOK_S = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,13 +63,14 @@ class Slot:
     moves: int = -1
     notes: dict[str, str] = field(default_factory=dict)
 
-    def info(self) -> WorkerInfo:
+    def info(self, own: Container[str]) -> WorkerInfo:
+        """What is told to a client; a job's id is its owner's secret."""
         return WorkerInfo(
             index=self.index,
             state=self.state,
             device=self.device or self.device_wanted,
             preset=self.preset,
-            job_id=self.job_id,
+            job_id=self.job_id if self.job_id in own else "",
             phase=self.phase,
             step=self.step,
             steps=self.steps,
@@ -90,6 +94,9 @@ class WorkerPlan:
     """Without a beat for so long a worker hangs: stopped, swapping, or stuck in a driver."""
     stall_s: float = 900.0
     """Beating but without a step for so long, while it has a job or loads: it hangs as well."""
+    most_memory_mb: float = field(default_factory=lambda: WORKER_SHARE * machine_mb())
+    """A worker that holds more of the machine's memory is ended, before the system ends another
+    program for it."""
 
 
 class Supervisor:
@@ -122,6 +129,7 @@ class Supervisor:
         self._address = self.socket.last_endpoint.decode().rstrip("\0")
         self.slots = [Slot(index=k, device_wanted=name) for k, name in enumerate(plan.devices)]
         self._generation = 0
+        self._next_look_s = 0.0
 
     @property
     def worker_key(self) -> str:
@@ -231,6 +239,19 @@ class Supervisor:
                 self._bury(slot, reason, hung=True)
             elif slot.state in ("busy", "loading") and now_s - slot.moved_s > self.plan.stall_s:
                 self._bury(slot, f"no step for {self.plan.stall_s:g} s", hung=True)
+        self._watch_memory(now_s)
+
+    def _watch_memory(self, now_s: float) -> None:
+        """End a worker that holds too much. Its job is told why."""
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + _LOOK_S
+        most_mb = self.plan.most_memory_mb
+        for slot in self.slots:
+            if slot.process is not None and (held := held_mb(slot.process.pid)) > most_mb:
+                reason = f"it held {held:.0f} MiB of memory, more than {most_mb:.0f}"
+                self._bury(slot, reason, hung=False)
+                slot.notes["memory"] = f"A worker was ended: {reason} (--worker-memory-mb)."
 
     def _patience_s(self, slot: Slot) -> float:
         """While libraries load from a cold disk, Python lets no other thread run: no beats."""
@@ -262,6 +283,7 @@ class Supervisor:
             if isinstance(message, wm.AtStep):
                 slot.step, slot.steps = message.step, message.steps
         elif isinstance(message, (wm.Finished, wm.Broke)) and message.job_id == slot.job_id:
+            slot.notes.pop("memory", None)
             slot.state, slot.job_id, slot.phase = "ready", "", ""
             slot.step = slot.steps = slot.deaths_in_row = 0
 

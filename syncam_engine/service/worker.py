@@ -281,10 +281,11 @@ class Worker:
             self._talk.say(pixels, small.tobytes())
 
     def _read_input(self, request: GenerateRequest, path: str, index: int) -> Any:
-        from syncam_engine.media.read import read_resampled
+        from syncam_engine.sampling.clips import read_fitted
 
+        size = (request.width, request.height, request.frames)
         try:
-            return read_resampled(Path(path), request.frames, Fraction(*request.fps))
+            return read_fitted(Path(path), *size, Fraction(*request.fps), request.fit_rule)
         except SynCamError as error:
             said = error.sentence.replace(Path(path).name, "it")
             raise SynCamError(
@@ -351,7 +352,9 @@ def as_syncam_error(error: Exception, phase: str, request: GenerateRequest | Non
             "The engine's disk is full: the clips could not be written.",
             fix="Free disk space, then run the job again",
         )
-    text = " ".join(str(error).split())[:300]
+    # The system's errors name a file with its folder, which is nobody's business.
+    said = getattr(error, "strerror", None) or str(error)
+    text = " ".join(said.split())[:300]
     return SynCamError(
         "job.failed",
         f"The engine failed while it was in {phase or 'load'}: {type(error).__name__}: {text}",

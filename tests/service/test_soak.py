@@ -17,6 +17,8 @@ from syncam_engine.service.soak.faults import _judge_order, soak_faults
 from syncam_engine.service.soak.findings import Finding, as_markdown, percentile
 from syncam_engine.service.soak.hostile import soak_decoder, soak_hostile
 from syncam_engine.service.soak.load import soak_load
+from syncam_engine.service.soak.locks import soak_locks
+from syncam_engine.service.soak.media import soak_media
 
 from .conftest import STUB
 
@@ -80,6 +82,18 @@ def test_host_that_believes_is_seen(monkeypatch):
 def test_load():
     figures = held(soak_load(16, 5, STUB)).figures
     assert figures["jobs done"] == figures["jobs sent"] >= 16
+
+
+def test_media():
+    figures = held(soak_media(10, STUB, side=1000)).figures
+    ends = {name.split(",")[0]: end for name, end in figures.items()}
+    assert (ends["some.mp4"], ends["large.png"], ends["drawing"]) == ("done", "done", "clip.format")
+
+
+def test_locks():
+    figures = held(soak_locks(20, STUB)).figures
+    assert figures["locks that were refused"] == 60
+    assert figures["jobs"] > 0
 
 
 def test_order_that_was_not_kept_is_seen(tmp_path):
