@@ -11,7 +11,7 @@ import msgspec
 from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.messages import JobList
 
-from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span
+from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span, table_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,6 @@ def run(args: argparse.Namespace) -> int:
 
 def show(status: EngineStatus, jobs: JobList) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     clients = f"{status.clients} client{'s' * (status.clients != 1)}"
@@ -43,23 +42,29 @@ def show(status: EngineStatus, jobs: JobList) -> None:
         markup=False,
         highlight=False,
     )
-    workers = Table("worker", "state", "device", "preset", "job", "phase", "memory", "restarts")
-    for worker in status.workers:
-        phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
-        workers.add_row(
+    names = ("worker", "state", "device", "preset", "job", "restarts", "memory")
+    rows = [
+        (
             str(worker.index),
-            worker.state,
+            _state(worker),
             worker.device,
             worker.preset,
             worker.job_id[:ID_CHARS],
-            phase,
-            _memory(worker),
             str(worker.restarts),
+            _memory(worker),
         )
-    console.print(workers)
-    console.print(job_table(jobs.jobs))
+        for worker in status.workers
+    ]
+    console.print(table_of(names, rows, console.width))
+    console.print()
+    console.print(job_table(jobs.jobs, console.width, clients=True))
     for note in status.notes:
         console.print(f"note: {note}", markup=False)
+
+
+def _state(worker: WorkerInfo) -> str:
+    phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
+    return f"{worker.state}, {phase}" if phase else worker.state
 
 
 def _memory(worker: WorkerInfo) -> str:
