@@ -141,7 +141,7 @@ def test_beginning_of_a_jobs_id_brings_that_job(ask, engine, tmp_path):
     assert ask()[0] == 0
     out = tmp_path / "out"
     first, before = result(out), engine.status().done
-    status, said, error = ask("--job-id", first["job_id"][:8], "--prompt", "something else")
+    status, _, error = ask("--job-id", first["job_id"][:8], "--prompt", "something else")
     assert (status, engine.status().done) == (0, before), "nothing is sampled again"
     assert result(out)["job_id"] == first["job_id"]
     assert result(out)["prompt"] == "a small stage"
