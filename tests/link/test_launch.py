@@ -96,12 +96,15 @@ def test_engine_that_it_started_is_known_while_it_runs(tmp_path):
     launcher = EngineLauncher(client, python=script, state_dir=tmp_path / "state")
     assert launcher.started_pid is None
     launcher.ensure_started()
+    end_s = time.monotonic() + 60
     try:
-        launcher.status()
+        while launcher.started_pid is None and time.monotonic() < end_s:
+            client.wait(0.05)
+            launcher.status()
         os.kill(launcher.started_pid, 0)
     finally:
         go.touch()
-    end_s = time.monotonic() + 20
+    end_s = time.monotonic() + 60
     while launcher.started_pid is not None and time.monotonic() < end_s:
         client.wait(0.05)
     assert launcher.started_pid is None
