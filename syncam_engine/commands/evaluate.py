@@ -18,7 +18,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     clips = verbs.add_parser(
         "clips", help="camera errors, flickering, and with true clips PSNR and SSIM"
     )
-    clips.add_argument("folder", type=Path, help="folder of clips named after the rig's cameras")
+    clips.add_argument(
+        "folder",
+        type=Path,
+        help="folder of clips named after the rig's cameras, or --out of `syncam generate`",
+    )
     clips.add_argument("--rig", type=Path, required=True, help="the rig file of the clips")
     clips.add_argument("--truth", type=Path, help="folder of true clips of the same names")
     clips.add_argument(

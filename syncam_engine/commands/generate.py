@@ -86,9 +86,7 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
     start_s = time.monotonic()
     hello = connect(client, launcher)
     start_seconds = time.monotonic() - start_s
-    pid = launcher.started_pid if launcher is not None else None
-    if pid is not None and not args.json:
-        print(_is_started(pid), file=sys.stderr)
+    said = None if args.json else _say_started(launcher)
     request = _request(args, rig, hello)
     if args.job_id:
         known = job_or_none(client, args.job_id)
@@ -113,6 +111,7 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
             "total": time.monotonic() - start_s,
         }
         texts.append(write_result(out, result))
+        said = None if args.json else _say_started(launcher, said)
         if not args.json:
             print(f"{label}{_counted(result['clips'])} in {out}", flush=True)
         start_s, start_seconds = time.monotonic(), 0.0
@@ -121,9 +120,14 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
     return 0
 
 
-def _is_started(pid: int) -> str:
+def _say_started(launcher: EngineLauncher | None, known: int | None = None) -> int | None:
+    """Say which engine was started here, but for the `known` one; return its process."""
+    pid = launcher.started_pid if launcher is not None else None
+    if pid is None or pid == known:
+        return known
     stop = f"taskkill /F /PID {pid}" if os.name == "nt" else f"kill {pid}"
-    return f"started the engine, which stays for the next jobs; to stop it: {stop}"
+    print(f"started the engine, which stays for the next jobs; to stop it: {stop}", file=sys.stderr)
+    return pid
 
 
 def _take(

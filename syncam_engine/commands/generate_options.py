@@ -126,7 +126,7 @@ def size_of(text: str | None) -> tuple[int | None, int | None]:
     if not (width.isdigit() and height.isdigit()):
         raise SynCamError(
             "size.impossible",
-            f'"{text}" is no size; it must be WIDTHxHEIGHT, such as 160x96.',
+            f'"{text}" is not a size; it must be WIDTHxHEIGHT, such as 160x96.',
             value=text,
             nearest="160x96",
         )

@@ -53,8 +53,8 @@ class ClipScores:
         if self.cameras:
             c = self.cameras
             rows = [
-                ("RotErr", _number(c.rot_err_rad), "radians"),
-                ("TransErr", _number(c.trans_err), "unit translations, 0 to 2"),
+                _error("RotErr", c.rot_err_rad, "radians"),
+                _error("TransErr", c.trans_err, "unit translations, 0 to 2"),
                 ("pairs with a pose", f"{c.found:.2f}", f"of {len(c.pairs)} pairs and frames"),
                 (f"{c.matcher} matches", f"{c.matches:.1f}", "a pair; not the paper's Mat. Pix."),
                 *rows,
@@ -218,5 +218,7 @@ def _read(files: list[Path]) -> np.ndarray:
         raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
 
 
-def _number(value: float | None) -> str:
-    return NONE_FOUND if value is None else f"{value:.4f}"
+def _error(name: str, value: float | None, unit: str) -> tuple[str, str, str]:
+    if value is None:
+        return name, NONE_FOUND, "no pair had enough matches for a pose"
+    return name, f"{value:.4f}", unit

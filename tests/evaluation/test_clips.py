@@ -156,6 +156,7 @@ def test_what_was_measured_stands_first():
     rows = scores.rows()
     assert len(rows) == 7
     assert [row[0] for row in rows[4:]] == ["RotErr", "TransErr", "CLIP-T"]
+    assert "enough matches" in rows[4][2]
     assert "CLIP-F" in [row[0] for row in rows[:4]]
 
 

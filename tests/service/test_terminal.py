@@ -75,10 +75,10 @@ def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--fps", "0"], "0 is no whole number from 1 to 1000"),
-        (["--seed", "-1"], "-1 is no whole number from 0"),
-        (["--seed", "9" * 30], "is no whole number from 0"),
-        (["--priority", "11"], "11 is no whole number from -10 to 10"),
+        (["--fps", "0"], "0 is not a whole number from 1 to 1000"),
+        (["--seed", "-1"], "-1 is not a whole number from 0"),
+        (["--seed", "9" * 30], "is not a whole number from 0"),
+        (["--priority", "11"], "11 is not a whole number from -10 to 10"),
         (["--previz", "a.mp4", "--reference", "b.mp4"], "not allowed with"),
         (["--job-id", "a b"], "'a b' is not a job's id, which has 8 to 64 letters"),
     ],
@@ -162,6 +162,12 @@ def test_engine_that_generate_started_is_said_with_how_to_stop_it(ask, monkeypat
     first = capsys.readouterr().err.splitlines()[0]
     assert first == "started the engine, which stays for the next jobs; to stop it: kill 4321"
     assert ask("--json", "--seed", "5") == 0
+    assert capsys.readouterr().err == ""
+    again = SimpleNamespace(started_pid=5678)
+    assert generate._say_started(again, 4321) == 5678
+    assert "kill 5678" in capsys.readouterr().err
+    assert generate._say_started(again, 5678) == 5678
+    assert generate._say_started(None) is None
     assert capsys.readouterr().err == ""
 
 
