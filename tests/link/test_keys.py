@@ -84,7 +84,7 @@ def test_unreadable_trust_trusts_nobody(config):
     assert list(keys.trusted("client")) == ["a"]
 
 
-def test_new_key_stands_alone_and_what_to_do_with_it_beside_it(capsys):
+def test_new_key_stands_alone_and_what_to_do_with_it_beside_it(config, capsys):
     assert main(["keys", "new", "--engine"]) == 0
     said = capsys.readouterr()
     public = said.out.strip()
