@@ -6,14 +6,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from syncam_engine.model.presets import WEIGHTS_DIR
-from syncam_engine.model.preview_vocabulary import Vocabulary
+from syncam_engine import preview
+from syncam_engine.preview.vocabulary import Vocabulary
 
 PAGE = Path(__file__).parents[2] / "docs" / "words.md"
 
 
 def test_page_lists_the_vocabulary_and_its_synonyms():
-    vocabulary = Vocabulary.read(WEIGHTS_DIR / "preview")
+    vocabulary = Vocabulary.read(Path(preview.__file__).parent / "weights")
     text = PAGE.read_text("utf-8")
     rows = re.findall(r"^\| [a-z ]+ \| (.+) \|$", text, re.MULTILINE)
     entries = re.findall(r"(\w+)(?: \(([^)]*)\))?", " ".join(rows))
