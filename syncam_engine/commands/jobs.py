@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import re
 from collections.abc import Sequence
 
 import msgspec
 
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.limits import MAX_ID_CHARS
+from syncam_engine.link.limits import ID_PATTERN, MAX_ID_CHARS
 from syncam_engine.link.messages import JobInfo, JobList
 from syncam_engine.link.printable import printable
 
@@ -72,7 +73,8 @@ def _list(args: argparse.Namespace, client: EngineClient) -> int:
     elif found.jobs:
         from rich.console import Console
 
-        Console().print(job_table(found.jobs))
+        console = Console()
+        console.print(job_table(found.jobs, console.width))
         if len(found.jobs) < found.total:
             print(
                 f"the newest {len(found.jobs):,} of {found.total:,}; "
@@ -132,12 +134,25 @@ def newest(client: EngineClient, timeout_s: float, most: int | None = None) -> J
 
 def _named(client: EngineClient, text: str, timeout_s: float) -> JobInfo:
     """Return the job that an id, or the beginning of one, names. Raises as `find_job`."""
+    # None has it: those that it may have been meant for.
+    known = _begun(client, text, timeout_s) or newest(client, timeout_s, PAGE).jobs
+    return find_job(text, known)
+
+
+def job_or_none(client: EngineClient, text: str, timeout_s: float = 30.0) -> JobInfo | None:
+    """Return the job that an id, or the beginning of one, names; None for a whole id that is new.
+
+    Raises as `find_job`.
+    """
+    if known := _begun(client, text, timeout_s):
+        return find_job(text, known)
+    return None if re.fullmatch(ID_PATTERN, text) else _named(client, text, timeout_s)
+
+
+def _begun(client: EngineClient, text: str, timeout_s: float) -> list[JobInfo]:
     call = client.ask_jobs(mine=True, limit=PAGE, begins=text[:MAX_ID_CHARS])
     (known,) = answers(client, [call], timeout_s)
-    if not any(job.job_id.startswith(text) for job in known.jobs):
-        # None has it: those that it may have been meant for.
-        known = newest(client, timeout_s, PAGE)
-    return find_job(text, known.jobs)
+    return [job for job in known.jobs if job.job_id.startswith(text)]
 
 
 def find_job(text: str, jobs: Sequence[JobInfo]) -> JobInfo:

@@ -13,7 +13,7 @@ from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.messages import JobList
 from syncam_engine.link.printable import printable
 
-from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span
+from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span, table_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,6 @@ def run(args: argparse.Namespace) -> int:
 def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> None:
     """Print both; `folder` is the state folder of this machine's engine."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     console = Console()
     log = f"\nlog: {folder / 'logs' / 'engine.log'}" if folder else ""
@@ -49,24 +47,29 @@ def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> Non
         markup=False,
         highlight=False,
     )
-    workers = Table("worker", "state", "device", "preset", "job", "phase", "memory", "restarts")
-    for worker in status.workers:
-        phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
-        row = (
+    names = ("worker", "state", "device", "preset", "job", "restarts", "memory")
+    rows = [
+        (
             str(worker.index),
-            worker.state,
-            *(
-                escape(printable(text))
-                for text in (worker.device, worker.preset, worker.job_id[:ID_CHARS], phase)
-            ),
-            _memory(worker),
+            _state(worker),
+            worker.device,
+            worker.preset,
+            worker.job_id[:ID_CHARS],
             str(worker.restarts),
+            _memory(worker),
         )
-        workers.add_row(*map(escape, row))
-    console.print(workers)
-    console.print(job_table(jobs.jobs))
+        for worker in status.workers
+    ]
+    console.print(table_of(names, rows, console.width))
+    console.print()
+    console.print(job_table(jobs.jobs, console.width, clients=True))
     for note in status.notes:
         console.print(f"note: {printable(note)}", markup=False)
+
+
+def _state(worker: WorkerInfo) -> str:
+    phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
+    return f"{worker.state}, {phase}" if phase else worker.state
 
 
 def _memory(worker: WorkerInfo) -> str:

@@ -14,7 +14,12 @@ import numpy as np
 from syncam_engine.data.pictures import clip_facts, read_clip_frames
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.evaluation.cameras import CameraScore, Method, score_cameras
-from syncam_engine.evaluation.learned import LearnedScore, learned_scores, not_measured
+from syncam_engine.evaluation.learned import (
+    NOT_MEASURED,
+    LearnedScore,
+    learned_scores,
+    not_measured,
+)
 from syncam_engine.evaluation.matches import Matcher, Sift
 from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
 from syncam_engine.link.errors import SynCamError
@@ -22,6 +27,8 @@ from syncam_engine.link.fit import FIT_RULES, FitRule, fit_camera
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import read_rig
 from syncam_engine.media.read import read_metadata
+
+NONE_FOUND = "none found"
 
 Pairs = Literal["anchor", "neighbours"]
 """Which views are compared: view 0 with every other, or each with the next."""
@@ -46,8 +53,8 @@ class ClipScores:
         if self.cameras:
             c = self.cameras
             rows = [
-                ("RotErr", _number(c.rot_err_rad), "radians"),
-                ("TransErr", _number(c.trans_err), "unit translations, 0 to 2"),
+                _error("RotErr", c.rot_err_rad, "radians"),
+                _error("TransErr", c.trans_err, "unit translations, 0 to 2"),
                 ("pairs with a pose", f"{c.found:.2f}", f"of {len(c.pairs)} pairs and frames"),
                 (f"{c.matcher} matches", f"{c.matches:.1f}", "a pair; not the paper's Mat. Pix."),
                 *rows,
@@ -55,7 +62,9 @@ class ClipScores:
         if self.psnr_db is not None:
             rows.append(("PSNR", f"{self.psnr_db:.2f} dB", "against the true clips"))
             rows.append(("SSIM", f"{self.ssim:.4f}", "against the true clips"))
-        return [*rows, *(score.row() for score in self.learned)]
+        rows += [score.row() for score in self.learned]
+        # What was measured first; what could not be, after it.
+        return sorted(rows, key=lambda row: row[1] in (NONE_FOUND, NOT_MEASURED))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -209,5 +218,7 @@ def _read(files: list[Path]) -> np.ndarray:
         raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
 
 
-def _number(value: float | None) -> str:
-    return "none found" if value is None else f"{value:.4f}"
+def _error(name: str, value: float | None, unit: str) -> tuple[str, str, str]:
+    if value is None:
+        return name, NONE_FOUND, "no pair had enough matches for a pose"
+    return name, f"{value:.4f}", unit

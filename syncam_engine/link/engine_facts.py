@@ -63,7 +63,7 @@ class Hello(Struct, kw_only=True):
     """New at each start of the server."""
     presets: list[PresetInfo] = msgspec.field(default_factory=list)
     worker: str = ""
-    """starting, loading, ready, busy, yielded, dead."""
+    """starting, loading, ready, busy, asleep, yielded, dead."""
     device: str = ""
 
 

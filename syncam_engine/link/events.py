@@ -54,7 +54,7 @@ class Fetched(Struct, kw_only=True):
 
 
 class WorkerChanged(Struct, kw_only=True):
-    """starting, loading, ready, busy, yielded, dead; and the device, once it is known."""
+    """starting, loading, ready, busy, asleep, yielded, dead; and the device, once it is known."""
 
     worker: str
     device: str

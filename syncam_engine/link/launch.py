@@ -98,6 +98,12 @@ class EngineLauncher:
         """What the engine printed before it had a log of its own."""
         return self.state_dir / "logs" / "launch.log"
 
+    @property
+    def started_pid(self) -> int | None:
+        """The process of the engine that this launcher started, while it runs."""
+        runs = self._process is not None and self._process.poll() is None
+        return self._process.pid if runs else None
+
     def ensure_started(self) -> None:
         """Have an engine running soon; `status()`, called each tick, does it and tells of it."""
         self._asked_s = time.monotonic()

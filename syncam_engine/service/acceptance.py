@@ -28,6 +28,7 @@ MOST_AWAY_M = 1e6
 """Beyond it a network's numbers do not tell a camera from its neighbour."""
 MOST_FOCAL = 1000
 """Focal lengths and centres, in larger sides of the picture."""
+MOST_GUIDANCE = 100.0
 
 
 def accept(
@@ -43,12 +44,19 @@ def accept(
     issues = check_request(request, preset.envelope)
     _raise_first(issues)
     issues += kind_of(preset).prompt_issues(preset, request.prompt)
-    if not math.isfinite(request.guidance_scale) or abs(request.guidance_scale) > 100:
+    if not 0 <= request.guidance_scale <= MOST_GUIDANCE:  # also where it is not a number
+        is_number = not math.isnan(request.guidance_scale)
+        nearest = (
+            min(max(request.guidance_scale, 0.0), MOST_GUIDANCE)
+            if is_number
+            else preset.sampling.guidance_scale
+        )
         raise SynCamError(
             "guidance.impossible",
-            f"The guidance scale is {request.guidance_scale}; it must be -100 to 100.",
+            f"The guidance scale is {request.guidance_scale:g}; it must be 0 to "
+            f"{MOST_GUIDANCE:g}; the nearest is {nearest:g}.",
             value=repr(request.guidance_scale),
-            nearest=preset.sampling.guidance_scale,
+            nearest=nearest,
         )
     if not all(map(math.isfinite, request.scene_frames)):
         raise SynCamError("scene_frames.invalid", "A scene frame is not a finite number.")

@@ -40,7 +40,7 @@ class Slot:
     index: int
     device_wanted: str
     state: str = "dead"
-    """dead, starting, loading, ready, busy, yielded."""
+    """dead, asleep (until a job comes), starting, loading, ready, busy, yielded."""
     process: subprocess.Popen | None = None
     dying: subprocess.Popen | None = None
     """Killed but not gone yet: the next one waits, since the device is still held."""
@@ -127,7 +127,10 @@ class Supervisor:
             self.socket.zap_domain = b"worker"
         self.socket.bind(address)
         self._address = self.socket.last_endpoint.decode().rstrip("\0")
-        self.slots = [Slot(index=k, device_wanted=name) for k, name in enumerate(plan.devices)]
+        self.slots = [
+            Slot(index=k, device_wanted=name, state="dead" if plan.preload else "asleep")
+            for k, name in enumerate(plan.devices)
+        ]
         self._generation = 0
         self._next_look_s = 0.0
 
@@ -139,7 +142,7 @@ class Supervisor:
     @property
     def state(self) -> str:
         """The best of the slots' states, for clients."""
-        order = ("ready", "busy", "loading", "starting", "yielded", "dead")
+        order = ("ready", "busy", "loading", "starting", "asleep", "yielded", "dead")
         best = min((slot.state for slot in self.slots), key=order.index)
         # Where the model is loaded ahead, a dead worker is started again by itself: not ready yet.
         return "starting" if best == "dead" and self.plan.preload else best
@@ -158,7 +161,7 @@ class Supervisor:
 
     def wake(self, slot: Slot) -> None:
         """Have a worker in the slot soon."""
-        if slot.state in ("dead", "yielded") and slot.process is None:
+        if slot.state in ("dead", "asleep", "yielded") and slot.process is None:
             slot.state = "dead"
             if time.monotonic() >= slot.start_at_s and slot.dying is None:
                 self._start(slot)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from syncam_engine.cli import main
 from syncam_engine.evaluation import clips as clips_module
+from syncam_engine.evaluation.learned import LearnedScore
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig_json import read_rig, write_rig
@@ -140,6 +142,22 @@ def test_a_perfect_model_scores_one_and_a_copying_one_chance(held_out):
     worst = evaluate_preview(held_out, copying, lambda clips: clips, scenes=4)
     assert worst.retrieval_reference < 0.3
     assert worst.psnr_reference_db == pytest.approx(worst.psnr_copy_db)
+
+
+def test_what_was_measured_stands_first():
+    learned = [
+        LearnedScore(name=name, value=value, beside="", provenance={})
+        for name, value in (("CLIP-T", None), ("CLIP-F", 97.25))
+    ]
+    cameras = SimpleNamespace(
+        rot_err_rad=None, trans_err=None, found=0.0, pairs=[(0, 1)], matcher="SIFT", matches=3.5
+    )
+    scores = clips_module.ClipScores(cameras=cameras, temporal_flickering=0.99, learned=learned)
+    rows = scores.rows()
+    assert len(rows) == 7
+    assert [row[0] for row in rows[4:]] == ["RotErr", "TransErr", "CLIP-T"]
+    assert "enough matches" in rows[4][2]
+    assert "CLIP-F" in [row[0] for row in rows[:4]]
 
 
 def test_stills_have_no_time_alignment():

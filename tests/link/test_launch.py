@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -84,6 +85,29 @@ def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
     while launcher.status().state != "lost" and time.monotonic() < end_s:
         client.wait(0.05)
     assert runs.read_text().count(".") == 2, "tried once more, and lost only by its own fault"
+    client.close()
+
+
+def test_engine_that_it_started_is_known_while_it_runs(tmp_path):
+    script, go = tmp_path / "python", tmp_path / "go"
+    script.write_text(f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.05; done\nexit 3\n")
+    script.chmod(0o755)
+    client = EngineClient(state_dir=tmp_path / "state")
+    launcher = EngineLauncher(client, python=script, state_dir=tmp_path / "state")
+    assert launcher.started_pid is None
+    launcher.ensure_started()
+    end_s = time.monotonic() + 60
+    try:
+        while launcher.started_pid is None and time.monotonic() < end_s:
+            client.wait(0.05)
+            launcher.status()
+        os.kill(launcher.started_pid, 0)
+    finally:
+        go.touch()
+    end_s = time.monotonic() + 60
+    while launcher.started_pid is not None and time.monotonic() < end_s:
+        client.wait(0.05)
+    assert launcher.started_pid is None
     client.close()
 
 

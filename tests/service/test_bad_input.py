@@ -87,6 +87,8 @@ CASES = [
     ("preset", {"preset": "../../etc/passwd"}, None, "preset.unknown", "passwd", "preview"),
     ("preset file", {"preset": "/tmp/preset.json"}, None, "preset.unknown", "/tmp", "preview"),
     ("guidance", {"guidance_scale": math.nan}, None, "guidance.impossible", "nan", None),
+    ("against", {"guidance_scale": -3.0}, None, "guidance.impossible", "is -3; it must be", 0.0),
+    ("much", {"guidance_scale": 101.0}, None, "guidance.impossible", "nearest is 100", 100.0),
     ("frame", {"scene_frames": [1.0, math.inf]}, None, "scene_frames.invalid", "finite", None),
     ("strength", {"mode": "previz", "previz_strength": 1.5}, None, "input.count", "0 came", 2),
     ("no input", {"mode": "reference"}, None, "input.count", "takes 1", 1),

@@ -8,14 +8,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from syncam_engine.cli import main
 from syncam_engine.commands import generate, status
+from syncam_engine.commands.asking import job_table
 from syncam_engine.link import rig_json
 from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.messages import Done, JobInfo, JobList
-from syncam_engine.service.harness import sample_request
+from syncam_engine.link.launch import EngineLauncher
+from syncam_engine.link.messages import Done, ErrorInfo, JobInfo, JobList
+from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.soak.evil import evil_engine
 from syncam_engine.service.soak.evil_lies import SECRET
 
@@ -73,12 +77,12 @@ def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--fps", "0"], "0 is no whole number from 1 to 1000"),
-        (["--seed", "-1"], "-1 is no whole number from 0"),
-        (["--seed", "9" * 30], "is no whole number from 0"),
-        (["--priority", "11"], "11 is no whole number from -10 to 10"),
+        (["--fps", "0"], "0 is not a whole number from 1 to 1000"),
+        (["--seed", "-1"], "-1 is not a whole number from 0"),
+        (["--seed", "9" * 30], "is not a whole number from 0"),
+        (["--priority", "11"], "11 is not a whole number from -10 to 10"),
         (["--previz", "a.mp4", "--reference", "b.mp4"], "not allowed with"),
-        (["--job-id", "a b"], "'a b' is no job's id, which has 8 to 64 letters"),
+        (["--job-id", "a b"], "'a b' is not a job's id, which has 8 to 64 letters"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(ask, capsys, options, said):
@@ -108,6 +112,65 @@ def test_status_shows_prompts_as_they_were_typed(monkeypatch, capsys):
     said = "".join(capsys.readouterr().out.split())
     assert "asign[/exit][bold]" in said.replace("│", "")
     assert "0MiB" not in said
+
+
+def test_tables_are_one_line_a_job_at_80_columns(monkeypatch, capsys):
+    """The prompt is always there, and why a job failed stands beside its state."""
+    monkeypatch.setenv("COLUMNS", "80")
+    why = ErrorInfo(code="x", sentence="The device cuda:0 ran out of memory at 17 frames.")
+    known = {"client": "syncam generate", "views": 6, "prompt": "a brown dog walks across a beach"}
+    jobs = [
+        JobInfo(job_id="a" * 32, state="done", **known),
+        JobInfo(job_id="b" * 32, state="failed", error=why, **known),
+        JobInfo(job_id="c" * 32, state="running", phase="sample", step=3, steps=12, **known),
+        JobInfo(job_id="d" * 32, state="queued", position=2, eta_s=4000.0, **known),
+        JobInfo(job_id="", state="queued", client="Blender 5.0 on anna-ws", mine=False, views=4),
+        JobInfo(job_id="e" * 32, state="done", client="c", prompt="\u4e00" * 60 + "\x1b[2J"),
+    ]
+    console = Console()
+    for clients in (False, True):
+        console.print(job_table(jobs, console.width, clients=clients))
+        head, *lines = capsys.readouterr().out.splitlines()
+        assert head.split()[:2] == ["job", "client" if clients else "views"]
+        assert len(lines) == len(jobs)
+        assert all(cell_len(line) <= 80 for line in (head, *lines))
+        assert all("a brown dog" in line for line in lines[:4])
+        assert "failed: The device" in lines[1]
+        assert "running, sample 3/12" in lines[2]
+        assert "queued, place 2" in lines[3]
+    Console(width=200).print(job_table(jobs, 200))
+    wide = capsys.readouterr().out
+    assert why.sentence in wide
+    assert "\x1b" not in wide
+
+
+def test_worker_of_a_lazy_engine_is_asleep_until_a_job_comes(make_engine, monkeypatch, capsys):
+    lazy = make_engine("--lazy")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["status", "--state-dir", str(lazy.state_dir)]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("0 ")]
+    assert row.split()[1] == "asleep"
+    client = lazy.client()
+    wait_until(lambda: client.wait(0.1) and client.hello, 60)
+    assert client.worker == "asleep"
+    ends, _ = follow(client, [client.submit(sample_request())])
+    assert all(isinstance(end, Done) for end in ends.values())
+    assert lazy.status(client).workers[0].state == "ready"
+
+
+def test_engine_that_generate_started_is_said_with_how_to_stop_it(ask, monkeypatch, capsys):
+    monkeypatch.setattr(EngineLauncher, "started_pid", 4321)
+    assert ask() == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == "started the engine, which stays for the next jobs; to stop it: kill 4321"
+    assert ask("--json", "--seed", "5") == 0
+    assert capsys.readouterr().err == ""
+    again = SimpleNamespace(started_pid=5678)
+    assert generate._say_started(again, 4321) == 5678
+    assert "kill 5678" in capsys.readouterr().err
+    assert generate._say_started(again, 5678) == 5678
+    assert generate._say_started(None) is None
+    assert capsys.readouterr().err == ""
 
 
 class _Launcher:
