@@ -66,7 +66,7 @@ class Connection:
             told = recv_monitor_message(self._monitor, zmq.NOBLOCK)
             event = told["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.up, self._failures = True, 0
+                self.up, self._failures, self.problem = True, 0, None
                 return "up"
             if self._endpoint.socket is not None:
                 if event != zmq.EVENT_CONNECTED or not self._prove(told["value"]):
@@ -112,7 +112,7 @@ class Connection:
     def sleep(self, seconds: float) -> None:
         """Wait for anything to happen on the socket."""
         if self._socket is None:
-            time.sleep(seconds)
+            time.sleep(min(seconds, _LOOK_S))
         else:
             self._poller.poll(seconds * 1000)
 
@@ -151,7 +151,7 @@ class Connection:
         except OSError:
             return False  # it is closed again
         if uid in (None, os.getuid()):
-            self._proven, self.problem = True, None
+            self._proven = True
             return True
         self.problem = SynCamError(
             "engine.not_own",

@@ -29,6 +29,7 @@ from .owners import folder_doubt, is_own_socket, private_dir, write_private
 HAS_IPC = sys.platform != "win32" and not os.environ.get("SYNCAM_NO_IPC")
 """SYNCAM_NO_IPC=1 has other systems do as Windows must: loopback TCP with CURVE."""
 INFO_FILE = "engine.json"
+SHARED_FOLDER = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
 _FOLDER_CHARS = 78
 """A socket's path has at most 103 characters on macOS; the name takes 25."""
 
@@ -91,9 +92,8 @@ def socket_folder(state_dir: Path) -> tuple[Path, list[SynCamError]]:
     then it is one of the user's own folders. Raises `SynCamError` where that is not possible.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    shared = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
     own = [Path(os.path.abspath(folder)) / "run" for folder in (state_dir, user_state_dir())]
-    folders = [Path(shared) / f"syncam-{os.getuid()}", *own]
+    folders = [SHARED_FOLDER / f"syncam-{os.getuid()}", *own]
     if runtime and os.access(runtime, os.W_OK):
         folders.insert(0, Path(runtime) / f"syncam-{os.getuid()}")
     doubts = []

@@ -12,7 +12,6 @@ A key file is JSON; keys are Z85 text of 40 characters. A secret that others cou
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import sys
@@ -132,7 +131,8 @@ def trusted(role: Role) -> dict[str, str]:
     found = {}
     for path in sorted(private_dir(keys_dir() / f"{role}s").glob("*.pub")):
         try:
-            found[path.stem] = check_key(json_text.loads(path.read_text(encoding="ascii"))["public"])
+            data = json_text.loads(path.read_text(encoding="ascii"))
+            found[path.stem] = check_key(data["public"])
         except (OSError, ValueError, KeyError, TypeError, SynCamError):
             continue
     return found

@@ -6,7 +6,6 @@ Legend: T frames, H, W, 3 channels (8-bit sRGB).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 
 from .write import METADATA_KEY
@@ -121,7 +121,7 @@ def read_resampled(path: Path, frames: int, fps: Fraction) -> np.ndarray:
 
 def _metadata(text: str) -> dict[str, Any]:
     try:
-        data = json.loads(text) if text else {}
+        data = json_text.loads(text) if text else {}
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}
