@@ -9,8 +9,8 @@
         status = launcher.status()            # status.state, .sentence, .fix, .log_path
 
 The engine lives in a Python of its own, never in the host's. It is looked for, in this order: the
-`python` given; SYNCAM_ENGINE_PYTHON; `engine.toml` in the user's configuration folder, which
-`bootstrap.py` writes (`python = "..."`); the `.venv` of the clone that this file is in; the
+`python` given; SYNCAM_ENGINE_PYTHON; `engine.toml` in the user's configuration folder
+(`python = "..."`, see `remember_engine_python`); the `.venv` of the clone that this file is in; the
 `python` beside a `syncam` command on the PATH. The last two only where no other user could have put
 them there; the working folder is never looked in.
 """
@@ -284,7 +284,8 @@ def _not_found() -> SynCamError:
     return SynCamError(
         "engine.not_found",
         "No SynCam engine is installed on this machine.",
-        fix="Run `python3 bootstrap.py demo` in SynCam's folder, or give the engine's Python",
+        fix="Run `python3 bootstrap.py demo` in SynCam's folder, and give the Python in its .venv "
+        "(SYNCAM_ENGINE_PYTHON)",
     )
 
 
