@@ -18,7 +18,6 @@ them there; the working folder is never looked in.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ from .client import EngineClient
 from .endpoint import user_config_dir, user_state_dir
 from .environments import PROJECT_ROOT, python_of
 from .errors import SynCamError
-from .owners import code_doubt, folder_doubt, private_dir, write_private
+from .owners import code_doubt, folder_doubt, private_dir, program_on_path, write_private
 
 State = Literal[
     "not found", "stopped", "starting", "loading", "ready", "version mismatch", "refused", "lost"
@@ -261,14 +260,11 @@ def _installed() -> list[tuple[Path, str]]:
     own = python_of(PROJECT_ROOT / ".venv")
     if (PROJECT_ROOT / "syncam_engine" / "service").is_dir() and own.is_file():
         found.append((own, code_doubt(own, below=PROJECT_ROOT)))
-    # An entry of the PATH that is not absolute (".", or an empty one) means the working folder,
-    # which `which` looks in on Windows by itself.
-    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    command = shutil.which("syncam", path=os.pathsep.join(filter(os.path.isabs, places)))
-    if command and os.path.isabs(command):
-        python = Path(command).resolve().parent / own.name
+    command = program_on_path("syncam")
+    if command is not None:
+        python = command.resolve().parent / own.name
         if python.is_file():
-            found.append((python, code_doubt(Path(command)) or code_doubt(python)))
+            found.append((python, code_doubt(command) or code_doubt(python)))
     return found
 
 

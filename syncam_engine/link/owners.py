@@ -7,6 +7,7 @@ Windows keeps a user's own folders to him by access lists, which are not looked 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import struct
@@ -134,3 +135,11 @@ def code_doubt(path: Path, below: Path | None = None) -> str:
         if is_open and (near or not info.st_mode & stat.S_ISVTX):
             return f"every user may write to {one}"
     return ""
+
+
+def program_on_path(name: str) -> Path | None:
+    """Like `shutil.which`, but never in the working folder, which an entry of the PATH that is not
+    absolute means (".", or an empty one), and which Windows looks in by itself."""
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    found = shutil.which(name, path=os.pathsep.join(filter(os.path.isabs, places)))
+    return Path(found) if found and os.path.isabs(found) else None

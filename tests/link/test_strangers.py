@@ -229,3 +229,15 @@ def test_json_nested_without_end_is_a_value_error(tmp_path):
         json_text.loads("[" * 100_000)
     (tmp_path / "engine.json").write_text("[" * 100_000)
     assert endpoint.read_engine_info(tmp_path) is None
+
+
+def test_programs_connect_in_one_place():
+    """Every verb and both hosts: a socket of their own would not ask whose engine it is."""
+    places = ("syncam_engine/commands", "syncam_engine/link", "blender_addon", "ue_bridge")
+    made = {
+        path.name
+        for place in places
+        for path in (environments.PROJECT_ROOT / place).rglob("*.py")
+        if "zmq.DEALER" in path.read_text("utf-8")
+    }
+    assert made == {"connection.py"}
