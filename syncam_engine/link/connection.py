@@ -180,11 +180,12 @@ class Connection:
             socket.curve_serverkey = server_key.encode("ascii")
             socket.curve_publickey = pair.public.encode("ascii")
             socket.curve_secretkey = pair.secret.encode("ascii")
-        watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED | sum(_FAILED)
+        watched = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        watched |= _REFUSED | sum(_FAILED)
         self._proven = endpoint.socket is None
         if not self._proven:
             socket.reconnect_ivl = -1  # each connection is to a socket that was looked at
-            watched |= zmq.EVENT_CONNECTED | zmq.EVENT_CLOSED
+            watched |= zmq.EVENT_CLOSED
         self._monitor = socket.get_monitor_socket(watched)
         self._monitor.linger = 0
         socket.connect(endpoint.address)
