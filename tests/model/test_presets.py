@@ -49,7 +49,7 @@ for _ in range(900):  # so much of it json.loads still reads
 @pytest.mark.parametrize("wrong", [DEEP, [], True], ids=["deep", "list", "bool"])
 @pytest.mark.parametrize("field", ["", "name", "source", "envelope", "transformer.eps"])
 def test_wrong_kinds_of_values_are_said(field, wrong):
-    data = json.loads(json.dumps(PREVIEW_RECIPE.to_dict()))
+    data = json.loads(json.dumps(WAN_1_3B.to_dict()))
     *parts, last = field.split(".")
     place = data[parts[0]] if parts else data
     place[last] = wrong
