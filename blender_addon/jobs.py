@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from syncam_engine.link import json_text
 from syncam_engine.link.envelope import said_once
 from syncam_engine.link.job_results import Asked
 from syncam_engine.link.limits import MAX_NOTICES
@@ -239,7 +240,7 @@ class JobStore:
         # Only those: after a year of work the others would take seconds to read.
         for path in sorted(self.folder.glob("*.json"), key=_written_s)[-newest:]:
             try:
-                data = json.loads(path.read_text(encoding="utf-8"))
+                data = json_text.loads(path.read_text(encoding="utf-8"))
                 records.append(JobRecord(**{k: v for k, v in data.items() if k in known}))
             except (OSError, ValueError, TypeError, AttributeError):
                 continue

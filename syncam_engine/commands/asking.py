@@ -64,7 +64,7 @@ def answers(client: EngineClient, calls: Sequence[str], timeout_s: float) -> lis
     end_s = time.monotonic() + timeout_s
     while None in wanted.values():
         if time.monotonic() > end_s:
-            raise SynCamError(
+            raise client.problem or SynCamError(
                 "engine.unavailable",
                 f"No engine answers at {client.address or 'this machine'}.",
                 fix=start_fix(client),

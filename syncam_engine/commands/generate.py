@@ -197,7 +197,7 @@ def connect(client: EngineClient, launcher: EngineLauncher | None, limit_s: floa
                 raise SynCamError("engine.unavailable", status.sentence, fix=status.fix)
         if time.monotonic() > end_s:
             where = client.address or "this machine"
-            raise SynCamError(
+            raise client.problem or SynCamError(
                 "engine.unavailable",
                 said or f"No engine answers at {where}.",
                 fix=start_fix(client),

@@ -134,7 +134,8 @@ class RenderRun:
     # --- workers ------------------------------------------------------------------------------
 
     def command(self, *arguments: str) -> list[str]:
-        return [str(self.python), "-m", "render_rigs.worker", str(self.job), *arguments]
+        # -P: no module is taken from the working folder.
+        return [str(self.python), "-P", "-m", "render_rigs.worker", str(self.job), *arguments]
 
     def environment(self) -> dict[str, str]:
         paths = [str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from syncam_engine.evaluation.learned import (
 )
 from syncam_engine.evaluation.matches import Matcher, Sift
 from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import FIT_RULES, FitRule, fit_camera
 from syncam_engine.link.rig import Rig
@@ -183,7 +183,7 @@ def clip_file(folder: Path, name: str) -> Path:
 def _generated(folder: Path) -> dict[str, Path]:
     """Camera to clip, as the result.json of `syncam generate` says; {} where there is none."""
     try:
-        clips = json.loads((folder / "result.json").read_text("utf-8"))["clips"]
+        clips = json_text.loads((folder / "result.json").read_text("utf-8"))["clips"]
         return {
             clip["camera"]: folder / Path(clip["path"]).name
             for clip in clips

@@ -121,6 +121,12 @@ class EngineClient:
         return self._connection.address
 
     @property
+    def problem(self) -> SynCamError | None:
+        """Why there is no engine to connect to, where another user may have put one there or a key
+        is missing; None where none runs."""
+        return self._connection.problem
+
+    @property
     def local_state_dir(self) -> Path | None:
         """The local engine's folder; None where an engine was named by its address."""
         return self._connection.state_dir if self._connection.is_local else None

@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from syncam_engine.link import json_text
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig import Rig
@@ -117,8 +118,8 @@ def dumps(rig: Rig) -> str:
 def loads(text: str | bytes) -> Rig:
     """Return the rig of JSON text. Raises SynCamError."""
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = json_text.loads(text)
+    except ValueError as error:
         raise SynCamError("rig.format", f"The rig is no JSON: {error}.", value=str(error)) from None
     return rig_from_dict(data)
 

@@ -7,7 +7,6 @@ limited. Legend: T frames, H, W, 3 channels (8-bit sRGB).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 
 from .write import METADATA_KEY
@@ -256,7 +256,7 @@ def _from_zero(times: list[float | None], fps: Fraction) -> tuple[float, ...]:
 
 def _metadata(text: str) -> dict[str, Any]:
     try:
-        data = json.loads(text) if text else {}
+        data = json_text.loads(text) if text else {}
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}

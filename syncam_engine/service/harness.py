@@ -59,7 +59,7 @@ class LocalEngine:
         with open(self.folder / "server.out", "ab") as out:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "syncam_engine.cli", "serve"),
+                    *(sys.executable, "-P", "-m", "syncam_engine.cli", "serve"),
                     *("--state-dir", str(self.state_dir), *self.arguments),
                 ],
                 env=self.environment,

@@ -22,7 +22,7 @@ import zmq
 
 from syncam_engine import __version__
 from syncam_engine.link import keys, limits
-from syncam_engine.link.endpoint import HAS_IPC, INFO_FILE, private_dir, socket_path
+from syncam_engine.link.endpoint import HAS_IPC, INFO_FILE, private_dir, socket_folder, socket_path
 
 from .catalog import Catalog
 from .doorkeeper import Doorkeeper
@@ -267,6 +267,8 @@ def _local_addresses(state_dir: Path) -> tuple[str, str]:
     if not HAS_IPC:
         return "tcp://127.0.0.1:*", "tcp://127.0.0.1:*"
     path = socket_path(state_dir)
+    for doubt in socket_folder(state_dir)[1]:
+        LOG.warning("%s The socket is in %s instead.", doubt.sentence, path.parent)
     private_dir(path.parent)
     return f"ipc://{path}", f"ipc://{path.with_suffix('.workers')}"
 

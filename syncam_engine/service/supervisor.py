@@ -315,7 +315,8 @@ class Supervisor:
         try:
             with open(self._log_path, "ab") as log:
                 slot.process = subprocess.Popen(
-                    [sys.executable, "-m", "syncam_engine.service.worker"],
+                    # -P: the server's working folder may be anybody's, and has no code for it.
+                    [sys.executable, "-P", "-m", "syncam_engine.service.worker"],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
