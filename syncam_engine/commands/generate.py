@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 from syncam_engine.commands.asking import start_fix
@@ -35,6 +36,7 @@ from syncam_engine.link.messages import (
     Queued,
     new_id,
 )
+from syncam_engine.link.rig import Rig
 
 MOST_RESTARTS = 3
 """How often an engine that ends under a job is started again."""
@@ -42,7 +44,8 @@ MOST_RESTARTS = 3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rig", type=Path, required=True, help="a rig file (JSON)")
+    add("--rig", type=Path, required=True, help="a rig file, or a rendered scene.json")
+    add("--cameras", nargs="+", metavar="NAME", help="only these cameras of the rig (all)")
     add("--prompt", required=True, help="what happens in the scene")
     add("--negative-prompt", default=None, help="what must not be seen")
     add("--out", type=Path, required=True, help="folder for the clips and result.json")
@@ -206,6 +209,10 @@ def _request(args, rig, hello: Hello) -> GenerateRequest:
     if negative is None:
         negative = preset.defaults.get("negative_prompt", "") if preset else ""
     width, height = _size(args.size)
+    if args.cameras:
+        rig = rig.subset(args.cameras)
+    if preset and rig.frame_count > 1:
+        rig = _posed(args, rig, preset.defaults)
     return GenerateRequest(
         job_id=args.job_id or new_id(),
         rig=rig_json.rig_to_dict(rig),
@@ -225,6 +232,16 @@ def _request(args, rig, hello: Hello) -> GenerateRequest:
         outputs=["mp4", "png"] if args.png else ["mp4"],
         priority=args.priority,
     )
+
+
+def _posed(args, rig: Rig, defaults: dict) -> Rig:
+    """The rig with a pose for each picture of the clips; as it is where that cannot be told."""
+    try:
+        frames = defaults["frames"] if args.frames is None else args.frames
+        fps = Fraction(args.fps) if args.fps else Fraction(*defaults["fps"])
+        return rig.for_clip(frames, fps)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return rig  # the engine, whose defaults these are, judges
 
 
 def _size(text: str | None) -> tuple[int | None, int | None]:

@@ -25,6 +25,14 @@ def check_names(names: Sequence[object]) -> None:
             )
 
 
+def frames_shown(frames: int, source_fps: Fraction, fps: Fraction, *, first: int = 0) -> list[int]:
+    """Return which frame of a source each picture of a clip shows: the one nearest to its time.
+
+    Half a frame rounds up, so that a picture never shows what came before its own time.
+    """
+    return [int(source_fps / fps * k + Fraction(1, 2)) for k in range(first, first + frames)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rig:
     """Cameras of one moment. Raises SynCamError ("rig.*") for an impossible one."""
@@ -130,11 +138,11 @@ class Rig:
 
         A rig that stands, has just as many poses, or ends before the clip stays as it is.
         """
-        # Half a frame rounds up, as for the pictures of a clip (`sampling/clips.py`).
-        shown = [int(self.fps / fps * k + Fraction(1, 2)) for k in range(frames)]
-        if self.frame_count in (1, frames) or shown[-1] >= self.frame_count:
+        if self.frame_count in (1, frames) or frames < 1 or fps <= 0:
             return self
-        return replace(self.at_frames(shown), fps=fps)
+        if frames_shown(1, self.fps, fps, first=frames - 1)[0] >= self.frame_count:
+            return self
+        return replace(self.at_frames(frames_shown(frames, self.fps, fps)), fps=fps)
 
     def at_frames(self, frames: Iterable[int]) -> Rig:
         """Return the rig with poses at these frames only; static cameras stay as they are.

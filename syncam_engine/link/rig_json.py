@@ -170,7 +170,9 @@ def loads(text: str | bytes) -> Rig:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SynCamError("rig.format", f"The rig is not JSON: {error}.", value=str(error)) from None
+        raise SynCamError(
+            "rig.format", f"The rig is not JSON: {error}.", value=str(error)
+        ) from None
     if isinstance(data, dict) and data.get("format") == SCENE_FORMAT:
         data = _rig_of_scene(data)
     return rig_from_dict(data)
