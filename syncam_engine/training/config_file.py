@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -39,6 +41,26 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         except yaml.YAMLError as error:
             raise _not_yaml(f"The value of {override!r}", error) from error
     return config_from_dict(TrainConfig, document, "")
+
+
+def write_config(config: TrainConfig, path: Path) -> None:
+    """Write a config, overrides and defaults included, so that `read_config` gives it again."""
+    plain = json.loads(json.dumps(asdict(config)))  # tuples as lists, which YAML has
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), "utf-8")
+    os.replace(partial, path)
+
+
+def differing_fields(one: TrainConfig, other: TrainConfig) -> list[str]:
+    """The fields of two configs that differ, by their dotted names."""
+    found = []
+    for name, value in asdict(one).items():
+        there = asdict(other)[name]
+        if isinstance(value, dict):
+            found += [f"{name}.{key}" for key in value if value[key] != there[key]]
+        elif value != there:
+            found.append(name)
+    return found
 
 
 def _not_yaml(what: str, error: Exception) -> SynCamError:
