@@ -45,22 +45,30 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 def write_config(config: TrainConfig, path: Path) -> None:
     """Write a config, overrides and defaults included, so that `read_config` gives it again."""
-    plain = json.loads(json.dumps(asdict(config)))  # tuples as lists, which YAML has
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), "utf-8")
+    text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+    partial.write_text(text, "utf-8")
     os.replace(partial, path)
 
 
 def differing_fields(one: TrainConfig, other: TrainConfig) -> list[str]:
     """The fields of two configs that differ, by their dotted names."""
-    found = []
-    for name, value in asdict(one).items():
-        there = asdict(other)[name]
-        if isinstance(value, dict):
-            found += [f"{name}.{key}" for key in value if value[key] != there[key]]
+    found, others = [], _plain(other)
+    for name, value in _plain(one).items():
+        there = others.get(name)
+        if isinstance(value, dict) and isinstance(there, dict):
+            found += [f"{name}.{key}" for key in value if value[key] != there.get(key)]
         elif value != there:
             found.append(name)
     return found
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """A config as its YAML file has it: a section of its kind's own under the kind's name."""
+    plain = asdict(config)
+    if (section := plain.pop("section")) is not None:
+        plain[config.kind] = section
+    return json.loads(json.dumps(plain))  # tuples as lists, which YAML has
 
 
 def _not_yaml(what: str, error: Exception) -> SynCamError:
