@@ -23,8 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of clips named after the rig's cameras, or --out of `syncam generate`",
     )
-    clips.add_argument("--rig", type=Path, required=True, help="the rig file of the clips")
-    clips.add_argument("--truth", type=Path, help="folder of true clips of the same names")
+    clips.add_argument(
+        "--rig", type=Path, required=True, help="the rig file of the clips, or the scene.json"
+    )
+    clips.add_argument("--truth", type=Path, help="folder of true clips, or a rendered scene")
     clips.add_argument(
         "--method",
         choices=("essential", "homography"),

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ from syncam_engine.link.messages import (
     new_id,
 )
 from syncam_engine.link.printable import printable
+from syncam_engine.link.rig import Rig
 
 __all__ = ["configure", "connect", "run"]
 
@@ -212,6 +214,10 @@ def _request(args, rig, hello: Hello) -> GenerateRequest:
     if negative is None:
         negative = preset.defaults.get("negative_prompt", "") if preset else ""
     width, height = size_of(args.size)
+    if args.cameras:
+        rig = rig.subset(args.cameras)
+    if preset and rig.frame_count > 1:
+        rig = _posed(args, rig, preset.defaults)
     return GenerateRequest(
         job_id=args.job_id or new_id(),
         rig=rig_json.rig_to_dict(rig),
@@ -231,6 +237,16 @@ def _request(args, rig, hello: Hello) -> GenerateRequest:
         outputs=["mp4", "png"] if args.png else ["mp4"],
         priority=args.priority,
     )
+
+
+def _posed(args, rig: Rig, defaults: dict) -> Rig:
+    """The rig with a pose for each picture of the clips; as it is where that cannot be told."""
+    try:
+        frames = defaults["frames"] if args.frames is None else args.frames
+        fps = Fraction(args.fps) if args.fps else Fraction(*defaults["fps"])
+        return rig.for_clip(frames, fps)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return rig  # the engine, whose defaults these are, judges
 
 
 def _follow(client: EngineClient, launcher: EngineLauncher | None, job_id: str, bar: _Bar) -> Done:

@@ -17,7 +17,8 @@ MOST_SEED = 2**53
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rig", type=Path, required=True, help="a rig file (JSON)")
+    add("--rig", type=Path, required=True, help="a rig file, or a rendered scene.json")
+    add("--cameras", nargs="+", metavar="NAME", help="only these cameras of the rig (all)")
     add("--prompt", required=True, help="what happens in the scene")
     add("--negative-prompt", default=None, help="what must not be seen")
     add("--out", type=Path, required=True, help="folder for the clips and result.json")

@@ -47,6 +47,11 @@ class _MovingVideo:
             pictures.append(picture[None])
         return np.stack(pictures)
 
+    def check_scene(self, scene: int) -> None:
+        """Read all pictures of a scene. Raises `BrokenFile`."""
+        for camera in range(len(self._pictures[scene])):
+            self.read_pictures(scene, [camera], [0])
+
 
 class RealEstate10K(_MovingVideo):
     """SCENE.txt files (URL, then 19 numbers a frame) with PICTURES/SCENE/TIMESTAMP.jpg beside.

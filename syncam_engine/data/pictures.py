@@ -62,6 +62,25 @@ def clip_facts(path: Path) -> tuple[int, int, int, float]:
         raise BrokenFile(str(path), str(error)) from error
 
 
+def check_clip(path: Path, pictures: int) -> None:
+    """Read a clip to its end without decoding it. Raises `BrokenFile` when it was cut off, or has
+    fewer pictures than `pictures`."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            promised, found = max(stream.frames, pictures), 0
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    break
+                found += packet.size > 0
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise BrokenFile(str(path), str(error)) from error
+    if found < promised:
+        raise BrokenFile(str(path), f"it ends after {found} of {promised} pictures")
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height without decoding. Raises `BrokenFile`."""
     try:

@@ -191,6 +191,23 @@ class BrokenFiles:
         )
 
 
+def whole_scenes(source: SceneSource | LatentSource) -> list[Scene]:
+    """The scenes whose files reach to their ends; others are noted as broken files.
+
+    Shards and latents were found whole when they were opened and have no `check_scene`.
+    """
+    check = getattr(source, "check_scene", lambda scene: None)
+    whole = []
+    for number, scene in enumerate(source.scenes):
+        try:
+            check(number)
+        except BrokenFile as error:
+            source.broken.add(error)
+        else:
+            whole.append(scene)
+    return whole
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One training sample: `pictures_VTHW3` or `latents_VZFhw`, cameras per latent frame."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from syncam_engine.data.pictures import clip_facts, read_clip_frames
+from syncam_engine.data.pictures import check_clip, clip_facts, read_clip_frames
 from syncam_engine.data.scene import UNREADABLE, BrokenFile, BrokenFiles, Scene, read_caption
 from syncam_engine.link import json_text
 
@@ -121,6 +121,11 @@ class SynCamVideo:
             )
         )
         self._clips.append(clips)
+
+    def check_scene(self, scene: int) -> None:
+        """Read a scene's films to their ends. Raises `BrokenFile`."""
+        for clip in self._clips[scene]:
+            check_clip(clip, self.scenes[scene].frames)
 
     def read_pictures(
         self, scene: int, cameras: Sequence[int], frames: Sequence[int]

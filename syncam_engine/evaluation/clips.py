@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +25,10 @@ from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
 from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import FIT_RULES, FitRule, fit_camera
-from syncam_engine.link.rig import Rig
+from syncam_engine.link.rig import Rig, frames_shown
 from syncam_engine.link.rig_json import read_rig
 from syncam_engine.media.read import read_metadata
+from syncam_engine.sampling.clips import resize
 
 NONE_FOUND = "none found"
 
@@ -92,11 +94,29 @@ def score_folder(
     prompt: str | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> ClipScores:
-    """Score FOLDER/CAMERA.mp4 of every camera of the rig; `weights` names networks and files."""
+    """Score FOLDER/CAMERA.mp4 of every camera of the rig; `weights` names networks and files.
+
+    True clips may be of the cameras' own size, rate and length, as a rendered scene's `videos` are:
+    they are brought to the clips' as the cameras were.
+    """
     weights = weights or {}
-    rig = read_rig(rig_file).with_anchor_first()
+    rig = read_rig(rig_file)
+    made = _generated(folder)
+    if made:  # perhaps of some of the rig's cameras alone
+        rig = rig.subset([camera.name for camera in rig.cameras if camera.name in made] or made)
+    rig = rig.with_anchor_first()
     files = [clip_file(folder, camera.name) for camera in rig.cameras]
-    clips = _read(files)
+    clips, fps = _read(files)
+    fps = fps or rig.fps
+    rig = rig.for_clip(clips.shape[1], fps)
+    if 1 < rig.frame_count < clips.shape[1]:
+        raise SynCamError(
+            "rig.frames",
+            f"The rig's cameras have {rig.frame_count} poses at {float(rig.fps):g} a second; the "
+            f"clips have {clips.shape[1]} pictures at {float(fps):g}.",
+            value=rig.frame_count,
+            nearest=clips.shape[1],
+        )
     matcher = None
     if "efficientloftr" in weights:
         from syncam_engine.evaluation.learned_matches import EfficientLoftr
@@ -109,13 +129,7 @@ def score_folder(
     scores.files = files
     true = None
     if truth is not None:
-        true = _read([clip_file(truth, camera.name) for camera in rig.cameras])
-        if true.shape != clips.shape:
-            raise SynCamError(
-                "clip.size",
-                f"The true clips are of shape {true.shape}, the clips of {clips.shape}; views, "
-                "frames, height and width must be alike.",
-            )
+        true = _true_clips([clip_file(truth, c.name) for c in rig.cameras], clips, fps, rule)
         pairs = list(zip(clips, true, strict=True))
         scores.psnr_db = float(np.mean([psnr_db(a, b) for a, b in pairs]))
         scores.ssim = float(np.mean([ssim(a, b) for a, b in pairs]))
@@ -166,13 +180,16 @@ def fit_rule_of(path: Path) -> FitRule:
 
 
 def clip_file(folder: Path, name: str) -> Path:
-    """The clip of a camera: FOLDER/NAME.mp4, or what a `syncam generate` wrote there for it.
+    """The clip of a camera: FOLDER/NAME.mp4, what a `syncam generate` wrote there for it, or that
+    of a rendered scene.
 
     Raises `SynCamError` that names it.
     """
     path = folder / f"{name}.mp4"
     if not path.is_file():
         path = _generated(folder).get(name, path)
+    if not path.is_file() and (folder / "videos").is_dir():
+        path = folder / "videos" / f"{name}.mp4"
     if not folder.is_dir():
         raise SynCamError("clip.missing", f"There is no folder {folder}.", value=str(folder))
     if not path.is_file():
@@ -193,11 +210,41 @@ def _generated(folder: Path) -> dict[str, Path]:
         return {}
 
 
-def _read(files: list[Path]) -> np.ndarray:
+def _true_clips(
+    files: list[Path], clips_VTHW3: np.ndarray, fps: Fraction, rule: FitRule
+) -> np.ndarray:
+    """The true clips as the clips are: their times, their size, fitted as their cameras were."""
+    frames, height, width = clips_VTHW3.shape[1:4]
+    true = []
     try:
-        facts = [clip_facts(path)[:3] for path in files]
-        count, (width, height) = min(frames for frames, *_ in facts), facts[0][1:]
-        for path, (_, *size) in zip(files, facts, strict=True):
+        for path in files:
+            count, *_, rate = clip_facts(path)
+            shown = frames_shown(frames, _exact(rate) or fps, fps)
+            if shown[-1] >= count:
+                raise SynCamError(
+                    "clip.short",
+                    f"The true clip {path} has {count} pictures; the {frames} of the clips at "
+                    f"{float(fps):g} a second need {shown[-1] + 1}.",
+                    value=count,
+                    nearest=shown[-1] + 1,
+                )
+            true.append(resize(read_clip_frames(path, shown), width, height, rule))
+    except BrokenFile as error:
+        raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
+    return np.stack(true)
+
+
+def _exact(rate: float) -> Fraction:
+    """A clip's rate as a fraction of small numbers; 0 for a clip that does not say it."""
+    return Fraction(rate).limit_denominator(1001)
+
+
+def _read(files: list[Path]) -> tuple[np.ndarray, Fraction]:
+    """Clips VTHW3 of one size and their rate; all are as long as the shortest."""
+    try:
+        facts = [clip_facts(path) for path in files]
+        count, (width, height) = min(frames for frames, *_ in facts), facts[0][1:3]
+        for path, (_, *size, _) in zip(files, facts, strict=True):
             if size != [width, height]:
                 raise SynCamError(
                     "clip.size",
@@ -213,7 +260,8 @@ def _read(files: list[Path]) -> np.ndarray:
                 value=count,
                 nearest=2,
             )
-        return np.stack([read_clip_frames(path, range(count)) for path in files])
+        clips = np.stack([read_clip_frames(path, range(count)) for path in files])
+        return clips, _exact(facts[0][3])
     except BrokenFile as error:
         raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
 

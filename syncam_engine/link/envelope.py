@@ -187,6 +187,10 @@ def check_request(request: RequestLike, envelope: Envelope) -> list[EnvelopeIssu
     return issues
 
 
+UPSIDE_DOWN_DEG = 135.0
+"""A roll that nobody gives to all cameras of a rig: their axes are then others than ours."""
+
+
 def range_text(low: float, high: float) -> str:
     """Return a trained range in words; one value where there is only one."""
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
@@ -228,6 +232,19 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                 f"{envelope.trained_views} together, so they may agree less.",
                 value=count,
                 nearest=envelope.trained_views,
+            )
+        )
+    if all(abs(poses.roll_deg(c.c2w_cv_m_at(0))) > UPSIDE_DOWN_DEG for c in rig.cameras):
+        which = "All cameras of the rig are" if count > 1 else "The rig's camera is"
+        issues.append(
+            EnvelopeIssue(
+                kind="warn",
+                code="rig.axes",
+                sentence=f"{which} upside down, as poses with OpenGL's axes (y up, z back) are; "
+                "c2w_cv_m has x right, y down, z forward.",
+                value="y up, z back",
+                nearest="y down, z forward",
+                fix="Negate the second and the third column of every c2w_cv_m",
             )
         )
     centre = rig.centre_m()

@@ -8,7 +8,7 @@ Read by the server process, which never imports torch; nor does this file. A pre
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PatternName = Literal["full", *PATTERNS]
 ENGINE_FOLDER = Path(__file__).parent.parent
+PACKAGE_FILES = tuple(f"{n}.safetensors" for n in ("transformer", "autoencoder", "text_encoder"))
+"""The weights in a folder of our own format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +178,8 @@ class Source:
     """"package": our own folder of safetensors; "diffusers": a base in diffusers' format (folder or
     hub id) plus an MVS (`registry.KINDS`)."""
     base: str
-    """A package of `syncam_engine` with a folder of weights, or a folder or hub id."""
+    """A package of `syncam_engine` with a folder of weights, or a folder or hub id. In a file `.`
+    is the file's own folder, and what begins with `./` or `../` is seen from there."""
     mvs_file: str = ""
     """For a diffusers base: the safetensors file made by `syncam checkpoint convert`."""
     licence: str = ""
@@ -273,7 +276,11 @@ class Preset:
             raise SynCamError(
                 "preset.file", f"The preset file {path} cannot be read: {error}.", value=str(path)
             ) from error
-        return cls.from_dict(data)
+        preset = cls.from_dict(data)
+        base = preset.source.base
+        if base.split("/")[0] in (".", ".."):
+            base = str((path.parent / base).resolve())
+        return replace(preset, source=replace(preset.source, base=base))
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.parts import OnProgress, Parts
-from syncam_engine.model.presets import Preset, package_folder
+from syncam_engine.model.presets import PACKAGE_FILES, Preset, package_folder
 from syncam_engine.model.transformer_files import expected_shapes, load_transformer
 from syncam_engine.model.weight_files import check_shapes, digest_of, read_header
 from syncam_engine.preview.autoencoder import PatchAutoencoder
@@ -47,8 +47,7 @@ def check_package_files(preset: Preset) -> list[Path]:
     Only headers are read.
     """
     folder = package_folder(preset.source.base)
-    names = ("transformer", "autoencoder", "text_encoder")
-    files = [folder / f"{name}.safetensors" for name in names]
+    files = [folder / name for name in PACKAGE_FILES]
     headers = [read_header(path) for path in files]
     check_shapes(
         headers[0].shapes,

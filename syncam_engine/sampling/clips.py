@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from syncam_engine.link.rig import frames_shown
 from syncam_engine.media.read import read_resampled
 
 MOST_TIMES_LARGER = 8
@@ -45,11 +46,10 @@ def fit_clip(
         raise ValueError(f"{name} is {clip_THW3.dtype}; it must be uint8")
     if rule not in ("crop", "letterbox"):
         raise ValueError(f"rule is {rule!r}; it must be 'crop' or 'letterbox'")
-    ratio = Fraction(1)
+    source = list(range(frames))
     if clip_fps is not None and fps is not None:
-        ratio = _rate(clip_fps, f"the rate of {name}") / _rate(fps, "fps")
-    # Half a frame rounds up, so that a picture never shows what came before its own time.
-    source = [int(ratio * k + Fraction(1, 2)) for k in range(frames)]
+        rates = _rate(clip_fps, f"the rate of {name}"), _rate(fps, "fps")
+        source = frames_shown(frames, *rates)
     if source[-1] >= len(clip_THW3):
         raise ValueError(
             f"{name} has {len(clip_THW3)} pictures; {frames} pictures at the request's rate need "

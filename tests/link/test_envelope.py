@@ -180,3 +180,19 @@ def test_an_envelope_survives_json():
     import json
 
     assert Envelope.from_dict(json.loads(json.dumps(ENVELOPE.to_dict()))) == ENVELOPE
+
+
+def test_a_rig_in_opengls_axes_is_told_so_first():
+    def opengl(pose):
+        return tuple((r[0], -r[1], -r[2], r[3]) for r in pose)
+
+    rig = hemisphere_rig((5, 355, 10), (4, 20, 20))
+    turned = replace(
+        rig, cameras=tuple(replace(c, c2w_cv_m=opengl(c.c2w_cv_m)) for c in rig.cameras)
+    )
+    first = check_rig(turned, ENVELOPE)[0]
+    assert (first.code, first.kind) == ("rig.axes", "warn")
+    assert first.sentence.startswith("All cameras of the rig are upside down, as poses with OpenGL")
+    # One camera on its head among others is only that.
+    mixed = replace(rig, cameras=(rig.cameras[0], turned.cameras[1]))
+    assert "rig.axes" not in {issue.code for issue in check_rig(mixed, ENVELOPE)}

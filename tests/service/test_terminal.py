@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +22,7 @@ from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import EngineLauncher
 from syncam_engine.link.messages import Done, ErrorInfo, JobInfo, JobList
+from syncam_engine.link.rig import Rig
 from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.soak.evil import evil_engine
 from syncam_engine.service.soak.evil_lies import SECRET
@@ -58,6 +62,31 @@ def test_what_is_refused_has_no_job_and_leaves_no_number(ask, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     assert ask("--steps", "51", out="mine") == 2
     assert (tmp_path / "mine").is_dir()
+
+
+def test_some_cameras_of_a_moving_rig_go_with_the_poses_of_the_clips_pictures():
+    """As a rendered scene has them: 40 poses at 30 a second for 5 pictures at 15."""
+    (camera,) = rig_json.rig_from_dict(sample_request(views=1).rig).cameras
+    path = [[[*row[:3], row[3] + k] for row in camera.c2w_cv_m[:3]] for k in range(40)]
+    path = [[*rows, [0, 0, 0, 1]] for rows in path]
+    cameras = [replace(camera, name=name, c2w_cv_m=path) for name in ("A", "B", "C")]
+    rig = Rig(cameras=tuple(cameras), fps=Fraction(30))
+    parser = argparse.ArgumentParser()
+    generate.configure(parser)
+    given = ["--rig", "r", "--prompt", "p", "--out", "o", "--cameras", "C", "A"]
+    defaults = {"frames": 5, "fps": [15, 1]}
+    hello = SimpleNamespace(
+        presets=[SimpleNamespace(name="preview", default=True, defaults=defaults)]
+    )
+    asked = generate._request(parser.parse_args(given), rig, hello).rig
+    assert [c["name"] for c in asked["cameras"]] == ["C", "A"]
+    shown = [matrix[0][3] for matrix in asked["cameras"][0]["c2w_cv_m"]]
+    assert shown == [matrix[0][3] for matrix in path[:9:2]]
+    # What an engine says of itself may be anything: the rig then goes as it is.
+    for odd in ({}, {"frames": "many", "fps": [15, 1]}, {"frames": 5, "fps": [0, 0]}):
+        hello.presets[0].defaults = odd
+        asked = generate._request(parser.parse_args(given), rig, hello).rig
+        assert len(asked["cameras"][0]["c2w_cv_m"]) == 40
 
 
 def test_a_strength_without_clips_to_start_from_is_refused(ask, capsys):
