@@ -58,6 +58,8 @@ class Session:
     user_id: str
     """The CURVE public key, or "" on an ipc socket."""
     heard_s: float
+    remote: bool = False
+    """It came by `--bind`, so its machine may be another."""
     connection: int = -1
     """The system's number of the connection that said hello."""
     dropped: int = 0
@@ -79,8 +81,11 @@ class Hub:
         *,
         most_sessions: int = MAX_SESSIONS,
         most_strangers: int = MAX_STRANGERS,
+        remote: bool = False,
     ) -> None:
-        """`trusted_keys` says which CURVE keys may be here now; the handshake asked it before."""
+        """`trusted_keys` says which CURVE keys may be here now; the handshake asked it before.
+        `remote`: the address is `--bind`'s, for clients on other machines."""
+        self._remote = remote
         self._context, self._handle = context, handle
         self._most_sessions, self._most_strangers = most_sessions, most_strangers
         self._trusted_keys = trusted_keys
@@ -101,9 +106,8 @@ class Hub:
         socket.backlog = 512
         is_tcp = address.startswith("tcp://")
         if self._context.get(zmq.IO_THREADS) > 1:
-            socket.affinity = (
-                1 if self.local else 2
-            )  # a flood from afar keeps no local client waiting
+            # A flood from afar keeps no local client waiting.
+            socket.affinity = 2 if self._remote else 1
         self._gate = Gate(socket, self._most_strangers, is_tcp=is_tcp)
         self._has_curve = is_tcp
         if is_tcp:
@@ -264,6 +268,7 @@ class Hub:
                 name=body.client_name or "a client",
                 user_id=user_id,
                 heard_s=0.0,
+                remote=self._remote,
                 connection=_handle_of(part),
             )
             self.sessions[routing_id] = session

@@ -98,6 +98,7 @@ class Server:
                 *(self._context, address, self.engine.handle, self._client_keys),
                 most_sessions=min(MAX_SESSIONS, files // 8),
                 most_strangers=min(MAX_STRANGERS, files // 16),
+                remote=address == config.bind,
             )
             for address in (local, config.bind)
             if address

@@ -161,7 +161,7 @@ class Verbs:
         return wire.Acknowledged()
 
     def on_yield(self, session: Session, body: wire.YieldDevice, _: list) -> wire.Acknowledged:
-        if not session.local:
+        if session.remote:
             raise SynCamError(
                 "yield.remote",
                 "The device is left to programs of the engine's own machine alone, and this client "
