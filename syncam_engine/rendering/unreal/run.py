@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from syncam_engine.link.errors import SynCamError
-
-LAYOUT = Path("train") / "f24_aperture5"
+from syncam_engine.rendering import manifest
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,8 +62,6 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
     fps, seed, out, radius_m, elevation_deg, focal_mm, subjects, samples); `args` has the options of
     `add_options`, and `only` as (first, last) scene numbers from 1.
     """
-    from syncam_engine.commands import render_manifest
-
     from . import commands, drawing, library
 
     check_spec(spec, args)
@@ -114,7 +111,7 @@ def render(spec: dict[str, Any], args: argparse.Namespace) -> int:
             continue
         took = f"{time.monotonic() - started:.0f} s" if fresh else "was there"
         print(f"{plan['scene']}: {took}: {plan['caption']}", flush=True)
-    render_manifest.write(setup.out, {"packed": False})
+    manifest.write(setup.out, {"packed": False})
     if failed:
         print(
             f"{len(failed)} of {last - first + 1} scenes failed: {', '.join(failed)}",
@@ -163,7 +160,7 @@ def render_scene(setup: Setup, plan: dict[str, Any]) -> bool:
     """Bring one scene to its folder; return False where it was there. Raises SynCamError."""
     from . import collect
 
-    target = setup.out / LAYOUT / plan["scene"]
+    target = setup.out / manifest.SCENES / plan["scene"]
     if target.is_dir():
         return False
     work = setup.out / ".unreal" / plan["scene"]

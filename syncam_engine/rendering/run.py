@@ -19,15 +19,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
-from syncam_engine.commands import render_farm, render_manifest
 from syncam_engine.link.environments import PROJECT_ROOT, find_bpy_python
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.rendering import farm, manifest
 
 MAY_CHANGE = {"scenes", "device", "threads", "preview", "out"}
 """Options that a resumed run may give anew; all others would mix two sets."""
 
 
-SCENES = Path("train", "f24_aperture5")
 """Where a set's scenes lie in its folder."""
 
 SAY_S = 60.0
@@ -66,7 +65,7 @@ class RenderRun:
                 "No Python with Blender (bpy) was found; rendering needs one.",
                 fix="Run python3 bootstrap.py, or set SYNCAM_BPY_PYTHON",
             )
-        made = _missing(self.log_folder, self.out / SCENES)
+        made = _missing(self.log_folder, self.out / manifest.SCENES)
         self.log_folder.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         is_new = not self.job.exists()
@@ -137,7 +136,7 @@ class RenderRun:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        (self.out / SCENES).mkdir(parents=True, exist_ok=True)
+        (self.out / manifest.SCENES).mkdir(parents=True, exist_ok=True)
 
     # --- workers ------------------------------------------------------------------------------
 
@@ -197,7 +196,7 @@ class RenderRun:
     def target(self, unit: int) -> Path:
         if self.spec["packed"]:
             return self.out / f"shard-{unit:05d}.npz"
-        return self.out / SCENES / f"scene{unit + 1}" / "scene.json"
+        return self.out / manifest.SCENES / f"scene{unit + 1}" / "scene.json"
 
     def all(self) -> list[int]:
         """Render every missing unit; returns the numbers (from 1) of those that failed."""
@@ -207,7 +206,7 @@ class RenderRun:
         failed: list[int] = []
         one = self.run_unit
         if self.cluster:
-            one = render_farm.RayUnits(self.cluster, self).run_unit
+            one = farm.RayUnits(self.cluster, self).run_unit
         with _progress(self._frames_wanted) as bar:
             self._bar = bar
             with ThreadPoolExecutor(self.workers if not self.cluster else 64) as pool:
@@ -217,7 +216,7 @@ class RenderRun:
                         if not future.result():
                             failed.append(waiting[future] + 1)
                         elif not self.spec["packed"]:
-                            render_manifest.add_rotations(self.out)
+                            manifest.add_rotations(self.out)
                         self._say_progress()
                 except BaseException:
                     for future in waiting:
@@ -231,7 +230,7 @@ class RenderRun:
             for path in self.out.rglob(".scene*.partial-*"):
                 if (path.parent / path.name[1:].split(".")[0] / "scene.json").exists():
                     shutil.rmtree(path, ignore_errors=True)
-        render_manifest.write(self.out, self.spec)
+        manifest.write(self.out, self.spec)
         if not todo:
             print(f"everything asked for is there already: {self.out}")
             return []

@@ -13,7 +13,7 @@ from syncam_engine.link.owners import program_on_path
 ENVIRONMENT = "SYNCAM_UNREAL_EDITOR"
 PLAN_VARIABLE, REPORT_VARIABLE = "SYNCAM_UNREAL_PLAN", "SYNCAM_UNREAL_REPORT"
 SCRIPT = Path("Content") / "Python" / "syncam_rig_build.py"
-CLONE_PLUGIN = Path(__file__).resolve().parents[2] / "ue_bridge" / "SynCam"
+CLONE_PLUGIN = Path(__file__).resolve().parents[3] / "ue_bridge" / "SynCam"
 
 
 def find_editor(given: str = "") -> Path:
