@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 SCENES = Path("train", "f24_aperture5")
+"""Where a set's scenes lie in its folder."""
 
 
 def add_rotations(out: Path) -> None:

@@ -26,9 +26,6 @@ from syncam_engine.rendering import farm, manifest
 MAY_CHANGE = {"scenes", "device", "threads", "preview", "out"}
 """Options that a resumed run may give anew; all others would mix two sets."""
 
-
-"""Where a set's scenes lie in its folder."""
-
 SAY_S = 60.0
 """So often a run without a terminal says how far it is, beside a line for each scene."""
 
