@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from blender_addon import install_engine
+from syncam_engine.devtools.harness import LocalEngine
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import read_engine_info
 from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.environments import find_bpy_python
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.packaging import blender as package
-from syncam_engine.service.harness import LocalEngine
 
 from .engine_wrapper import ROOT, STUB, blender_folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncam_engine.service.harness import LocalEngine
+from syncam_engine.devtools.harness import LocalEngine
 
 STUB = "tests.service.stub_pipeline:load_pipeline"
 

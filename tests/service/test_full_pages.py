@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from syncam_engine.devtools.harness import follow, sample_request
 from syncam_engine.link import limits
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.messages import ErrorInfo, Failed
-from syncam_engine.service.harness import follow, sample_request
 from syncam_engine.service.store import Store
 
 from .test_engine import answer

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import AskStatus, Cancel, Done, Failed, Submit, YieldDevice
 from syncam_engine.service import worker_messages as wm
 from syncam_engine.service.catalog import read_catalog
 from syncam_engine.service.engine import Engine, Rules
 from syncam_engine.service.files import not_written
-from syncam_engine.service.harness import sample_request
 from syncam_engine.service.inputs import InputStore
 from syncam_engine.service.store import Store
 from syncam_engine.service.worker import as_syncam_error

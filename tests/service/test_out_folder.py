@@ -10,10 +10,10 @@ import pytest
 
 from syncam_engine.cli import main
 from syncam_engine.commands import generate, out_folder
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link import rig_json
 from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.service.harness import sample_request
 
 FIRST, SECOND = "a1" * 16, "b2" * 16
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import stat
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.endpoint import parse_endpoint
 from syncam_engine.link.messages import Done
-from syncam_engine.service.harness import sample_request
 
 from .test_engine import run
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for a remote engine that tells lies, in a process of its own.
 
-`python -m syncam_engine.service.soak.evil_engine` prints its address and key as JSON. It lets
+`python -m syncam_engine.devtools.soak.evil_engine` prints its address and key as JSON. It lets
 everybody in, accepts every job, and tells the lie that the prompt names (`soak.evil_lies`).
 """
 

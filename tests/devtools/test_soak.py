@@ -7,20 +7,19 @@ import json
 
 import pytest
 
+from syncam_engine.devtools.soak.answers import soak_answers
+from syncam_engine.devtools.soak.disk import soak_disk
+from syncam_engine.devtools.soak.evil import soak_evil_engine
+from syncam_engine.devtools.soak.evil_lies import LIES
+from syncam_engine.devtools.soak.faults import _judge_order, soak_faults
+from syncam_engine.devtools.soak.findings import Finding, as_markdown, percentile
+from syncam_engine.devtools.soak.hostile import soak_decoder, soak_hostile
+from syncam_engine.devtools.soak.load import soak_load
+from syncam_engine.devtools.soak.locks import soak_locks
+from syncam_engine.devtools.soak.media import soak_media
 from syncam_engine.link import job_results
 from syncam_engine.link.environments import find_bpy_python
-from syncam_engine.service.soak.answers import soak_answers
-from syncam_engine.service.soak.disk import soak_disk
-from syncam_engine.service.soak.evil import soak_evil_engine
-from syncam_engine.service.soak.evil_lies import LIES
-from syncam_engine.service.soak.faults import _judge_order, soak_faults
-from syncam_engine.service.soak.findings import Finding, as_markdown, percentile
-from syncam_engine.service.soak.hostile import soak_decoder, soak_hostile
-from syncam_engine.service.soak.load import soak_load
-from syncam_engine.service.soak.locks import soak_locks
-from syncam_engine.service.soak.media import soak_media
-
-from .conftest import STUB
+from tests.service.conftest import STUB
 
 
 def held(finding):
@@ -60,7 +59,7 @@ def test_hostile_peers():
 
 
 def test_evil_engine(monkeypatch):
-    monkeypatch.setattr("syncam_engine.service.soak.evil.find_bpy_python", lambda: None)
+    monkeypatch.setattr("syncam_engine.devtools.soak.evil.find_bpy_python", lambda: None)
     some = [name for name in LIES if name != "a message of 1200 parts"]
     assert held(soak_evil_engine(1, some)).figures["jobs"] == len(some)
 
@@ -73,7 +72,7 @@ def test_evil_engine_and_the_addon():
 
 
 def test_host_that_believes_is_seen(monkeypatch):
-    monkeypatch.setattr("syncam_engine.service.soak.evil.find_bpy_python", lambda: None)
+    monkeypatch.setattr("syncam_engine.devtools.soak.evil.find_bpy_python", lambda: None)
     monkeypatch.setattr(job_results, "checked", lambda done, _: done)
     problems = soak_evil_engine(1, ["another camera"]).problems
     assert "clips that were not asked for" in str(problems)
@@ -115,7 +114,7 @@ def test_decoder_that_lets_something_through_is_seen(monkeypatch):
     def careless(*_):
         raise RuntimeError("not the one error")
 
-    monkeypatch.setattr("syncam_engine.service.soak.hostile.codec.decode", careless)
+    monkeypatch.setattr("syncam_engine.devtools.soak.hostile.codec.decode", careless)
     assert not soak_decoder(3, 1).held
 
 

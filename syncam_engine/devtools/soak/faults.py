@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.link.messages import Done, GenerateRequest
 from syncam_engine.service.files import digest_of
-from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
 
 from .actor import read_lines
 from .blows import Blows, give_jumping_clock
@@ -95,7 +95,7 @@ class _Actor:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "syncam_engine.service.soak.actor", str(self.folder)],
+            [sys.executable, "-m", "syncam_engine.devtools.soak.actor", str(self.folder)],
             env=self._engine.environment,
         )
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import json
 
-from syncam_engine.bench import preview, wire
 from syncam_engine.cli import main
-
-from .conftest import STUB
+from syncam_engine.devtools.bench import preview, wire
+from tests.service.conftest import STUB
 
 
 def test_wire(capsys, monkeypatch):

@@ -30,8 +30,8 @@ from functools import partial
 
 import torch
 
-from syncam_engine.bench.plain_step import plain_guided_velocity
-from syncam_engine.bench.sampler_options import measure_options
+from syncam_engine.devtools.bench.plain_step import plain_guided_velocity
+from syncam_engine.devtools.bench.sampler_options import measure_options
 from syncam_engine.model.bfloat16_products import multiply_in_bfloat16
 from syncam_engine.model.presets import WAN_1_3B, TransformerConfig
 from syncam_engine.model.transformer import MultiViewWanTransformer, build_transformer
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if "cpu_step" in result:
         result["target"] = judged(result["cpu_step"])
     if device.type == "cuda":
-        from syncam_engine.bench.sampler_gpu import measure_gpu
+        from syncam_engine.devtools.bench.sampler_gpu import measure_gpu
 
         size = {"sizes": ((128, 96),), "frames": 5, "matmul_side": 1024} if args.small else {}
         result["gpu"] = measure_gpu(

@@ -17,11 +17,11 @@ import msgspec
 import psutil
 import zmq
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.link import codec, keys, limits, messages
 from syncam_engine.link.client import EngineClient, Lost, Reply
 from syncam_engine.link.endpoint import Endpoint, socket_path
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.service.hub import MAX_STRANGERS
 
 from .findings import Finding
@@ -171,7 +171,7 @@ def soak_atheris(count: int) -> Finding | None:
                 file.write(bytes([len(frames[0])]) + frames[0] + frames[1])
         said = subprocess.run(
             [
-                *(sys.executable, "-m", "syncam_engine.service.soak.fuzz"),
+                *(sys.executable, "-m", "syncam_engine.devtools.soak.fuzz"),
                 *(f"-runs={count}", "-max_len=4096", "-timeout=2", corpus),
             ],
             capture_output=True,

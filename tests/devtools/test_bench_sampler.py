@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from syncam_engine.bench import sampler_gpu
-from syncam_engine.bench.sampler import CPU_CONFIG, make_case
-from syncam_engine.bench.sampler_gpu import forward_flops, guided_step_flops, measure_gpu
-from syncam_engine.bench.sampler_options import measure_options
 from syncam_engine.cli import main
+from syncam_engine.devtools.bench import sampler_gpu
+from syncam_engine.devtools.bench.sampler import CPU_CONFIG, make_case
+from syncam_engine.devtools.bench.sampler_gpu import forward_flops, guided_step_flops, measure_gpu
+from syncam_engine.devtools.bench.sampler_options import measure_options
 from syncam_engine.model.presets import WAN_1_3B
 
 
@@ -74,8 +74,8 @@ def test_the_benchmark_fails_below_its_target(monkeypatch, capsys, ratios, code)
     """Judged on what runs by default; the like-for-like figure stands beside it."""
     ours = {name: {"ratio": ratio} for name, ratio in ratios.items()}
     step = {"ours": ours, "default": list(ours)[-1]}
-    monkeypatch.setattr("syncam_engine.bench.sampler.compare", lambda case, rounds: step)
-    monkeypatch.setattr("syncam_engine.bench.sampler.make_case", lambda *_: None)
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler.compare", lambda case, rounds: step)
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler.make_case", lambda *_: None)
     arguments = ["bench", "sampler", "--json", "--device", "cpu", "--no-options"]
     assert main(arguments) == code
     target = json.loads(capsys.readouterr().out)["target"]
@@ -122,8 +122,8 @@ def test_an_option_that_does_not_fit_a_gpu_is_named_and_the_others_go_on(monkeyp
     def short(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("syncam_engine.bench.sampler_options._fp8", short)
-    monkeypatch.setattr("syncam_engine.bench.sampler_options.WanAutoencoder.decode", short)
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler_options._fp8", short)
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler_options.WanAutoencoder.decode", short)
     options = {row["option"]: row for row in measure_options(case, 4, rows_at_once=1)}
     assert "does not fit the memory" in options["fp8 weights"]["reason"]
     assert "do not fit the memory" in options["decoding"]["reason"]
@@ -138,9 +138,9 @@ def test_what_the_command_asks_of_a_gpu(monkeypatch, capsys, options):
         asked.update(given, layers=config.num_layers, device=device.type)
         return {"steps": [], "options": []}
 
-    monkeypatch.setattr("syncam_engine.bench.sampler_gpu.measure_gpu", measure)
-    monkeypatch.setattr("syncam_engine.bench.sampler.compare", lambda case, rounds: {})
-    monkeypatch.setattr("syncam_engine.bench.sampler.make_case", lambda *_: None)
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler_gpu.measure_gpu", measure)
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler.compare", lambda case, rounds: {})
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler.make_case", lambda *_: None)
     arguments = ["bench", "sampler", "--json", "--device", "cuda", "--grid", "small"]
     assert main([*arguments, *(["--compiled"] if options else ["--no-options"])]) == 0
     wanted = {"option_steps": 12 if options else 0, "compiled": options}
@@ -157,7 +157,7 @@ def test_the_gpu_part_goes_on_with_single_branches_where_memory_is_short(monkeyp
             raise torch.OutOfMemoryError
         return measure(case, config, rows_at_once)
 
-    monkeypatch.setattr("syncam_engine.bench.sampler_gpu._measure", short)
+    monkeypatch.setattr("syncam_engine.devtools.bench.sampler_gpu._measure", short)
     config = replace(CPU_CONFIG, num_layers=1, ffn_dim=32, text_dim=16)
     result = measure_gpu(config, torch.device("cpu"), sizes=((32, 32),), frames=1, matmul_side=16)
     assert result["steps"][0]["branches_at_once"] == 1

@@ -11,8 +11,8 @@ from typing import Any
 import av
 import numpy as np
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request
 from syncam_engine.link.messages import Done
-from syncam_engine.service.harness import LocalEngine, follow, sample_request
 
 from .findings import Finding
 

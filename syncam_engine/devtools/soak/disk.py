@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request
 from syncam_engine.link.messages import Done
 from syncam_engine.service.files import digest_of
-from syncam_engine.service.harness import LocalEngine, follow, sample_request
 
 from .findings import Finding
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link import limits
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import Endpoint
@@ -25,7 +26,6 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Reply
 from syncam_engine.link.messages import Done, Failed, GenerateRequest, Preview, Progress
 from syncam_engine.link.plain import plain
-from syncam_engine.service.harness import sample_request
 
 from .evil_engine import honest_clip
 from .evil_lies import LIES, SECRET
@@ -63,7 +63,7 @@ def evil_engine(folder: Path) -> Iterator[Endpoint]:
     """Run the liar in a process of its own."""
     with open(folder / "evil.out", "wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "syncam_engine.service.soak.evil_engine"],
+            [sys.executable, "-m", "syncam_engine.devtools.soak.evil_engine"],
             stdout=subprocess.PIPE,
             stderr=said,
         )

@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from syncam_engine.bench.sampler_options import measure_options, synchronize
+from syncam_engine.devtools.bench.sampler_options import measure_options, synchronize
 from syncam_engine.model.interfaces import SPATIAL_STRIDE, latent_frame_count
 from syncam_engine.model.presets import TransformerConfig
 
@@ -37,7 +37,7 @@ def measure_gpu(
     The two guidance branches run as one batch where memory allows, else one after the other. The
     options are measured at the last size.
     """
-    from syncam_engine.bench.sampler import make_case
+    from syncam_engine.devtools.bench.sampler import make_case
 
     matmul = matmul_tflops(device, matmul_side)
     steps, options = [], []

@@ -14,10 +14,10 @@ import threading
 import time
 from typing import Any
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request, wait_until
+from syncam_engine.devtools.soak.findings import percentile
 from syncam_engine.link.client import EngineClient, Reply
 from syncam_engine.link.messages import Done, Failed, Progress
-from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
-from syncam_engine.service.soak.findings import percentile
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

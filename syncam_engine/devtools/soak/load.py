@@ -6,9 +6,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from syncam_engine.devtools.harness import LocalEngine, sample_request, wait_until
 from syncam_engine.link.client import EngineClient, Reply
 from syncam_engine.link.messages import Done, Failed, new_id
-from syncam_engine.service.harness import LocalEngine, sample_request, wait_until
 
 from .findings import Finding, percentile
 from .hostile import _resident_kb

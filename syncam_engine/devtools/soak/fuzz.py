@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""atheris against the decoder: `python -m syncam_engine.service.soak.fuzz -runs=N CORPUS`."""
+"""atheris against the decoder: `python -m syncam_engine.devtools.soak.fuzz -runs=N CORPUS`."""
 
 from __future__ import annotations
 

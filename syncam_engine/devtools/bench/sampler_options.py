@@ -34,7 +34,7 @@ from syncam_engine.sampling.sampler import sample
 from syncam_engine.sampling.schedule import make_sigmas
 
 if TYPE_CHECKING:
-    from syncam_engine.bench.sampler import Case
+    from syncam_engine.devtools.bench.sampler import Case
 
 SHIFT = 5.0
 

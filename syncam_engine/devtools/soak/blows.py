@@ -15,8 +15,8 @@ from typing import Protocol
 
 import psutil
 
+from syncam_engine.devtools.harness import LocalEngine, wait_until
 from syncam_engine.link.limits import SILENCE_S
-from syncam_engine.service.harness import LocalEngine, wait_until
 
 WORK_S = 1.2
 """A blow that waits for work falls within so long of it: a few jobs' lives."""

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from syncam_engine.devtools.harness import LocalEngine, sample_request, wait_until
 from syncam_engine.link import keys, limits
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.clip_names import clip_name
@@ -31,7 +32,6 @@ from syncam_engine.link.endpoint import Endpoint
 from syncam_engine.link.events import Fetched, Reply
 from syncam_engine.link.messages import Chunk, ClipResult, Done, new_id
 from syncam_engine.link.transfer import Incoming
-from syncam_engine.service.harness import LocalEngine, sample_request, wait_until
 from syncam_engine.service.jobs import Job, Ticket, fingerprint_of
 from syncam_engine.service.store import Store
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import zmq
 
+from syncam_engine.devtools.harness import LocalEngine, sample_request, wait_until
 from syncam_engine.link import codec
 from syncam_engine.link.endpoint import socket_path
 from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.messages import TO_CLIENT, AskStatus, SayHello, new_id
-from syncam_engine.service.harness import LocalEngine, sample_request, wait_until
 
 from .findings import Finding, percentile
 

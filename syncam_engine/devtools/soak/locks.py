@@ -10,8 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.link.messages import Done
-from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
 
 from .answers import Asker
 from .findings import Finding
