@@ -21,6 +21,7 @@ from syncam_engine.link.client import EngineClient, Reply
 from syncam_engine.link.clip_names import clip_name, result_dir
 from syncam_engine.link.endpoint import read_engine_info, socket_path
 from syncam_engine.link.engine_facts import EngineStatus
+from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.hemisphere import sample_hemisphere_cameras
 from syncam_engine.link.messages import Done, Failed, GenerateRequest
 from syncam_engine.link.rig import Rig
@@ -45,6 +46,8 @@ class LocalEngine:
         self.arguments = [*arguments, *(("--pipeline", pipeline) if pipeline else ())]
         self.environment = {
             **os.environ,
+            # The stand-in that makes clips lies beside the package, where no installation has it.
+            "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]),
             "SYNCAM_CONFIG_DIR": str(self.folder / "config"),
             "SYNCAM_STUB_DIR": str(self.folder),
             "OMP_NUM_THREADS": "1",

@@ -167,7 +167,7 @@ def test_server_that_ends_by_accident_is_started_again(make_engine):
     os.kill(server, signal.SIGABRT)
     let_go(engine)
     ends, events = follow(client, [request.job_id])
-    assert len(digests(ends[request.job_id])) == 2
+    assert len(digests(engine, ends[request.job_id])) == 2
     assert 2 in {event.attempt for event in events if isinstance(event, Phase)}
     assert engine.server_pid() != server
     status = engine.status(client)
