@@ -51,7 +51,7 @@ def give_jumping_clock(engine: LocalEngine) -> None:
     folder = engine.folder / "clock"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_CLOCK)
-    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    paths = [str(folder), engine.environment.get("PYTHONPATH", "")]
     engine.environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     engine.environment[CLOCK_VARIABLE] = str(folder / "jumped-s")
 
