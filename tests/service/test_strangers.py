@@ -13,9 +13,9 @@ from syncam_engine.link.messages import Done
 from .test_engine import run
 
 
-def test_engine_whose_folder_another_took_uses_one_of_its_own(make_engine, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    taken = tmp_path / f"syncam-{os.getuid()}"
+def test_engine_whose_folder_another_took_uses_one_of_its_own(make_engine, short_tmp, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_tmp))
+    taken = short_tmp / f"syncam-{os.getuid()}"
     taken.mkdir()
     taken.chmod(0o777)
     engine = make_engine()
