@@ -114,7 +114,8 @@ def test_engine_wheel_is_a_wheel_that_pip_takes(tmp_path):
     assert not (target / "syncam_engine" / "devtools").exists()
     script = (
         # A clone that is installed for editing would lend the wheel what it lacks.
-        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
+        "import sys; "
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
         "import syncam_engine.cli as c; print(c.__file__); c.main(['bench', 'wire'])"
     )
     done = subprocess.run(
