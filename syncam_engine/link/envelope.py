@@ -115,7 +115,7 @@ class RequestLike(Protocol):
     """The fields of a request that the envelope speaks of."""
 
     prompt: str
-    negative_prompt: str
+    negative_prompt: str | None
     width: int
     height: int
     frames: int
@@ -143,7 +143,7 @@ def check_request(request: RequestLike, envelope: Envelope) -> list[EnvelopeIssu
         )
     limit = envelope.prompt_characters
     for field, label in (("prompt", "prompt"), ("negative_prompt", "negative prompt")):
-        length = len(getattr(request, field))
+        length = len(getattr(request, field) or "")
         if length > limit:
             refuse(
                 "prompt.long",

@@ -311,8 +311,8 @@ class MultiViewPipeline:
         return reference_guidance(scale, self.preset.sampling.reference_video_scale)
 
     def _conditions(self, request: Any, rig: Rig, frames: int) -> Conditions:
-        negative = request.negative_prompt or self.preset.sampling.negative_prompt
-        tokens_BLD, mask_BL = self.parts.text_encoder.encode([negative, request.prompt])
+        texts = [request.negative_prompt, request.prompt]
+        tokens_BLD, mask_BL = self.parts.text_encoder.encode(texts)
         encoded = encode_rig(rig, self.preset.camera, frames, request.width, request.height)
         dtype = self.parts.transformer.patch_embedding.weight.dtype
         pattern = encoded.pattern_FhKK

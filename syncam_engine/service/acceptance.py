@@ -90,10 +90,10 @@ def accept(
 
 
 def fill_in(request: GenerateRequest, preset: Preset) -> GenerateRequest:
-    """Return the request with a number wherever it left one to the preset."""
+    """Return the request with the preset's name, and what it has wherever a field was left open."""
     filled = preset.request_defaults(request.mode)
     given = {key: value for key, value in filled.items() if getattr(request, key) is None}
-    return msgspec.structs.replace(request, **given)
+    return msgspec.structs.replace(request, preset=preset.name, **given)
 
 
 def _rate(request: GenerateRequest, preset: Preset) -> float:

@@ -142,7 +142,7 @@ def make_request(
     return GenerateRequest(
         rig=rig_json.rig_to_dict(rig),
         prompt=fields.prompt.strip(),
-        negative_prompt=fields.negative_prompt.strip(),
+        negative_prompt=fields.negative_prompt.strip() or None,
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         steps=whole_number(fields.steps, "steps"),
         width=width,
