@@ -94,6 +94,18 @@ def refresh(scene: bpy.types.Scene) -> None:
         found.error = error
 
 
+MENDED = {
+    *("frames.impossible", "steps.impossible", "size.impossible"),
+    *("rig.empty", "rig.views", "rig.views_untrained"),
+    *("camera.orthographic", "camera.panoramic", "camera.custom"),
+    *("camera.lens_untrained", "camera.distance_untrained"),
+    *("camera.azimuth_untrained", "camera.relative_elevation_untrained"),
+    *("camera.elevation_untrained", "camera.roll_untrained"),
+    *("camera.moving_untrained", "camera.zoom_untrained"),
+}
+"""Codes of the faults whose `fix` is on a button: `mend` does what it says."""
+
+
 def mend(
     scene: bpy.types.Scene,
     view_layer: bpy.types.ViewLayer,
@@ -131,8 +143,7 @@ def mend(
         return _exclude(scene, [camera])
     rig = cameras.read_rig(scene, view_layer, used, anchor=anchor)
     if code in ("rig.views", "rig.views_untrained") and envelope is not None:
-        most = min(envelope.trained_views, envelope.views[1])
-        kept = rig_math.nearest_to_anchor(rig, most)
+        kept = rig_math.nearest_to_anchor(rig, int(nearest or envelope.trained_views))
         return _exclude(scene, [c.name for c in rig.cameras if c.name not in kept])
     if code in ("camera.azimuth_untrained", "camera.relative_elevation_untrained"):
         own.anchor = used[rig_math.best_anchor(rig)]

@@ -135,7 +135,7 @@ def draw_messages(layout, context, state: session.Session) -> None:
         column.alert = True
         write(column, context, error.sentence, "ERROR")
         row.operator("syncam.dismiss", text="", icon="X", emboss=False)
-        draw_fix(box, error.code, None, error.nearest)
+        draw_fix(box, error, None)
         if error.code.startswith("engine."):
             row = box.row(align=True)
             row.operator("syncam.engine_restart", icon="FILE_REFRESH")
@@ -174,7 +174,7 @@ def draw_estimate(layout, context, state: session.Session) -> None:
         column.alert = True
         write(column, context, found.error.sentence, "ERROR")
         camera = _camera_in(context, found.error.sentence)
-        draw_fix(box, found.error.code, camera, found.error.nearest)
+        draw_fix(box, found.error, camera)
         return
     refusals = [issue for issue in found.issues if issue.kind == "refuse"]
     for issue in refusals:
@@ -182,7 +182,7 @@ def draw_estimate(layout, context, state: session.Session) -> None:
         column = box.column()
         column.alert = True
         write(column, context, issue.sentence, "ERROR")
-        draw_fix(box, issue.code, issue.camera, issue.nearest)
+        draw_fix(box, issue, issue.camera)
     if refusals:
         return
     envelope = state.envelope_or_none(own.preset)

@@ -162,7 +162,7 @@ def test_estimate_refusal_and_warning_are_there_before_the_button(plaza, state):
     checks.refresh(plaza)
     notes = draw()
     assert "16" in notes.said
-    assert "Use Nearest" in notes.texts
+    assert "Use 17 frames" in notes.texts, "the fix itself"
     assert "GB needed" not in notes.said
 
 
