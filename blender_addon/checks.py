@@ -17,7 +17,7 @@ from bpy.app.handlers import persistent
 
 from syncam_engine.link.envelope import Envelope, EnvelopeIssue, check_request, check_rig
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import fit_camera, fit_rig
 from syncam_engine.link.rig import Rig
 
 from . import (
@@ -86,7 +86,7 @@ def refresh(scene: bpy.types.Scene) -> None:
         found.fps = fps / found.frame_step
         if envelope is None:
             return
-        seen = job_request.fitted(rig, width, height, own.fit_rule.lower())
+        seen = fit_rig(rig, width, height, own.fit_rule.lower())
         # An empty prompt is no fault before the button is pressed.
         asked = _Asked(own.prompt or "-", own.negative_prompt, width, height, own.frames, own.steps)
         found.issues = check_request(asked, envelope) + check_rig(seen, envelope)
