@@ -100,7 +100,7 @@ def check_kind(thing: bpy.types.Object) -> None:
             f"Camera {thing.name!r} is {kind}; SynCam needs a perspective camera.",
             value=kind,
             nearest="perspective",
-            fix="Make it perspective, or leave it out",
+            fix="Exclude the camera",
         )
 
 

@@ -17,7 +17,7 @@ from bpy.app.handlers import persistent
 
 from syncam_engine.link.envelope import Envelope, EnvelopeIssue, check_request, check_rig
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import fit_camera, fit_rig
 from syncam_engine.link.rig import Rig
 
 from . import (
@@ -86,12 +86,24 @@ def refresh(scene: bpy.types.Scene) -> None:
         found.fps = fps / found.frame_step
         if envelope is None:
             return
-        seen = job_request.fitted(rig, width, height, own.fit_rule.lower())
+        seen = fit_rig(rig, width, height, own.fit_rule.lower())
         # An empty prompt is no fault before the button is pressed.
         asked = _Asked(own.prompt or "-", own.negative_prompt, width, height, own.frames, own.steps)
         found.issues = check_request(asked, envelope) + check_rig(seen, envelope)
     except SynCamError as error:
         found.error = error
+
+
+MENDED = {
+    *("frames.impossible", "steps.impossible", "size.impossible"),
+    *("rig.empty", "rig.views", "rig.views_untrained"),
+    *("camera.orthographic", "camera.panoramic", "camera.custom"),
+    *("camera.lens_untrained", "camera.distance_untrained"),
+    *("camera.azimuth_untrained", "camera.relative_elevation_untrained"),
+    *("camera.elevation_untrained", "camera.roll_untrained"),
+    *("camera.moving_untrained", "camera.zoom_untrained"),
+}
+"""Codes of the faults whose `fix` is on a button: `mend` does what it says."""
 
 
 def mend(
@@ -131,8 +143,7 @@ def mend(
         return _exclude(scene, [camera])
     rig = cameras.read_rig(scene, view_layer, used, anchor=anchor)
     if code in ("rig.views", "rig.views_untrained") and envelope is not None:
-        most = min(envelope.trained_views, envelope.views[1])
-        kept = rig_math.nearest_to_anchor(rig, most)
+        kept = rig_math.nearest_to_anchor(rig, int(nearest or envelope.trained_views))
         return _exclude(scene, [c.name for c in rig.cameras if c.name not in kept])
     if code in ("camera.azimuth_untrained", "camera.relative_elevation_untrained"):
         own.anchor = used[rig_math.best_anchor(rig)]

@@ -101,7 +101,7 @@ def checked_envelope_or_none(state: session.Session, preset: str) -> Envelope | 
     """Return a preset's envelope, None before the engine told. Raises SynCamError for a preset that
     the engine lacks."""
     envelope = state.envelope_or_none(preset)
-    if envelope is None and state.presets():
+    if preset and envelope is None and state.presets():
         names = ", ".join(info.name for info in state.presets())
         raise SynCamError(
             "preset.unknown",
@@ -153,7 +153,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
     seed: IntProperty(name="Seed")
     variations: IntProperty(name="Variations", default=1)
     steps: IntProperty(name="Steps", default=10)
-    guidance: FloatProperty(name="Guidance", default=2.0)
+    guidance: FloatProperty(name="Guidance", default=0.0)
     size: StringProperty(name="Size")
     frames: IntProperty(name="Pictures", default=17)
     frame_start: IntProperty(name="First Frame", default=1)

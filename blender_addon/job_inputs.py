@@ -16,6 +16,7 @@ import bpy
 
 from syncam_engine.link import png
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_rig
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
@@ -78,7 +79,7 @@ def viewport_clips(
     scene: bpy.types.Scene, rig: Rig, request: GenerateRequest, record: JobRecord, wanted: list
 ) -> Iterator[None]:
     """Render the wanted cameras' viewports, a picture a tick; return one clip each."""
-    seen = job_request.fitted(
+    seen = fit_rig(
         replace(rig, cameras=tuple(wanted), anchor=0),
         request.width,
         request.height,

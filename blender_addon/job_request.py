@@ -15,7 +15,7 @@ import msgspec
 
 from syncam_engine.link.envelope import Envelope, EnvelopeIssue, check_request, check_rig
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import fit_rig
 from syncam_engine.link.limits import MAX_PROMPT_CHARS
 from syncam_engine.link.messages import GenerateRequest, new_id
 from syncam_engine.link.rig import Rig
@@ -105,16 +105,9 @@ def choose_cameras(
     return used, settings.anchor_index(scene, used)
 
 
-def fitted(rig: Rig, width: int, height: int, rule: str) -> Rig:
-    """Return the rig as the model will see it, for the envelope's checks and viewport renders."""
-    return replace(
-        rig, cameras=tuple(fit_camera(c, width, height, rule).camera for c in rig.cameras)
-    )
-
-
 def issues_of(rig: Rig, request: GenerateRequest, envelope: Envelope) -> list[EnvelopeIssue]:
     """Return all that is outside the preset's envelope, refusals first."""
-    seen = fitted(rig, request.width, request.height, request.fit_rule)
+    seen = fit_rig(rig, request.width, request.height, request.fit_rule)
     found = check_request(request, envelope) + check_rig(seen, envelope)
     return sorted(found, key=lambda issue: issue.kind != "refuse")
 
@@ -205,11 +198,11 @@ def build(
         job_id=new_id(),
         rig=rig_to_dict(rig),
         prompt=values["prompt"],
-        negative_prompt=values["negative_prompt"],
+        negative_prompt=values["negative_prompt"] or None,
         seed=seed,
         variation=variation,
         steps=values["steps"],
-        guidance_scale=values["guidance"],
+        guidance_scale=values["guidance"] or None,
         width=width,
         height=height,
         frames=pictures,

@@ -8,7 +8,6 @@ crash or load another file: on return the job is found by its id, and its clips 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, field, fields
@@ -17,6 +16,7 @@ from typing import Any
 
 from syncam_engine.link import json_text
 from syncam_engine.link.envelope import said_once
+from syncam_engine.link.files import write_whole
 from syncam_engine.link.job_results import Asked
 from syncam_engine.link.limits import MAX_NOTICES
 from syncam_engine.link.messages import ClipResult, Done, Failed, Phase, Progress, Queued
@@ -225,13 +225,7 @@ class JobStore:
 
     def save(self, record: JobRecord) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = self.path(record.job_id).with_suffix(f".{os.getpid()}.partial")
-        try:
-            partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
-            os.replace(partial, self.path(record.job_id))
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        write_whole(self.path(record.job_id), json.dumps(asdict(record)))
 
     def load(self, newest: int = 60) -> list[JobRecord]:
         """Return the newest jobs, oldest first; files that cannot be read are left alone."""

@@ -135,7 +135,7 @@ def draw_messages(layout, context, state: session.Session) -> None:
         column.alert = True
         write(column, context, error.sentence, "ERROR")
         row.operator("syncam.dismiss", text="", icon="X", emboss=False)
-        draw_fix(box, error.code, None, error.nearest)
+        draw_fix(box, error, None)
         if error.code.startswith("engine."):
             row = box.row(align=True)
             row.operator("syncam.engine_restart", icon="FILE_REFRESH")
@@ -174,7 +174,7 @@ def draw_estimate(layout, context, state: session.Session) -> None:
         column.alert = True
         write(column, context, found.error.sentence, "ERROR")
         camera = _camera_in(context, found.error.sentence)
-        draw_fix(box, found.error.code, camera, found.error.nearest)
+        draw_fix(box, found.error, camera)
         return
     refusals = [issue for issue in found.issues if issue.kind == "refuse"]
     for issue in refusals:
@@ -182,7 +182,7 @@ def draw_estimate(layout, context, state: session.Session) -> None:
         column = box.column()
         column.alert = True
         write(column, context, issue.sentence, "ERROR")
-        draw_fix(box, issue.code, issue.camera, issue.nearest)
+        draw_fix(box, issue, issue.camera)
     if refusals:
         return
     envelope = state.envelope_or_none(own.preset)
@@ -226,7 +226,7 @@ def draw_jobs(layout, context, state: session.Session) -> None:
         row = box.row(align=True)
         row.progress(factor=record.fraction, text=record.headline)
         row.operator("syncam.cancel", text="", icon="X").job_id = record.job_id
-        if record.phase in ("sample", "decode", "write"):
+        if has_pictures(state, record):
             draw_pictures(box, record)
     waiting = waiting_jobs(state)
     if waiting:
@@ -234,6 +234,16 @@ def draw_jobs(layout, context, state: session.Session) -> None:
         box.label(text=f"{len(waiting)} waiting", icon="SORTTIME")
         for record in waiting:
             draw_waiting(box, record)
+
+
+def has_pictures(state: session.Session, record: JobRecord) -> bool:
+    """Whether a job's live pictures are shown: it is being done, by an engine that answers.
+
+    Blender moves the panels below in the drawing after the one in which this one grew, and until
+    then the two overlap: where a message comes, the pictures must be gone.
+    """
+    is_done_now = record.state == "running" and record.phase in ("sample", "decode", "write")
+    return is_done_now and state.engine.state == "ready"
 
 
 def draw_waiting(layout, record: JobRecord) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from . import cameras, checks, settings, thumbs
-from .ui_parts import FIX_LABELS, Panel, draw_fix, write
+from .ui_parts import EXCLUDE, Panel, draw_fix, write
 
 
 class SYNCAM_UL_rig(bpy.types.UIList):
@@ -56,7 +56,7 @@ class SYNCAM_PT_rig(Panel, bpy.types.Panel):
             if issue.kind == "warn" and issue.camera is None:
                 box = layout.box()
                 write(box, context, issue.sentence, "ERROR")
-                draw_fix(box, issue.code, None, issue.nearest)
+                draw_fix(box, issue, None)
         layout.operator_menu_enum("syncam.rig_add", "shape", text="Add Rig", icon="ADD")
 
 
@@ -77,9 +77,9 @@ def draw_camera(layout, context, own) -> None:
         column = box.column()
         write(column, context, issue.sentence, "ERROR")
         row = column.row(align=True)
-        draw_fix(row, issue.code, issue.camera, issue.nearest)
-        if FIX_LABELS.get(issue.code) != "Exclude":
-            button = row.operator("syncam.fix", text="Exclude")
+        draw_fix(row, issue, issue.camera)
+        if issue.fix != EXCLUDE:
+            button = row.operator("syncam.fix", text=EXCLUDE)
             button.code, button.camera = "camera.exclude", name
     if "MATERIAL" in own.targets:
         box.prop(item, "screen")

@@ -137,12 +137,14 @@ class Session:
     def presets(self) -> list[PresetInfo]:
         return list(self.client.hello.presets) if self.client and self.client.hello else []
 
+    def preset_or_none(self, name: str) -> PresetInfo | None:
+        """Return the preset of this name, the engine's default for "", once it was told."""
+        return next((p for p in self.presets() if p.name == name or (not name and p.default)), None)
+
     def envelope_or_none(self, preset: str) -> Envelope | None:
         """Return a preset's envelope, once the engine has told it."""
-        for info in self.presets():
-            if info.name == preset and info.envelope:
-                return Envelope.from_dict(info.envelope)
-        return None
+        info = self.preset_or_none(preset)
+        return Envelope.from_dict(info.envelope) if info and info.envelope else None
 
     # ---- jobs ----
 

@@ -74,17 +74,17 @@ def _preset_sizes(self, _context, _text) -> list[str]:
 
 
 def _preset_changed(self, _context) -> None:
-    """Set what a newly chosen preset is made for: its size, length, steps, guidance and previz."""
+    """Set what a newly chosen preset is made for; its guidance depends on the mode: left open."""
     from . import session
 
-    told = session.get().presets()
-    own = next((info.defaults for info in told if info.name == self.preset), {})
+    info = session.get().preset_or_none(self.preset)
+    own = info.defaults if info else {}
+    self.guidance = 0.0
     if "width" in own and "height" in own:
         self.size = f"{own['width']}x{own['height']}"
     for name, key in (
         ("frames", "frames"),
         ("steps", "steps"),
-        ("guidance", "guidance_scale"),
         ("previz_strength", "previz_strength"),
     ):
         if key in own:
@@ -130,8 +130,8 @@ class SynCamSettings(bpy.types.PropertyGroup):
 
     preset: StringProperty(
         name="Preset",
-        description="The model",
-        default="preview",
+        description="The model; empty: the engine's default",
+        default="",
         search=_known_presets,
         update=_preset_changed,
     )
@@ -142,7 +142,9 @@ class SynCamSettings(bpy.types.PropertyGroup):
         options={"TEXTEDIT_UPDATE"},
     )
     negative_prompt: StringProperty(
-        name="Negative Prompt", description="What must not be seen", default=""
+        name="Negative Prompt",
+        description="What must not be seen; empty: the preset's own",
+        default="",
     )
     seed: IntProperty(
         name="Seed", description="The same seed gives the same clips", default=1, min=0
@@ -158,8 +160,8 @@ class SynCamSettings(bpy.types.PropertyGroup):
     )
     guidance: FloatProperty(
         name="Guidance",
-        description="How strongly the prompt is followed",
-        default=2.0,
+        description="How strongly the prompt is followed; 0: as the preset and the mode want it",
+        default=0.0,
         min=0.0,
         soft_max=15.0,
     )

@@ -7,25 +7,12 @@ import textwrap
 
 import bpy
 
-FIX_LABELS = {
-    "camera.lens_untrained": "Match Lens",
-    "camera.azimuth_untrained": "Nearer Anchor",
-    "camera.relative_elevation_untrained": "Nearer Anchor",
-    "camera.distance_untrained": "Move Camera",
-    "camera.elevation_untrained": "Exclude",
-    "camera.roll_untrained": "Exclude",
-    "camera.moving_untrained": "Exclude",
-    "camera.zoom_untrained": "Exclude",
-    "camera.orthographic": "Exclude",
-    "camera.panoramic": "Exclude",
-    "camera.custom": "Exclude",
-    "rig.views": "Keep Nearest",
-    "rig.views_untrained": "Keep Nearest",
-    "rig.empty": "Use All",
-    "frames.impossible": "Use Nearest",
-    "steps.impossible": "Use Nearest",
-    "size.impossible": "Use Nearest",
-}
+from syncam_engine.link.envelope import EnvelopeIssue
+from syncam_engine.link.errors import SynCamError
+
+from . import checks
+
+EXCLUDE = "Exclude the camera"
 
 
 def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon="NONE") -> None:
@@ -39,15 +26,18 @@ def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, ico
         column.label(text=line, icon=icon if index == 0 else ("BLANK1" if icon != "NONE" else icon))
 
 
-def draw_fix(layout: bpy.types.UILayout, code: str, camera: str | None, nearest: object) -> None:
-    """The button that mends an issue, where there is one."""
-    if code in FIX_LABELS:
-        button = layout.operator("syncam.fix", text=FIX_LABELS[code], icon="TOOL_SETTINGS")
-        button.code, button.camera = code, camera or ""
-        if isinstance(nearest, (list, tuple)):
-            button.nearest = "x".join(str(n) for n in nearest)
-        else:
-            button.nearest = "" if nearest is None else str(nearest)
+def draw_fix(
+    layout: bpy.types.UILayout, fault: EnvelopeIssue | SynCamError, camera: str | None
+) -> None:
+    """The button that does what a fault's `fix` says, where it can be done here."""
+    if fault.fix is None or fault.code not in checks.MENDED:
+        return
+    button = layout.operator("syncam.fix", text=fault.fix, icon="TOOL_SETTINGS")
+    button.code, button.camera = fault.code, camera or ""
+    if isinstance(fault.nearest, (list, tuple)):
+        button.nearest = "x".join(str(n) for n in fault.nearest)
+    else:
+        button.nearest = "" if fault.nearest is None else str(fault.nearest)
 
 
 class Panel:

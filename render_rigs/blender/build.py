@@ -243,7 +243,10 @@ def add_cameras(cameras) -> None:
 
 
 def set_camera(thing, camera, frame: int) -> None:
-    """Give a Blender camera the pose and lens of ``camera`` at a frame (facts: fx = lens*W/36)."""
+    """Give a Blender camera the pose and lens of ``camera`` at a frame.
+
+    fx = lens * width / sensor_width.
+    """
     K = camera.K_at(frame)
     if abs(K[0][1]) > 1e-9:
         raise ValueError(f"camera {camera.name} has skew {K[0][1]}, Blender has none")

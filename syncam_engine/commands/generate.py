@@ -208,15 +208,11 @@ def connect(client: EngineClient, launcher: EngineLauncher | None, limit_s: floa
 def _request(args, rig, hello: Hello) -> GenerateRequest:
     default = next((p.name for p in hello.presets if p.default), "preview")
     preset = next((p for p in hello.presets if p.name == (args.preset or default)), None)
-    negative = args.negative_prompt
-    if negative is None:
-        negative = preset.defaults.get("negative_prompt", "") if preset else ""
     return request_of(
         args,
         rig,
         preset.defaults if preset else {},
         job_id=args.job_id or new_id(),
-        negative_prompt=negative,
         preset=args.preset or default,
         outputs=["mp4", "png"] if args.png else ["mp4"],
         priority=args.priority,

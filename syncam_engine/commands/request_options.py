@@ -82,7 +82,7 @@ def request_of(
     fields = {
         "rig": rig_to_dict(rig),
         "prompt": args.prompt,
-        "negative_prompt": args.negative_prompt or "",
+        "negative_prompt": args.negative_prompt,
         "seed": args.seed,
         "steps": args.steps,
         "guidance_scale": args.guidance,

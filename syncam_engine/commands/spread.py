@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise SynCamError(
             "spread.alone",
             "syncam spread was started as a single process; torchrun starts one a GPU.",
-            fix="torchrun --nproc-per-node N -m syncam_engine.cli spread ...",
+            fix="torchrun --nproc-per-node N -m syncam_engine.cli spread",
         )
     import torch
     import torch.distributed as dist

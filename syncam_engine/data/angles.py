@@ -21,6 +21,7 @@ import numpy as np
 
 from syncam_engine.data.scene import Scene
 from syncam_engine.link import json_text
+from syncam_engine.link.files import write_whole
 
 AngleRule = Literal["anchor", "pairwise"]
 ANGLES_FILE = "angles.json"
@@ -157,9 +158,7 @@ def cached_angle_table(
         "without": list(table.without),
     }
     if os.access(folder, os.W_OK):
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(document), "utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(document))
     return table
 
 

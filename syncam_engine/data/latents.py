@@ -31,6 +31,7 @@ from syncam_engine.data.scene import (
 )
 from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.files import write_whole
 from syncam_engine.model.pixels import to_network
 
 STORE_FILE = "store.json"
@@ -84,7 +85,7 @@ def open_store(
                     fix="Write to another folder",
                 )
         return
-    _write_whole(path, json.dumps(wanted, indent=1).encode())
+    write_whole(path, json.dumps(wanted, indent=1).encode())
 
 
 def encode_source(
@@ -136,7 +137,7 @@ def encode_source(
         if not documents:
             continue
         meta = {"width_px": width_px, "height_px": height_px, "scenes": documents}
-        _write_whole(target.with_suffix(".json"), json.dumps(meta).encode())
+        write_whole(target.with_suffix(".json"), json.dumps(meta).encode())
         partial = target.with_suffix(f".{os.getpid()}.partial")
         save_file(tensors, partial)
         partial.replace(target)
@@ -191,12 +192,6 @@ def mirrored_c2w(c2w_cv_m_44: np.ndarray) -> np.ndarray:
     """
     flip = np.diag([-1.0, 1.0, 1.0, 1.0]).astype(c2w_cv_m_44.dtype)
     return flip @ c2w_cv_m_44 @ flip
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 class LatentStore:

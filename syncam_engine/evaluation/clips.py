@@ -24,7 +24,7 @@ from syncam_engine.evaluation.matches import Matcher, Sift
 from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
 from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import FIT_RULES, FitRule, fit_camera
+from syncam_engine.link.fit import FIT_RULES, FitRule, fit_rig
 from syncam_engine.link.rig import Rig, frames_shown
 from syncam_engine.link.rig_json import read_rig
 from syncam_engine.media.read import read_metadata
@@ -151,7 +151,7 @@ def score_clips(
 ) -> ClipScores:
     """Score clips of a rig, anchor first; cameras of another size are fitted by `rule`."""
     _, count, height, width, _ = clips_VTHW3.shape
-    fitted = [fit_camera(c, width, height, rule).camera for c in rig.cameras]
+    fitted = fit_rig(rig, width, height, rule).cameras
     cameras = None
     if len(fitted) > 1:
         K = np.array([[c.K_at(k) for k in range(count)] for c in fitted])

@@ -97,7 +97,7 @@ def decode(frames: Sequence[bytes], table: dict[str, type[Struct]]) -> Message:
             f"The message speaks protocol {header.v}; this side speaks {limits.PROTOCOL}.",
             value=header.v,
             nearest=limits.PROTOCOL,
-            fix="Install the same SynCam version for the host's plug-in and the engine.",
+            fix="Install the same SynCam version for the host's plug-in and the engine",
         )
     if header.type not in table:
         raise SynCamError(

@@ -115,7 +115,7 @@ class RequestLike(Protocol):
     """The fields of a request that the envelope speaks of."""
 
     prompt: str
-    negative_prompt: str
+    negative_prompt: str | None
     width: int
     height: int
     frames: int
@@ -143,7 +143,7 @@ def check_request(request: RequestLike, envelope: Envelope) -> list[EnvelopeIssu
         )
     limit = envelope.prompt_characters
     for field, label in (("prompt", "prompt"), ("negative_prompt", "negative prompt")):
-        length = len(getattr(request, field))
+        length = len(getattr(request, field) or "")
         if length > limit:
             refuse(
                 "prompt.long",
@@ -232,6 +232,7 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                 f"{envelope.trained_views} together, so they may agree less.",
                 value=count,
                 nearest=envelope.trained_views,
+                fix=f"Use {envelope.trained_views} cameras",
             )
         )
     if all(abs(poses.roll_deg(c.c2w_cv_m_at(0))) > UPSIDE_DOWN_DEG for c in rig.cameras):
@@ -338,7 +339,7 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                     "the zoom.",
                     value=[round(narrowest_deg, 3), round(widest_deg, 3)],
                     nearest=round(min(max(camera.fov_x_deg(), low), high), 3),
-                    fix="Keep the lens",
+                    fix="Exclude the camera",
                 )
             )
         if camera.is_moving and not envelope.moving_cameras:
@@ -351,6 +352,7 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                     "cameras, so its picture may not follow the move.",
                     value=True,
                     nearest=False,
+                    fix="Exclude the camera",
                 )
             )
     return issues

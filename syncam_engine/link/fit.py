@@ -15,6 +15,7 @@ from typing import Literal
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.poses import Matrix3
+from syncam_engine.link.rig import Rig
 
 FitRule = Literal["crop", "letterbox"]
 FIT_RULES: tuple[str, ...] = ("crop", "letterbox")
@@ -79,6 +80,12 @@ def fit_camera(
         source=source,
         plate=plate,
     )
+
+
+def fit_rig(rig: Rig, width_px: int, height_px: int, rule: FitRule = "crop") -> Rig:
+    """Return the rig as the model sees it, each camera fitted. Raises SynCamError ("fit.rule")."""
+    fitted = (fit_camera(camera, width_px, height_px, rule).camera for camera in rig.cameras)
+    return replace(rig, cameras=tuple(fitted))
 
 
 def _overlap(

@@ -101,7 +101,7 @@ def check_key(text: str) -> str:
     raise SynCamError(
         "keys.invalid",
         f'"{str(text)[:60]}" is not a public key of 40 characters.',
-        fix="Copy the line that `syncam keys list` shows on the other machine.",
+        fix="Copy the line that `syncam keys list` shows on the other machine",
     )
 
 

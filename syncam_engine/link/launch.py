@@ -119,7 +119,7 @@ class EngineLauncher:
             return self._say(
                 "version mismatch",
                 "The engine that runs has another version than this plug-in.",
-                "Update both to the same version, then restart the engine.",
+                "Update both to the same version, then restart the engine",
             )
         if client.state == "refused":
             return self._say(
@@ -151,7 +151,7 @@ class EngineLauncher:
                 return self._say(
                     "lost",
                     f"The engine started but has not answered for {_START_LIMIT_S:g} s.",
-                    "Read the log, then start it again.",
+                    "Read the log, then start it again",
                 )
             return self._say("starting", "The engine is starting.")
         if self._asked_s is not None:
@@ -225,7 +225,7 @@ class EngineLauncher:
     def _ended_at_once(self) -> EngineState:
         lines = _tail(self.launch_log_path)
         said = lines[-1] if lines else f"exit status {self._process.returncode}"
-        return self._say("lost", f"The engine ended at once: {said}", "Read the log.")
+        return self._say("lost", f"The engine ended at once: {said}", "Read the log")
 
     def _ready(self) -> EngineState:
         client = self.client

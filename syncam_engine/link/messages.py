@@ -77,13 +77,13 @@ class GenerateRequest(Struct, kw_only=True):
     rig: dict[str, Any]
     """The rig as `link.rig_json` writes it; a moving camera has one pose for each picture."""
     prompt: Text
-    negative_prompt: Text = ""
+    negative_prompt: Text | None = None
+    """None, here, in `steps` to `fps` and for `previz_strength`: the preset's own; the engine fills
+    them in on acceptance. "" is an empty text."""
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
     variation: Count = 0
     """Another draw for the same seed; 0 is the seed itself."""
     steps: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
-    """None, here, in the next five and for `previz_strength`: the preset's own; the engine fills
-    them in on acceptance."""
     guidance_scale: float | None = None
     width: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
     height: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
@@ -98,7 +98,8 @@ class GenerateRequest(Struct, kw_only=True):
     )
     """The scene's frame that each picture shows, where the host has frames."""
     mode: Mode = "text"
-    preset: Name = "preview"
+    preset: Name = ""
+    """Empty: the engine's default."""
     previz_strength: float | None = None
     """previz: the noise its clips start with; 1 is noise alone, near 0 they stay as they are."""
     fit_rule: Literal["crop", "letterbox"] = "crop"

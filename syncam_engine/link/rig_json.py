@@ -20,6 +20,7 @@ from typing import Any
 from syncam_engine.link import json_text
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.files import write_whole
 from syncam_engine.link.rig import Rig, check_names
 
 FORMAT = "syncam-rig"
@@ -183,9 +184,7 @@ def write_rig(rig: Rig, path: str | os.PathLike[str]) -> Path:
     """Write a rig file whole or not at all; return its path."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial.write_text(dumps(rig), encoding="utf-8")
-    os.replace(partial, target)
+    write_whole(target, dumps(rig))
     return target
 
 

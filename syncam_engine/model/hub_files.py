@@ -15,6 +15,7 @@ from pathlib import Path
 from syncam_engine.link import json_text
 from syncam_engine.link.endpoint import user_state_dir
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.presets import Source
 from syncam_engine.model.weight_files import Header, read_header
 
 BASE_PARTS = ("transformer", "vae", "text_encoder", "tokenizer")
@@ -64,6 +65,17 @@ def find_base(base: str, say: Say, licence: str = "") -> Path:
         ) from error
 
 
+def is_on_machine(source: Source) -> bool:
+    """Whether a preset of the hub can be loaded here without a network, as its loader looks."""
+    try:
+        find_local_base(source.base)
+        if source.mvs_file:
+            find_mvs_file(source.mvs_file)
+    except SynCamError:
+        return False
+    return True
+
+
 def find_local_base(base: str) -> Path:
     """Return the folder of a base that is on this machine, whole: a path, the models' folder, or
     the hub's cache. Raises SynCamError ("weights.missing")."""
@@ -71,15 +83,15 @@ def find_local_base(base: str) -> Path:
         if (folder / "transformer").is_dir():
             return folder
     if not Path(base).is_absolute():
-        from huggingface_hub import snapshot_download
-
         try:
+            from huggingface_hub import snapshot_download
+
             folder = Path(snapshot_download(base, allow_patterns=WANTED, local_files_only=True))
             # The cache may hold a download that was broken off: then the hub completes it.
             for part in ("transformer", "vae", "text_encoder"):
                 headers_of(folder / part)
             return folder
-        except (OSError, SynCamError):
+        except (ImportError, OSError, SynCamError):
             pass
     raise SynCamError(
         "weights.missing",

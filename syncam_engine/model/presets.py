@@ -235,6 +235,7 @@ class Preset:
             "height": self.size[1],
             "frames": self.frames,
             "fps": (self.fps, 1),
+            "negative_prompt": sampling.negative_prompt,
             "previz_strength": sampling.previz_strength,
         }
 

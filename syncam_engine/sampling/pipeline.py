@@ -11,7 +11,7 @@ R camera numbers, S tokens of a latent frame.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from syncam_engine.link.envelope import check_request, check_rig
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import fit_rig
 from syncam_engine.link.rig import Rig
 from syncam_engine.link.rig_json import rig_from_dict
 from syncam_engine.model.camera_encoding import encode_rig
@@ -252,13 +252,7 @@ class MultiViewPipeline:
     def _checked_rig(self, request: Any) -> Rig:
         """Return the request's rig, fitted to its size; refuse what the preset cannot take."""
         rig = request.rig if isinstance(request.rig, Rig) else rig_from_dict(request.rig)
-        rig = replace(
-            rig,
-            cameras=tuple(
-                fit_camera(c, request.width, request.height, request.fit_rule).camera
-                for c in rig.cameras
-            ),
-        )
+        rig = fit_rig(rig, request.width, request.height, request.fit_rule)
         envelope = self.preset.envelope
         for issue in [*check_request(request, envelope), *check_rig(rig, envelope)]:
             if issue.kind == "refuse":
@@ -311,8 +305,8 @@ class MultiViewPipeline:
         return reference_guidance(scale, self.preset.sampling.reference_video_scale)
 
     def _conditions(self, request: Any, rig: Rig, frames: int) -> Conditions:
-        negative = request.negative_prompt or self.preset.sampling.negative_prompt
-        tokens_BLD, mask_BL = self.parts.text_encoder.encode([negative, request.prompt])
+        texts = [request.negative_prompt, request.prompt]
+        tokens_BLD, mask_BL = self.parts.text_encoder.encode(texts)
         encoded = encode_rig(rig, self.preset.camera, frames, request.width, request.height)
         dtype = self.parts.transformer.patch_embedding.weight.dtype
         pattern = encoded.pattern_FhKK

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 from syncam_engine.link import limits, rig_json
 from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig, range_text
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import fit_rig
 from syncam_engine.link.messages import GenerateRequest, Notice
 from syncam_engine.link.rig import Rig
 from syncam_engine.model.kinds import kind_of
@@ -66,11 +65,8 @@ def accept(
     _check_places(rig)
     # What is kept is what was understood, and nothing that was sent along.
     request = msgspec.structs.replace(request, rig=rig_json.rig_to_dict(rig))
-    cameras = tuple(
-        fit_camera(camera, request.width, request.height, request.fit_rule).camera
-        for camera in rig.cameras
-    )
-    issues += check_rig(replace(rig, cameras=cameras), preset.envelope)
+    seen = fit_rig(rig, request.width, request.height, request.fit_rule)
+    issues += check_rig(seen, preset.envelope)
     low, high = preset.envelope.fps
     if not low - 0.01 <= fps <= high + 0.01:
         nearest = min(max(fps, low), high)
@@ -90,10 +86,10 @@ def accept(
 
 
 def fill_in(request: GenerateRequest, preset: Preset) -> GenerateRequest:
-    """Return the request with a number wherever it left one to the preset."""
+    """Return the request with the preset's name, and what it has wherever a field was left open."""
     filled = preset.request_defaults(request.mode)
     given = {key: value for key, value in filled.items() if getattr(request, key) is None}
-    return msgspec.structs.replace(request, **given)
+    return msgspec.structs.replace(request, preset=preset.name, **given)
 
 
 def _rate(request: GenerateRequest, preset: Preset) -> float:

@@ -4,12 +4,12 @@ a preset file is offered under its name only when the command line gave it."""
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from syncam_engine.link.engine_facts import PresetInfo
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.hub_files import is_on_machine
 from syncam_engine.model.presets import (
     PACKAGE_FILES,
     Preset,
@@ -27,6 +27,8 @@ class Catalog:
     default: str
 
     def get(self, name: str) -> Preset:
+        """Return the preset of this name, the default for "". Raises SynCamError."""
+        name = name or self.default
         if name not in self.presets:
             raise SynCamError(
                 "preset.unknown",
@@ -45,10 +47,7 @@ class Catalog:
                 default=name == self.default,
                 available=is_available(preset),
                 envelope=preset.envelope.to_dict(),
-                defaults={
-                    **preset.request_defaults(),
-                    "negative_prompt": preset.sampling.negative_prompt,
-                },
+                defaults=preset.request_defaults(),
             )
             for name, preset in self.presets.items()
         ]
@@ -87,8 +86,4 @@ def is_available(preset: Preset) -> bool:
     """Whether its weights are on this machine, as far as can be seen without loading them."""
     if preset.source.kind == "package":
         return (package_folder(preset.source.base) / PACKAGE_FILES[0]).is_file()
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return False
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return (Path(HF_HUB_CACHE) / ("models--" + preset.source.base.replace("/", "--"))).is_dir()
+    return is_on_machine(preset.source)

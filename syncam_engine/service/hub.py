@@ -275,7 +275,7 @@ class Hub:
             self._gate.admit(session.connection)
             self._widen(part)
         if session is None or session.user_id != user_id:
-            raise SynCamError("hello.first", "Say hello first.", fix="Send `hello`.")
+            raise SynCamError("hello.first", "Say hello first.", fix="Send `hello`")
         session.heard_s = time.monotonic()
         return session
 

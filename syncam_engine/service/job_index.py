@@ -114,7 +114,7 @@ def _connect(path: Path) -> sqlite3.Connection:
                 f"The jobs in {path.parent} were written by a newer SynCam (schema {version}).",
                 value=version,
                 nearest=SCHEMA_VERSION,
-                fix="Use that version, or another --state-dir.",
+                fix="Use that version, or another --state-dir",
             )
         while version < SCHEMA_VERSION:
             with db:

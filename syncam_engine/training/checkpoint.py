@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.files import write_whole
 
 FORMAT_VERSION = 1
 REPLACED = ".replaced"
@@ -198,9 +199,7 @@ def forget_after(log: Path, step: int) -> None:
                 kept.append(line + "\n")
         except ValueError:
             continue
-    partial = log.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text("".join(kept), "utf-8")
-    partial.replace(log)
+    write_whole(log, "".join(kept))
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.files import write_whole
 from syncam_engine.model.registry import named
 from syncam_engine.training.config import TrainConfig, config_fault
 from syncam_engine.training.registry import SECTIONS
@@ -45,10 +45,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 def write_config(config: TrainConfig, path: Path) -> None:
     """Write a config, overrides and defaults included, so that `read_config` gives it again."""
-    partial = path.with_name(f".{path.name}.partial")
     text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)
+    write_whole(path, text)
 
 
 def differing_fields(one: TrainConfig, other: TrainConfig) -> list[str]:

@@ -8,11 +8,11 @@ Everything run in it gets a mount namespace of its own, so no mount outlives the
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "blender xvfb xdotool openbox libegl1 libgl1-mesa-dri libglx-mesa0 x11-apps imagemagick "
     "python3-numpy python3-requests python3-zstandard fonts-dejavu-core"
@@ -42,7 +42,19 @@ def missing_or_none() -> str | None:
         return f"a real Blender window needs the right to mount: {trial.stderr.strip()}"
     if not is_built() and shutil.which("debootstrap") is None:
         return "a real Blender window needs debootstrap, once: apt-get install debootstrap"
+    if not is_built() and debian_mirror_or_none() is None:
+        return "a real Blender window needs, once, a Debian mirror among this machine's apt sources"
     return None
+
+
+def debian_mirror_or_none() -> str | None:
+    """The archive that this machine's own apt takes Debian's packages from; it has all releases."""
+    if shutil.which("apt-get") is None:
+        return None
+    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    told = subprocess.run(asked, capture_output=True, text=True)
+    archives = [line.rstrip("/") for line in told.stdout.splitlines()]
+    return next((uri for uri in archives if uri.endswith("/debian")), None)
 
 
 def is_built() -> bool:
@@ -58,7 +70,7 @@ def build(log: Path) -> None:
     root = folder / "root"
     script = f"""
 set -e
-debootstrap --variant=minbase trixie {root} {MIRROR}
+debootstrap --variant=minbase trixie {root} {shlex.quote(debian_mirror_or_none() or "")}
 mount -t proc proc {root}/proc
 mount --rbind /dev {root}/dev
 cp /etc/resolv.conf {root}/etc/resolv.conf

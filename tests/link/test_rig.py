@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from syncam_engine.link import poses, rig_json
 from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import fit_camera, fit_rig
 from syncam_engine.link.rig import Rig
 
 from .conftest import make_camera
@@ -225,3 +226,12 @@ def test_the_ground_floor_needs_no_heavy_module():
     )
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) >= 9
+
+
+def test_a_fitted_rig_has_each_camera_at_the_models_size(rig):
+    """All but the size and `K` stays, the anchor too."""
+    fitted = fit_rig(rig, 48, 64, "letterbox")
+    assert fitted.cameras == tuple(
+        fit_camera(camera, 48, 64, "letterbox").camera for camera in rig.cameras
+    )
+    assert replace(fitted, cameras=rig.cameras) == rig

@@ -71,7 +71,8 @@ def rendered(bpy_python, tmp_path_factory):
         deadline = time.monotonic() + 400
         while len(finished(out)) < 3 and time.monotonic() < deadline and first.poll() is None:
             time.sleep(0.2)
-        time.sleep(1.0)  # into the middle of a scene
+        while not list(out.glob("train/*/.scene*.partial-*")) and first.poll() is None:
+            time.sleep(0.01)  # into the middle of a scene
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()

@@ -81,7 +81,7 @@ def make_request(rig: Rig, **changed) -> SimpleNamespace:
     fields = {
         "rig": rig_to_dict(rig),
         "prompt": "a red dog runs",
-        "negative_prompt": "",
+        "negative_prompt": None,
         "seed": 7,
         "variation": 0,
         "steps": 3,

@@ -138,7 +138,7 @@ def soak_decoder(count: int, seed: int) -> Finding:
     start_s = time.monotonic()
     for _ in range(count):
         frames = mutate(rng)
-        one_s = time.perf_counter()
+        one_s = time.process_time()  # what others take of the machine is not the message's
         try:
             codec.decode(frames, messages.TO_ENGINE)
             read += 1
@@ -146,7 +146,7 @@ def soak_decoder(count: int, seed: int) -> Finding:
             pass
         except Exception as error:  # noqa: BLE001  (what is looked for)
             finding.fault(f"{type(error).__name__}: {error} from {frames!r}"[:500])
-        slowest_s = max(slowest_s, time.perf_counter() - one_s)
+        slowest_s = max(slowest_s, time.process_time() - one_s)
     finding.figures = {
         "still valid": read,
         "slowest (s)": slowest_s,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zmq
 
+from blender_addon import job_request
 from syncam_engine.link.endpoint import private_dir, socket_path
 
 from .conftest import add_camera, other_engine, sentence_of, tick_until
@@ -54,6 +55,31 @@ def test_text_mode_end_to_end(plaza, state):
     assert any("'Rolled' is rolled by 90" in note for note in record.notices)
     assert bpy.context.scene.frame_current == 9
     assert state.tick_count > before
+
+
+def test_what_the_artist_left_open_is_the_engines(plaza, state):
+    """The guidance depends on the mode (Wan: text 5.0, reference 7.5), as the engine knows."""
+
+    def built(**overrides):
+        values = {"prompt": "a test pattern", **overrides}
+        return job_request.build(
+            plaza,
+            bpy.context.view_layer,
+            overrides=values,
+            camera_names=["Wide"],
+            envelope=None,
+        )[1]
+
+    state.start_engine()
+    tick_until(state, lambda: bool(state.presets()))
+    for mode in ("TEXT", "REFERENCE"):
+        request = built(mode=mode)
+        assert (request.guidance_scale, request.negative_prompt, request.preset) == (None, None, "")
+    plaza.syncam.preset = "preview"
+    assert (built().guidance_scale, built().preset) == (None, "preview")
+    request = built(guidance=3.25, negative_prompt="fog")
+    assert (request.guidance_scale, request.negative_prompt) == (3.25, "fog")
+    assert state.envelope_or_none("") == state.envelope_or_none("preview") is not None
 
 
 def test_same_seed_gives_the_same_bytes(plaza, state):
@@ -118,11 +144,10 @@ def test_cancel_is_quick_and_leaves_the_scene(plaza, state):
     bpy.ops.syncam.generate(wait="NO", cameras="Wide", prompt="sleep=0.3 slow", steps=40, frames=5)
     record = state.running()[0]
     tick_until(state, lambda: record.step >= 1)
-    start_s = time.monotonic()
     assert bpy.ops.syncam.cancel(job_id=record.job_id) == {"FINISHED"}
     tick_until(state, lambda: not record.is_running)
-    assert time.monotonic() - start_s < 20
     assert record.state == "cancelled"
+    assert record.step < 40, "it was stopped on its way"
     after = everything()
     after["images"] = [i for i in after["images"] if not i[0].startswith("SynCam Live")]
     assert after == before

@@ -11,7 +11,8 @@ import types
 import bpy
 import pytest
 
-from blender_addon import checks, panel_ui, results_ui, rig_ui, settings
+from blender_addon import checks, panel_ui, results_ui, rig_ui, settings, thumbs
+from blender_addon.jobs import ENDED, PHASES, RUNNING
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import EngineState
 
@@ -27,12 +28,16 @@ class Notes:
     def __init__(self):
         self.texts: list[str] = []
         self.operators: list[tuple[str, types.SimpleNamespace]] = []
+        self.pictures = 0
 
     def _same(self, *_args, **_options):
         return self
 
-    row = column = box = split = separator = template_list = template_icon = _same
+    row = column = box = split = separator = template_list = _same
     template_ID = _same
+
+    def template_icon(self, icon_value, scale=1.0):
+        self.pictures += 1
 
     def _icon(self, icon):
         assert icon in ICONS, f"there is no icon {icon}"
@@ -157,7 +162,7 @@ def test_estimate_refusal_and_warning_are_there_before_the_button(plaza, state):
     checks.refresh(plaza)
     notes = draw()
     assert "16" in notes.said
-    assert "Use Nearest" in notes.texts
+    assert "Use 17 frames" in notes.texts, "the fix itself"
     assert "GB needed" not in notes.said
 
 
@@ -206,3 +211,28 @@ def test_every_other_part_draws(plaza, state):
         rig_ui.SYNCAM_UL_rig.draw_item(None, bpy.context, notes, plaza.syncam, item, 0, None, "", 0)
         assert item.camera.name in notes.texts
         assert notes.offers("rig_anchor")
+
+
+def test_live_pictures_are_of_a_job_that_is_being_done_by_an_engine_that_answers(
+    plaza, state, monkeypatch
+):
+    """In every other state the panel grows by a message, and would be drawn over the cameras."""
+    bpy.ops.syncam.generate(cameras="Wide", **RUN)
+    record = state.ended()[0]
+    thumbs.show_live("Wide", 8, 4, bytes(96))
+    thumbs.stack(["Wide"])
+    monkeypatch.setattr(thumbs, "icon_id", lambda _key: 7)
+    monkeypatch.setattr(record, "phase", "sample")
+    shown = set()
+    for job in (*RUNNING, *ENDED):
+        for engine, _, _ in STATES:
+            monkeypatch.setattr(record, "state", job)
+            monkeypatch.setattr(state, "engine", EngineState(state=engine, sentence="It is so."))
+            if draw().pictures:
+                shown.add((job, engine))
+    assert shown == {("running", "ready")}
+    monkeypatch.setattr(record, "state", "running")
+    monkeypatch.setattr(state, "engine", EngineState(state="ready", sentence="It is so."))
+    for phase in PHASES:
+        monkeypatch.setattr(record, "phase", phase)
+        assert bool(draw().pictures) == (phase in ("sample", "decode", "write")), phase

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from blender_addon import cameras, checks, presets, session, settings, thumbs
-from blender_addon.ui_parts import FIX_LABELS
 from syncam_engine.link import rig_json
 
 from .conftest import add_camera, sentence_of, tick_until
@@ -148,6 +147,11 @@ def test_too_many_cameras_keeps_those_near_the_anchor(scene, state):
     checks.refresh(scene)
     issue = next(i for i in checks.findings(scene).issues if i.code == "rig.views")
     bpy.ops.syncam.fix(code=issue.code, nearest=str(issue.nearest))
+    assert len(settings.used_cameras(scene)) == issue.nearest > 4
+    checks.refresh(scene)
+    issue = next(i for i in checks.findings(scene).issues if i.code == "rig.views_untrained")
+    assert issue.fix == "Use 4 cameras"
+    bpy.ops.syncam.fix(code=issue.code, nearest=str(issue.nearest))
     used = settings.used_cameras(scene)
     assert len(used) == 4
     assert scene.syncam.anchor in used
@@ -165,7 +169,8 @@ def test_anchor_at_the_end_of_a_wide_arc_is_moved_to_its_middle(scene, state, mo
     checks.refresh(scene)
     issue = next(i for i in checks.findings(scene).issues if "azimuth" in i.code)
     assert "'Arc 4'" in issue.sentence
-    assert issue.code in FIX_LABELS
+    assert issue.code in checks.MENDED
+    assert issue.fix == "Pick a nearer anchor"
     assert bpy.ops.syncam.fix(code=issue.code, camera=issue.camera or "") == {"FINISHED"}
     assert scene.syncam.anchor in used[1:3]
     checks.refresh(scene)
@@ -182,7 +187,7 @@ def test_choosing_a_preset_sets_what_it_is_made_for(scene, state):
     assert own.size == "{}x{}".format(*envelope.sizes[0])
     assert own.frames == made_for["frames"] in envelope.frames
     assert own.steps == made_for["steps"]
-    assert own.guidance == pytest.approx(made_for["guidance_scale"])
+    assert own.guidance == 0.0, "the preset's own, by the mode"
     assert own.previz_strength == pytest.approx(made_for["previz_strength"])
 
 

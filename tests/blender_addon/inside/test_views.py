@@ -12,8 +12,9 @@ import bpy
 import numpy as np
 import pytest
 
-from blender_addon import cameras, child_render, job_request, stage, viewport
+from blender_addon import cameras, child_render, stage, viewport
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.fit import fit_rig
 
 WIDTH, HEIGHT = 32, 16
 SIZE = WIDTH * HEIGHT * 3
@@ -21,7 +22,7 @@ SIZE = WIDTH * HEIGHT * 3
 
 def rig_of(scene, *names):
     rig = cameras.read_rig(scene, scene.view_layers[0], [scene.objects[name] for name in names])
-    return job_request.fitted(rig, WIDTH, HEIGHT, "crop")
+    return fit_rig(rig, WIDTH, HEIGHT, "crop")
 
 
 def last_of(steps):

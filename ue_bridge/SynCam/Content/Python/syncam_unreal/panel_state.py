@@ -33,7 +33,7 @@ class PanelFields:
     """reference: a clip's path; previz: a folder with <camera>.mp4 for each camera; "" has the
     panel render what the cameras see."""
     previz_strength: str = ""
-    """Above 0, at most 1; "" is 0.6."""
+    """Above 0, at most 1; "" is the preset's own."""
     preset: str = ""
     """"" is the engine's default."""
     take: str = "Take1"

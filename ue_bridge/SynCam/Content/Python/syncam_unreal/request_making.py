@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from syncam_engine.link.envelope import (
     said_once,
 )
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.fit import fit_camera
+from syncam_engine.link.fit import fit_rig
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
 
@@ -142,7 +141,7 @@ def make_request(
     return GenerateRequest(
         rig=rig_json.rig_to_dict(rig),
         prompt=fields.prompt.strip(),
-        negative_prompt=fields.negative_prompt.strip(),
+        negative_prompt=fields.negative_prompt.strip() or None,
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         steps=whole_number(fields.steps, "steps"),
         width=width,
@@ -159,13 +158,7 @@ def make_request(
 
 def fitted_rig(request: GenerateRequest, rig: Rig) -> Rig:
     """Return the rig at the size of the request's clips: what the model is told."""
-    return replace(
-        rig,
-        cameras=tuple(
-            fit_camera(camera, request.width, request.height, request.fit_rule).camera
-            for camera in rig.cameras
-        ),
-    )
+    return fit_rig(rig, request.width, request.height, request.fit_rule)
 
 
 def check(request: GenerateRequest, rig: Rig, preset: PresetInfo) -> list[str]:
