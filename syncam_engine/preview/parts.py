@@ -14,6 +14,7 @@ from syncam_engine.model.presets import Preset, package_folder
 from syncam_engine.model.transformer_files import expected_shapes, load_transformer
 from syncam_engine.model.weight_files import check_shapes, digest_of, read_header
 from syncam_engine.preview.autoencoder import PatchAutoencoder
+from syncam_engine.preview.sharpener import Sharpener
 from syncam_engine.preview.text_encoder import WordTextEncoder
 
 
@@ -37,8 +38,11 @@ def load_package_parts(
     text_encoder = WordTextEncoder.load(folder).to(device)
     say(0.3, "reading the transformer")
     transformer = load_transformer(preset.transformer, load_file(files[0]), device, dtype)
+    sharpener = None
+    if preset.transformer.guide_channels:
+        sharpener = Sharpener.load(folder).to(device)
     say(1.0, "ready")
-    return Parts(transformer, autoencoder, text_encoder, digest_of(files))
+    return Parts(transformer, autoencoder, text_encoder, digest_of(files), sharpener)
 
 
 def check_package_files(preset: Preset) -> list[Path]:
@@ -47,7 +51,8 @@ def check_package_files(preset: Preset) -> list[Path]:
     Only headers are read.
     """
     folder = package_folder(preset.source.base)
-    names = ("transformer", "autoencoder", "text_encoder")
+    names = ["transformer", "autoencoder", "text_encoder"]
+    names += ["sharpener"] if preset.transformer.guide_channels else []
     files = [folder / f"{name}.safetensors" for name in names]
     headers = [read_header(path) for path in files]
     check_shapes(
