@@ -371,9 +371,9 @@ def run_tests(engine: Environment, extra: Sequence[str]) -> int:
     return failed
 
 
-def run_demo(engine: Environment, bpy: Environment, extra: Sequence[str]) -> int:
+def run_demo(engine: Environment, bpy: Environment, extra: Sequence[str], folder: str) -> int:
     command = [str(bpy.python), str(DEMO), *extra]
-    return subprocess.call([*command, "--engine-python", str(engine.python)], cwd=os.getcwd())
+    return subprocess.call([*command, "--engine-python", str(engine.python)], cwd=folder)
 
 
 def main() -> int:
@@ -385,6 +385,9 @@ def main() -> int:
     args, extra = parser.parse_args(sys.argv[1:2]), sys.argv[2:]
     if args.command == "demo" and {"-h", "--help"} & set(extra):
         return subprocess.call([sys.executable, str(DEMO), "--help"])  # needs nothing set up
+    # `python -m` and `python -c` take modules from the working folder, which may be anybody's.
+    folder = os.getcwd()
+    os.chdir(ROOT)
     python = right_python()
     if python is None:
         wanted = "{}.{}".format(*PYTHON)
@@ -403,7 +406,7 @@ def main() -> int:
         return 0
     if args.command == "test":
         return run_tests(engine, extra)
-    return run_demo(engine, blenders[0], extra)
+    return run_demo(engine, blenders[0], extra, folder)
 
 
 if __name__ == "__main__":

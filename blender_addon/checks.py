@@ -20,7 +20,19 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
 
-from . import cameras, heartbeat, job_request, lens, rig_math, session, settings, tick_work
+from . import (
+    cameras,
+    heartbeat,
+    job_request,
+    landing,
+    lens,
+    plates,
+    results,
+    rig_math,
+    session,
+    settings,
+    tick_work,
+)
 
 LOOK_EVERY_S = 0.4
 
@@ -74,7 +86,7 @@ def refresh(scene: bpy.types.Scene) -> None:
         found.fps = fps / found.frame_step
         if envelope is None:
             return
-        seen = job_request.fitted(rig, width, height, own.fit_rule)
+        seen = job_request.fitted(rig, width, height, own.fit_rule.lower())
         # An empty prompt is no fault before the button is pressed.
         asked = _Asked(own.prompt or "-", own.negative_prompt, width, height, own.frames, own.steps)
         found.issues = check_request(asked, envelope) + check_rig(seen, envelope)
@@ -160,7 +172,7 @@ def _match_lens(
     _editable(thing, thing.data)
     own = scene.syncam
     width, height = job_request.parse_size(own.size)
-    fit = fit_camera(rig.cameras[index], width, height, own.fit_rule)
+    fit = fit_camera(rig.cameras[index], width, height, own.fit_rule.lower())
     frame = cameras.picture_frame(scene)
     # The model's picture in pixels of the camera's own: a crop sees less, bars see more.
     share = rig.cameras[index].K_at(0)[0][0] / fit.camera.K_at(0)[0][0] * width / frame.width_px
@@ -245,15 +257,27 @@ def _look() -> float:
     _is_stale, _looked_at = False, now
     settings.sync_rig(scene)
     refresh(scene)
-    from . import plates
-
     plates.keep_unaltered(scene)
+    if landing.is_quiet():
+        for note in results.follow_cameras(scene):
+            state.notice = note
+    else:
+        _is_stale = True
     heartbeat.redraw()
     # A heavy scene is looked at less often.
     return max(LOOK_EVERY_S, 20 * (time.perf_counter() - started_s))
 
 
+@persistent
+def _render_begins(scene, _graph=None) -> None:
+    """Without a window there is no timer, and a render would show what a deleted camera left."""
+    for note in results.follow_cameras(scene):
+        print(f"SynCam: {note}")
+
+
 def register() -> None:
+    if bpy.app.background:
+        bpy.app.handlers.render_init.append(_render_begins)
     bpy.app.handlers.depsgraph_update_post.append(_scene_changed)
     if not bpy.app.background:
         bpy.app.timers.register(_watch, first_interval=0.3, persistent=True)
@@ -261,6 +285,8 @@ def register() -> None:
 
 def unregister() -> None:
     _findings.clear()
+    if _render_begins in bpy.app.handlers.render_init:
+        bpy.app.handlers.render_init.remove(_render_begins)
     if _scene_changed in bpy.app.handlers.depsgraph_update_post:
         bpy.app.handlers.depsgraph_update_post.remove(_scene_changed)
     if bpy.app.timers.is_registered(_watch):

@@ -19,6 +19,7 @@ from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import remember_engine_python
+from syncam_engine.link.owners import private_dir
 
 from . import heartbeat, install_engine, preferences, session
 
@@ -27,8 +28,7 @@ class Installation:
     """An installation that runs in a process of its own; `progress()` reads how far it is."""
 
     def __init__(self, package: Path) -> None:
-        base = user_state_dir()
-        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        base = private_dir(user_state_dir())
         self.folder = base / "engine"
         self.log_path = base / "install.log"
         script = Path(__file__).with_name("install_engine.py")
@@ -40,6 +40,7 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=base,  # `python -m pip` takes modules from its working folder
                 env={k: v for k, v in os.environ.items() if k not in hidden},
             )
 
@@ -89,6 +90,9 @@ def follow_install() -> float | None:
         except OSError as error:
             state.error = SynCamError("engine.install", f"{error.filename}: {error.strerror}.")
             return None
+        except SynCamError as error:
+            state.error = error
+            return None
         own = preferences.get()
         if own is not None:
             # One that was chosen before would be taken first.
@@ -123,6 +127,9 @@ class SYNCAM_OT_engine_install(bpy.types.Operator):
                 state.install = Installation(package)
             except OSError as error:
                 self.report({"ERROR"}, f"{error.filename}: {error.strerror}.")
+                return {"CANCELLED"}
+            except SynCamError as error:
+                self.report({"ERROR"}, str(error))
                 return {"CANCELLED"}
             if not bpy.app.background:
                 follow_install_by_timer()

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from syncam_engine.link.envelope import Envelope
+from syncam_engine.link.envelope import Envelope, said_once
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig import Rig
@@ -29,6 +29,8 @@ from .jobs import JobRecord
 from .waiting import settle
 
 WAIT_FOR_ENGINE_S = 90.0
+OVER_TIME = ("camera.moving_untrained", "camera.zoom_untrained")
+"""What the panel's look at one frame cannot see: said when a job is asked for."""
 
 
 def read_later(
@@ -81,11 +83,13 @@ def prepare(
     yield from wait_for_engine(state)
     envelope = checked_envelope_or_none(state, request.preset)
     if envelope is not None:
-        for issue in job_request.issues_of(rig, request, envelope):
+        issues = job_request.issues_of(rig, request, envelope)
+        for issue in issues:
             if issue.kind == "refuse":
                 raise issue.to_error()
-            if issue.sentence not in record.notices:
-                record.notices.append(issue.sentence)
+        said = said_once(issues)
+        record.notices += [sentence for sentence in said if sentence not in record.notices]
+        state.notice = " ".join(said_once(i for i in issues if i.code in OVER_TIME)) or state.notice
     clips = yield from job_inputs.clips_of(scene_name, overrides, rig, request, record, again)
     instead = None
     if request.mode == "previz" and not clips:
@@ -146,19 +150,19 @@ class SYNCAM_OT_generate(bpy.types.Operator):
     )
     prompt: StringProperty(name="Prompt")
     negative_prompt: StringProperty(name="Negative Prompt")
-    seed: IntProperty(name="Seed", min=0)
-    variations: IntProperty(name="Variations", min=1, max=16, default=1)
+    seed: IntProperty(name="Seed")
+    variations: IntProperty(name="Variations", default=1)
     steps: IntProperty(name="Steps", default=10)
     guidance: FloatProperty(name="Guidance", default=2.0)
     size: StringProperty(name="Size")
     frames: IntProperty(name="Pictures", default=17)
     frame_start: IntProperty(name="First Frame", default=1)
-    frame_step: IntProperty(name="Every", default=0, min=0)
+    frame_step: IntProperty(name="Every", default=0)
     mode: EnumProperty(name="Mode", items=settings.MODES)
     preset: StringProperty(name="Preset")
-    previz_strength: FloatProperty(name="Strength", default=0.4, min=0.05, max=1.0)
+    previz_strength: FloatProperty(name="Strength", default=0.4)
     reference_file: StringProperty(name="Movie", subtype="FILE_PATH", options=compat.RELATIVE_PATHS)
-    fit_rule: EnumProperty(name="Fit", items=(("crop", "Crop", ""), ("letterbox", "Letterbox", "")))
+    fit_rule: EnumProperty(name="Fit", items=settings.FIT_RULES)
     targets: EnumProperty(
         name="Put Results On", items=settings.TARGETS, options={"ENUM_FLAG"}, default={"PLATES"}
     )
@@ -198,6 +202,7 @@ class SYNCAM_OT_generate(bpy.types.Operator):
         view_layer = context.view_layer if scene == context.scene else scene.view_layers[0]
         started: list[JobRecord] = []
         try:
+            settings.check_range("variations", variations, 1, 16)
             envelope = checked_envelope_or_none(state, overrides.get("preset", own.preset))
             rig = None
             for variation in range(variations):

@@ -10,7 +10,7 @@ from bpy.app.handlers import persistent
 
 from syncam_engine.link.errors import SynCamError
 
-from . import landing, session, stage, thumbs, tick_work, viewport
+from . import landing, session, stage, thumbs, viewport
 
 IDLE_S, BUSY_S = 0.25, 0.05
 REDRAWS = 4
@@ -24,7 +24,7 @@ def tick() -> float:
     """
     try:
         return _tick()
-    except (*tick_work.FAULTS, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - see above
         traceback.print_exc()
         said = f"The add-on stumbled ({error}) and goes on; the system console has the details."
         session.get().error = SynCamError("addon.fault", said)
@@ -67,24 +67,22 @@ def _file_loaded(_path: str) -> None:
     """Another file: its scenes may be waiting for clips of jobs that ended meanwhile."""
     thumbs.clear()
     session.get().leave_file()
+    landing.find_beside()
 
 
 @persistent
 def _file_saving(path: str) -> None:
-    """Nothing of ours that passes is saved; clips of a scene without a file come along."""
+    """Nothing of ours that passes is saved; clips come along to another folder."""
     # Viewport renders go on with a copy of the scene, made anew: the file is not to hold one.
     stage.strike()
-    if path and not bpy.data.filepath:
+    if path:
         landing.bring_along(session.get(), path)
 
 
 @persistent
-def _file_saved(_path: str) -> None:
-    """After *Save a Copy* of a scene without a file it has none still, and keeps its own clips."""
-    if bpy.data.filepath:
-        landing.keep_along(session.get(), bpy.data.filepath)
-    else:
-        landing.put_back(session.get())
+def _file_saved(path: str) -> None:
+    """After *Save a Copy* the scene keeps its own file, and its own clips."""
+    landing.settle_along(session.get(), path)
 
 
 @persistent

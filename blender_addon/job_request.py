@@ -43,6 +43,14 @@ OVERRIDES = (
 """Settings that the operator's keywords may replace for one run."""
 
 
+RANGES = {
+    "seed": (0, 2**31 - 1),
+    "guidance": (0.0, 100.0),
+    "frame_step": (0, 100),
+    "previz_strength": (0.05, 1.0),
+}
+
+
 def effective(scene: bpy.types.Scene, overrides: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of one run: the scene's, with the overrides in their place."""
     own = scene.syncam
@@ -144,6 +152,9 @@ def build(
     used, anchor = choose_cameras(scene, camera_names)
     for thing in used:
         cameras.check_kind(thing)
+    for name, (low, high) in RANGES.items():
+        settings.check_range(name, values[name], low, high)
+    check_screens(scene, used, values["targets"])
     width, height = parse_size(values["size"])
     for name in ("prompt", "negative_prompt"):
         if len(values[name]) > MAX_PROMPT_CHARS:
@@ -207,7 +218,7 @@ def build(
         mode=values["mode"].lower(),
         preset=values["preset"],
         previz_strength=values["previz_strength"],
-        fit_rule=values["fit_rule"],
+        fit_rule=values["fit_rule"].lower(),
     )
     if envelope is not None:
         for issue in issues_of(rig, request, envelope):
@@ -232,10 +243,25 @@ def build(
         frame_start=values["frame_start"],
         frame_step=step,
         targets=sorted(values["targets"]),
-        plate_distance=scene.syncam.plate_distance,
+        plate_distance=scene.syncam.plate_distance_m,
         steps=request.steps,
     )
     return rig, request, record
+
+
+def check_screens(scene: bpy.types.Scene, used: list[bpy.types.Object], targets: set[str]) -> None:
+    """Refuse clips on materials where no camera has an object to show its clip. Raises
+    SynCamError."""
+    if "MATERIAL" not in targets or any(settings.screen_of(scene, thing) for thing in used):
+        return
+    names = ", ".join(repr(cameras.rig_name(thing)) for thing in used)
+    raise SynCamError(
+        "targets.material",
+        f"The target Material has no object to show a clip on: none is chosen for {names}. Choose "
+        "one in the rig's box (in a script: syncam.rig_screen).",
+        value="MATERIAL",
+        fix="Choose an object",
+    )
 
 
 def check_inputs(

@@ -15,9 +15,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from syncam_engine.link.messages import Done, Failed, Phase, Progress, Queued
+from syncam_engine.link import json_text
+from syncam_engine.link.envelope import said_once
+from syncam_engine.link.job_results import Asked
+from syncam_engine.link.limits import MAX_NOTICES
+from syncam_engine.link.messages import ClipResult, Done, Failed, Phase, Progress, Queued
 
 RUNNING = ("preparing", "queued", "paused", "running", "cancelling")
+MOST_LANDINGS = 3
 ENDED = ("done", "failed", "cancelled")
 PHASES = {
     "start": "Starting the engine",
@@ -53,6 +58,7 @@ class JobRecord:
     targets: list[str]
     """Where the clips go: "PLATES", "BACKGROUNDS", "SEQUENCER", "MATERIAL"."""
     plate_distance: float = 1.0
+    """Metres from a camera to its plate."""
     reference: str = ""
     """Path of the clip that the job follows; "" where it was rendered or lies in the .blend."""
     state: str = "preparing"
@@ -66,16 +72,42 @@ class JobRecord:
     fix: str = ""
     notices: list[str] = field(default_factory=list)
     clips: list[dict[str, Any]] = field(default_factory=list)
-    """{"camera", "index", "path" (the engine's), "local" (ours), "digest", "bytes", "frames",
-    "fps", "width", "height"}."""
+    """{"camera", "index", "local" (its file), "digest", "bytes", "frames", "fps", "width",
+    "height"}."""
     seconds: dict[str, float] = field(default_factory=dict)
     model: str = ""
     device: str = ""
     applied: bool = False
+    failed_landings: int = 0
+    """How often its clips could not be brought; after a few they are only when somebody asks."""
 
     @property
     def is_running(self) -> bool:
         return self.state in RUNNING
+
+    @property
+    def is_landing_due(self) -> bool:
+        """Whether its clips are to be brought into the scene without being asked for."""
+        return self.state == "done" and not self.applied and self.failed_landings < MOST_LANDINGS
+
+    @property
+    def asked(self) -> Asked:
+        """What its result must be."""
+        return Asked.of_request(self.request)
+
+    def clip_result(self, index: int) -> ClipResult:
+        """One of its clips as the client knows it."""
+        clip = self.clips[index]
+        return ClipResult(
+            camera=clip["camera"],
+            index=clip["index"],
+            digest=clip["digest"],
+            bytes=clip["bytes"],
+            frames=clip["frames"],
+            width=clip["width"],
+            height=clip["height"],
+            fps=tuple(clip["fps"]),
+        )
 
     @property
     def prompt(self) -> str:
@@ -99,7 +131,7 @@ class JobRecord:
         if self.state == "done":
             return 1.0
         if self.phase == "sample" and self.steps:
-            return 0.1 + 0.8 * self.step / self.steps
+            return 0.1 + 0.8 * min(1.0, self.step / self.steps)
         return {"views": 0.02, "load": 0.04, "encode": 0.08, "decode": 0.9, "write": 0.96}.get(
             self.phase, 0.0
         )
@@ -133,8 +165,9 @@ class JobRecord:
         stopping = self.state == "cancelling"
         if isinstance(event, Queued):
             self.position, self.eta_s = event.position, event.eta_s
-            said = [notice.sentence for notice in event.warnings]
+            said = said_once(event.warnings)
             self.notices += [sentence for sentence in said if sentence not in self.notices]
+            del self.notices[MAX_NOTICES:]
             if not stopping:
                 self.state = "paused" if event.paused else "queued"
         elif isinstance(event, Phase):
@@ -154,7 +187,6 @@ class JobRecord:
                 {
                     "camera": clip.camera,
                     "index": clip.index,
-                    "path": clip.path,
                     "digest": clip.digest,
                     "bytes": clip.bytes,
                     "frames": clip.frames,
@@ -208,7 +240,7 @@ class JobStore:
         # Only those: after a year of work the others would take seconds to read.
         for path in sorted(self.folder.glob("*.json"), key=_written_s)[-newest:]:
             try:
-                data = json.loads(path.read_text(encoding="utf-8"))
+                data = json_text.loads(path.read_text(encoding="utf-8"))
                 records.append(JobRecord(**{k: v for k, v in data.items() if k in known}))
             except (OSError, ValueError, TypeError, AttributeError):
                 continue

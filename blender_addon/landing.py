@@ -118,21 +118,16 @@ def land(session: Session, record: JobRecord) -> Iterator[None]:
 def bring_files(
     session: Session, record: JobRecord, folder: Path, fallback: Path
 ) -> Iterator[None]:
-    """Copy or fetch each clip into `folder`, or `fallback` where that cannot be written.
+    """Bring each clip into `folder`, or `fallback` where that cannot be written.
 
-    Sets "local" of each clip. Raises SynCamError for a clip that cannot be had.
+    Sets "local" of each clip, which is checked by then to be the video of that camera.
+    Raises SynCamError for a clip that cannot be had.
     """
     for index, clip in enumerate(record.clips):
         if clip.get("local") and _is_whole(Path(clip["local"]), clip):
             continue
         name = f"{names.file_stem(clip['camera'])}.mp4"
-        source = Path(clip["path"]) if clip.get("path") else None
-        if source is not None and source.is_file():
-            clip["local"] = str(_copied(source, folder / name, fallback / name))
-            yield
-            continue
-        # A remote engine's clip, or one whose file is gone: the engine sends it.
-        while session.client is None or session.client.state not in ("ready", "loading"):
+        while not session.fetches.may_ask(session.client, record, index):
             yield
         clip.pop("local", None)  # The file that it named is gone.
         for target in dict.fromkeys((folder / name, fallback / name)):
@@ -146,6 +141,9 @@ def bring_files(
                 if session.error is not None and session.error.code == "fetch.write":
                     session.error = None  # The first place was full or read-only; this one is not.
                 break
+            fault = session.fetches.fault
+            if fault is not None and fault.code != "fetch.write":
+                raise fault  # It is not the clip; another place would not make it one.
         if not clip.get("local"):
             raise SynCamError(
                 "fetch.failed",
@@ -162,48 +160,69 @@ def _is_whole(path: Path, clip: dict) -> bool:
         return False
 
 
-def _copied(source: Path, wanted: Path, fallback: Path) -> Path:
-    """Copy under a new name or not at all, first to `wanted`, else to `fallback`."""
-    for target in (wanted, fallback):
-        partial = target.with_name(f".{target.name}.partial")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, partial)
-            os.replace(partial, target)
-        except OSError:
-            partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
-            if target == fallback:
-                raise
-        else:
-            return target
-    return wanted
-
-
 def bring_along(session: Session, blend: str) -> None:
-    """Bring the clips of a scene that was never saved beside the file that it is being saved as.
+    """Bring the clips that the scene shows beside the file that it is being saved as, where that is
+    in another folder than they are.
 
-    Called before the file is written: the datablocks then hold paths relative to it. `keep_along`
+    Called before the file is written: the datablocks then hold paths relative to it. `settle_along`
     or `put_back` follows: only then is it known whether the file became the scene's, or is a copy.
     """
     put_back(session)
-    store = session.store.folder
+    own, beside = bpy.data.filepath, Path(blend).parent
+    if own and _same(str(Path(own).parent), str(beside)):
+        return
+    roots = [session.store.folder, *([Path(own).parent / "syncam"] if own else [])]
     for owner in _movies():
         before = owner.filepath
-        if not Path(before).is_relative_to(store) or not Path(before).is_file():
+        path = Path(os.path.normpath(bpy.path.abspath(before)))
+        root = next((root for root in roots if path.is_relative_to(root)), None)
+        if root is None or not path.is_file():
             continue
-        moved = _brought(Path(before), blend)
-        if moved:
-            owner.filepath = moved
-            session.brought.append((owner, before))
-        else:
+        place = Path("syncam", path.parent.name[:8], path.name)
+        try:
+            _copy_whole(path, beside / place)
+        except OSError:
             session.notice = (
-                f"The folder {Path(blend).parent / 'syncam'} cannot be written, so clips of "
-                f"{Path(blend).name} are in {store}."
+                f"The folder {beside / 'syncam'} cannot be written, so clips of "
+                f"{Path(blend).name} are in {root}."
             )
+            continue
+        moved = f"//{place.as_posix()}"
+        owner.filepath = _before_remapping(beside / place) if own else moved
+        session.brought.append((owner, before, moved))
 
 
-def keep_along(session: Session, blend: str) -> None:
-    """The file is written and is the scene's own from now on."""
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy a file under its new name or not at all. Raises OSError."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, partial)
+        os.replace(partial, target)
+    except OSError:
+        if partial.parent.is_dir():
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _before_remapping(path: Path) -> str:
+    """Return a path such that Blender, which writes what is relative to the old file relative to
+    the new one, writes this path."""
+    try:
+        return bpy.path.relpath(str(path))
+    except ValueError:
+        return str(path)  # on another drive
+
+
+def settle_along(session: Session, blend: str) -> None:
+    """The file is written: it is the scene's own from now on, or a copy."""
+    if not _same(blend, bpy.data.filepath):
+        put_back(session)
+        return
+    for owner, _, moved in session.brought:
+        if bpy.path.abspath(owner.filepath) != bpy.path.abspath(moved):
+            owner.filepath = moved
+            # In the file itself it is not, without "Remap Relative"; `find_beside` mends that.
     session.brought.clear()
     for record in session.records.values():
         if record.job_id in session.made_here and not record.blend:
@@ -213,8 +232,8 @@ def keep_along(session: Session, blend: str) -> None:
 
 def put_back(session: Session) -> None:
     """The file is a copy, or could not be written: the scene here goes on with its own clips."""
-    for owner, path in session.brought:
-        owner.filepath = path
+    for owner, before, _ in session.brought:
+        owner.filepath = before
     session.brought.clear()
 
 
@@ -230,16 +249,15 @@ def _movies() -> Iterator[bpy.types.Image | bpy.types.Strip]:
                     yield strip
 
 
-def _brought(path: Path, blend: str) -> str | None:
-    """Copy a clip beside `blend`; return its path relative to that, None where it cannot be."""
-    place = Path("syncam", path.parent.name[:8], path.name)
-    target = Path(blend).parent / place
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    except OSError:
-        return None
-    return f"//{place.as_posix()}"
+def find_beside() -> None:
+    """Have what lost its clip show the one that lies in its place beside the open file: the two may
+    have been moved together."""
+    beside = Path(bpy.data.filepath).parent
+    for owner in _movies() if bpy.data.filepath else ():
+        path = Path(bpy.path.abspath(owner.filepath))
+        place = Path("syncam", path.parent.name[:8], path.name)
+        if not path.is_file() and (beside / place).is_file():
+            owner.filepath = f"//{place.as_posix()}"
 
 
 def push_undo(message: str) -> None:

@@ -47,9 +47,23 @@ def _base_and_sensor(lens: Lens, frame: Frame) -> tuple[float, float]:
         if is_horizontal(lens, frame)
         else frame.height_px * frame.aspect_y / frame.aspect_x
     )
-    # AUTO always means the sensor's width, whichever side it lies along.
-    sensor = lens.sensor_height_mm if lens.sensor_fit == "VERTICAL" else lens.sensor_width_mm
-    return base, sensor
+    return base, sensor_mm(lens)
+
+
+def sensor_mm(lens: Lens) -> float:
+    """Return the sensor's size that counts; AUTO means its width, whichever side it lies along."""
+    return lens.sensor_height_mm if lens.sensor_fit == "VERTICAL" else lens.sensor_width_mm
+
+
+def on_sensor(lens: Lens, frame: Frame, u: float, v: float) -> tuple[float, float]:
+    """Return where a point of the picture lies on the sensor, in sensors from its middle.
+
+    (u, v) are fractions of the picture from its top-left corner; x goes right, y up. At distance d
+    the point is seen at ((x, y) + (shift_x, shift_y)) * d * sensor / focal length.
+    """
+    base, _ = _base_and_sensor(lens, frame)
+    aspect = frame.aspect_x / frame.aspect_y
+    return (u - 0.5) * frame.width_px / base, (0.5 - v) * frame.height_px / (base * aspect)
 
 
 def intrinsics_of(lens: Lens, frame: Frame) -> Matrix3:

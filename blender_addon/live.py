@@ -46,5 +46,6 @@ class LivePictures:
             return False
         preview, cameras = self._waiting.pop(next(iter(self._waiting)))
         thumbs.show_live(preview.camera, preview.width, preview.height, preview.rgb8)
-        self._column_due = next(c for c in thumbs.columns_of(cameras) if preview.camera in c)
+        columns = thumbs.columns_of(cameras)
+        self._column_due = next((c for c in columns if preview.camera in c), [])
         return True

@@ -27,7 +27,7 @@ SAVED = (
     "reference_source",
     "reference_file",
     "targets",
-    "plate_distance",
+    "plate_distance_m",
 )
 
 

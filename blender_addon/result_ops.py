@@ -197,16 +197,21 @@ class SYNCAM_OT_refetch(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         state = session.get()
-        jobs = {image.get("syncam_job", "") for image in missing_images()}
-        if not jobs:
+        targets: dict[str, set[str]] = {}
+        for image in missing_images():
+            shown = targets.setdefault(image.get("syncam_job", ""), set())
+            shown.add(image.get(plates.TARGET, "PLATES"))
+        if not targets:
             self.report({"INFO"}, "No clip is missing.")
             return {"FINISHED"}
         state.start_engine()
-        records = [state.records[job_id] for job_id in jobs if job_id in state.records]
+        records = [state.records[job_id] for job_id in targets if job_id in state.records]
         if not records:
             self.report({"ERROR"}, "The missing clips' jobs are not in the history any more.")
             return {"CANCELLED"}
         for record in records:
+            # What shows another job's clip by now keeps it.
+            record.targets = sorted(targets[record.job_id])
             adopt(state, record, bpy.data.scenes.get(record.scene) or context.scene)
             state.land(record)
         outcomes = [_finish(self, record) for record in records]

@@ -6,7 +6,6 @@ Each camera gets its own clip. What an earlier run made is updated in place.
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import bpy
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.rig_json import rig_from_dict
 
-from . import cameras, compat, plates
+from . import cameras, compat, plates, settings, strips
 from .jobs import JobRecord
 from .plates import KEY, Clip
 
@@ -74,11 +73,11 @@ def apply(
                 f"{clip.path}."
             )
         found.append((clip, rig[clip.camera], thing, reference))
+    notes += follow_cameras(scene)
     for clip, camera, thing, reference in found:
-        if thing is not None:
-            plates.follow_rename(scene, thing, clip.camera)
         if thing is not None and "PLATES" in wanted:
-            plates.show(scene, thing, camera, clip, record.plate_distance)
+            unit_m = scene.unit_settings.scale_length
+            plates.show(scene, thing, camera, clip, record.plate_distance / unit_m)
         if thing is not None and "BACKGROUNDS" in wanted:
             if thing.data.library is not None:
                 notes.append(
@@ -86,35 +85,68 @@ def apply(
                     "cannot be set; its plate can."
                 )
             else:
-                _set_background(thing.data, plates.movie_image(clip, scene), clip)
-        if "MATERIAL" in wanted and reference.get("screen"):
-            screen = scene.objects.get(reference["screen"])
-            if screen is None:
+                _set_background(thing.data, clip, scene)
+        if "MATERIAL" in wanted:
+            screen = settings.screen_of(scene, thing) if thing is not None else None
+            screen = screen or scene.objects.get(reference.get("screen", ""))
+            if screen is None and reference.get("screen"):
                 notes.append(f"The object {reference['screen']!r} is not in the scene any more.")
+            elif screen is None:
+                notes.append(
+                    f"Camera {clip.camera!r} has no object whose material could show its clip; "
+                    "choose one in the rig's box and apply the job again."
+                )
             elif not _can_show(screen):
                 notes.append(
                     f"The material of {screen.name!r} is linked from another file, so it cannot "
                     f"show the clip of camera {clip.camera!r}; give it a material of its own."
                 )
             else:
-                _set_material(screen, plates.movie_image(clip, scene), clip)
+                _set_material(screen, clip, scene)
     if "SEQUENCER" in wanted and found:
-        shown = [clip for clip, *_ in found]
-        _set_strips(edit_scene(scene, shown[0], Fraction(*record.clips[0]["fps"])), shown)
+        shown = [(clip, camera, thing) for clip, camera, thing, _ in found if thing is not None]
+        if shown:
+            strips.show(scene, shown, Fraction(*record.clips[0]["fps"]))
     return notes
 
 
-def _set_background(data: bpy.types.Camera, image: bpy.types.Image, clip: Clip) -> None:
+def follow_cameras(scene: bpy.types.Scene) -> list[str]:
+    """Bring what shows clips in line with cameras that were renamed or deleted since; return what
+    was hidden, in sentences. Touches nothing when all is right."""
+    return [*plates.follow_cameras(scene), *strips.follow_cameras(scene)]
+
+
+def _set_background(data: bpy.types.Camera, clip: Clip, scene: bpy.types.Scene) -> None:
     data.show_background_images = True
-    index = next((i for i, b in enumerate(data.background_images) if b.image == image), None)
+    index = _background_of(data, clip.camera)
     if index is None:
-        data.background_images.new().image = image
+        data.background_images.new()
         index = len(data.background_images) - 1
     background = data.background_images[index]
+    background.image = plates.movie_image(background.image, clip, scene, "BACKGROUNDS")
     background.alpha = 1.0
     background.display_depth = "FRONT"
     background.frame_method = "CROP" if clip.fit_rule == "letterbox" else "FIT"
     plates.play(data, f"background_images[{index}].image_user", clip)
+
+
+def _background_of(data: bpy.types.Camera, name: str) -> int | None:
+    """Return the place of the background that an earlier run made for the camera object `name`.
+
+    Objects that share their camera's data have one each there; a single one's may have been
+    renamed since.
+    """
+    ours = {
+        i: background.image[KEY]
+        for i, background in enumerate(data.background_images)
+        if background.image is not None
+        and background.image.library is None
+        and KEY in background.image
+    }
+    named = next((i for i, shown in ours.items() if shown == name), None)
+    if named is not None or len(ours) != 1 or data.users > 1:
+        return named
+    return next(iter(ours))
 
 
 def _can_show(thing: bpy.types.Object) -> bool:
@@ -124,7 +156,7 @@ def _can_show(thing: bpy.types.Object) -> bool:
     return thing.library is None and thing.data.library is None
 
 
-def _set_material(thing: bpy.types.Object, image: bpy.types.Image, clip: Clip) -> None:
+def _set_material(thing: bpy.types.Object, clip: Clip, scene: bpy.types.Scene) -> None:
     """Show a clip as the colour and glow of an object's active material."""
     material = thing.active_material
     if material is None:
@@ -136,7 +168,7 @@ def _set_material(thing: bpy.types.Object, image: bpy.types.Image, clip: Clip) -
         texture = tree.nodes.new("ShaderNodeTexImage")
         texture.name = texture.label = "SynCam"
         texture.location = (-500, 300)
-    texture.image = image
+    texture.image = plates.movie_image(texture.image, clip, scene, "MATERIAL")
     material[KEY] = clip.camera
     shader = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None)
     if shader is not None and not texture.outputs[0].is_linked:
@@ -146,55 +178,3 @@ def _set_material(thing: bpy.types.Object, image: bpy.types.Image, clip: Clip) -
         for link in list(shader.inputs["Base Color"].links):
             tree.links.remove(link)
     plates.play(tree, 'nodes["SynCam"].image_user', clip)
-
-
-def edit_scene(scene: bpy.types.Scene, clip: Clip, fps: Fraction) -> bpy.types.Scene:
-    """Return the scene that holds the strips of `scene`, made when there is none.
-
-    A scene of its own: strips in the artist's scene would take the place of its renders, play at
-    its rate and pass its view transform. Here they play at the clips' rate, unaltered.
-    """
-    edit = next((s for s in bpy.data.scenes if s.get("syncam_edit") == scene.name), None)
-    if edit is None:
-        edit = bpy.data.scenes.new(f"{scene.name} SynCam Edit")
-        edit["syncam_edit"] = scene.name
-        edit.view_settings.view_transform = "Standard"
-    edit.render.fps = math.ceil(fps)
-    edit.render.fps_base = float(edit.render.fps / fps)
-    edit.render.resolution_x, edit.render.resolution_y = clip.width_px, clip.height_px
-    edit.frame_start, edit.frame_end = 1, clip.frames
-    return edit
-
-
-def _set_strips(scene: bpy.types.Scene, clips: list[Clip]) -> None:
-    """One movie strip a camera, one above the other, and a multicam strip that chooses among them.
-
-    Strips of an earlier run make room; the chosen camera stays chosen.
-    """
-    editor = scene.sequence_editor or scene.sequence_editor_create()
-    strips = compat.strips_of(editor)
-    old = [strip for strip in strips if strip.get(KEY)]
-    base = min((strip.channel for strip in old), default=0)
-    source = next((s.multicam_source for s in old if s.type == "MULTICAM"), 0)
-    for strip in old:
-        strips.remove(strip)
-    taken = {strip.channel for strip in strips}
-    if not base or any(channel in taken for channel in range(base, base + len(clips) + 1)):
-        base = max(taken, default=0) + 1
-    for row, clip in enumerate(clips):
-        strip = strips.new_movie(
-            name=clip.camera, filepath=str(clip.path), channel=base + row, frame_start=1
-        )
-        strip[KEY] = clip.camera
-        if bpy.data.filepath:
-            strip.filepath = bpy.path.relpath(strip.filepath)
-    chooser = compat.new_effect_strip(
-        strips,
-        name="SynCam cameras",
-        kind="MULTICAM",
-        channel=base + len(clips),
-        frame_start=1,
-        length=clips[0].frames,
-    )
-    chooser[KEY] = "*"
-    chooser.multicam_source = source if base <= source < base + len(clips) else base

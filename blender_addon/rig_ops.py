@@ -107,6 +107,30 @@ class SYNCAM_OT_rig_anchor(_OnCamera, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class SYNCAM_OT_rig_screen(_OnCamera, bpy.types.Operator):
+    """Choose the object whose material shows this camera's clip; without a name, none"""
+
+    bl_idname = "syncam.rig_screen"
+    bl_label = "Choose Screen"
+    bl_options = {"REGISTER", "UNDO"}
+
+    object: StringProperty(name="Object", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = context.scene
+        thing = self.camera_or_report(scene)
+        if thing is None:
+            return {"CANCELLED"}
+        screen = scene.objects.get(self.object) if self.object else None
+        if self.object and (screen is None or screen.type != "MESH"):
+            said = f"is a {screen.type.lower()}, not a mesh" if screen else "is not in the scene"
+            self.report({"ERROR"}, f"{self.object!r} {said}; a clip is shown on a mesh.")
+            return {"CANCELLED"}
+        settings.sync_rig(scene)
+        next(item for item in scene.syncam.rig if item.camera == thing).screen = screen
+        return {"FINISHED"}
+
+
 class SYNCAM_OT_rig_look(_OnCamera, bpy.types.Operator):
     """Look through this camera"""
 
@@ -140,8 +164,14 @@ class SYNCAM_OT_rig_add(bpy.types.Operator):
             ("LINE", "Line", "Side by side, all looking the same way"),
         ),
     )
-    count: IntProperty(name="Cameras", default=4, min=1, max=32)
-    radius: FloatProperty(name="Radius", default=5.0, min=0.01, subtype="DISTANCE")
+    count: IntProperty(name="Cameras", default=4, soft_min=1, soft_max=32)
+    radius: FloatProperty(
+        name="Radius",
+        description="From the centre to the cameras; without a value 5 m",
+        soft_min=0.01,
+        subtype="DISTANCE",
+        options={"SKIP_SAVE"},
+    )
     elevation: FloatProperty(
         name="Elevation", default=math.radians(15), min=0, max=math.radians(89), subtype="ANGLE"
     )
@@ -159,7 +189,11 @@ class SYNCAM_OT_rig_add(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene = context.scene
         unit_m = scene.unit_settings.scale_length
+        if not self.properties.is_property_set("radius"):
+            self.radius = 5.0 / unit_m
         try:
+            settings.check_range("count", self.count, 1, 32)
+            settings.check_range("radius", self.radius, 1e-6, 1e6)
             made = rig_math.new_poses(
                 self.shape,
                 self.count,
@@ -209,6 +243,9 @@ def add_camera(
     matrix = Matrix(c2w_cv_m) @ CV_FROM_BLENDER
     matrix.translation /= unit_m
     thing.matrix_world = matrix
+    # Blender's own are meant for metres.
+    thing.data.clip_start /= unit_m
+    thing.data.clip_end /= unit_m
     scene.collection.objects.link(thing)
     return thing
 
@@ -356,6 +393,7 @@ CLASSES = (
     SYNCAM_OT_rig_use,
     SYNCAM_OT_rig_move,
     SYNCAM_OT_rig_anchor,
+    SYNCAM_OT_rig_screen,
     SYNCAM_OT_rig_look,
     SYNCAM_OT_rig_add,
     SYNCAM_OT_rig_export,

@@ -50,8 +50,9 @@ class Session:
         self.redraws_left = 0
         self.made_here: set[str] = set()
         """Jobs that were started in the file that is open, since it was opened."""
-        self.brought: list[tuple[Any, str]] = []
-        """While a file is written: what shows clips that came along, and their paths before."""
+        self.brought: list[tuple[Any, str, str]] = []
+        """While a file is written: what shows clips that came along, their paths before and
+        after."""
         self.reads_scene: set[str] = set()
         """Jobs in preparation that have still to read the file that is open."""
         self.install: Any = None
@@ -97,8 +98,8 @@ class Session:
                 record.sentence = "Blender ended before the job was sent."
                 self.save(record)
             elif record.is_running:
-                self.client.watch(record.job_id)
-            elif record.state == "done" and not record.applied:
+                self.client.watch(record.job_id, record.asked)
+            elif record.is_landing_due:
                 self.land(record)
 
     def disconnect(self) -> None:
@@ -200,7 +201,7 @@ class Session:
         self.reads_scene.clear()
         self._instead.clear()
         for record in self.records.values():
-            if record.state == "done" and not record.applied and record.job_id not in self._tasks:
+            if record.is_landing_due and record.job_id not in self._tasks:
                 self.land(record)
 
     def cancel(self, job_id: str) -> None:
@@ -277,7 +278,7 @@ class Session:
                 self.error = None
             for record in self.running():
                 if record.job_id not in self._tasks:
-                    self.client.watch(record.job_id)
+                    self.client.watch(record.job_id, record.asked)
             self._next_status_s = 0.0
             return True
         if isinstance(event, Lost):
@@ -327,7 +328,7 @@ class Session:
             return True
         if isinstance(reply.body, ErrorInfo):
             self.error = reply.body.to_error()
-            self.fetches.failed(reply.message_id)
+            self.fetches.failed(reply.message_id, self.error)
             return True
         return False
 
@@ -373,6 +374,9 @@ class Session:
                     # A finished job keeps its clips and its state.
                     if record.is_running:
                         self._end(record, "failed", error.sentence, error.fix or "")
+                    elif not record.applied:
+                        record.failed_landings += 1
+                        self.save(record)
                 return True
             if (record.state, record.phase, record.step) != before:
                 return True

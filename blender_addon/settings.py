@@ -14,6 +14,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from syncam_engine.link.errors import SynCamError
+
 from . import cameras, compat
 
 MODES = (
@@ -24,6 +26,10 @@ MODES = (
         "Each view starts from its own camera's viewport render, noised to a strength",
     ),
     ("REFERENCE", "Reference", "The anchor's view is a given clip; the others follow it"),
+)
+FIT_RULES = (
+    ("CROP", "Crop", "Fill the model's picture; the camera's edges are lost"),
+    ("LETTERBOX", "Letterbox", "Show the camera's whole picture between bars"),
 )
 TARGETS = (
     ("PLATES", "Plates", "A screen in front of each camera that fills its frame", "IMAGE_PLANE", 1),
@@ -37,6 +43,21 @@ TARGETS = (
     ),
     ("MATERIAL", "Material", "The materials of objects chosen in the rig", "MATERIAL", 8),
 )
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a keyword of an operator that is out of its range: Blender itself would take the
+    nearest value without a word. Raises SynCamError."""
+    if low <= value <= high:
+        return
+    nearest = low if not value > high else high
+    raise SynCamError(
+        "keyword.range",
+        f"The keyword {name!r} is {value}; it must be {low} to {high}, and {nearest} is the "
+        "nearest.",
+        value=repr(value),
+        nearest=nearest,
+    )
 
 
 def _known_presets(_self, _context, _text) -> list[str]:
@@ -68,6 +89,14 @@ def _preset_changed(self, _context) -> None:
     ):
         if key in own:
             setattr(self, name, own[key])
+
+
+def _plate_distance(self) -> float:
+    return self.plate_distance_m / self.id_data.unit_settings.scale_length
+
+
+def _set_plate_distance(self, units: float) -> None:
+    self.plate_distance_m = units * self.id_data.unit_settings.scale_length
 
 
 def _is_mesh(_self, thing: bpy.types.Object) -> bool:
@@ -162,11 +191,8 @@ class SynCamSettings(bpy.types.PropertyGroup):
     fit_rule: EnumProperty(
         name="Fit",
         description="How a camera of another shape than the model's picture is fitted",
-        items=(
-            ("crop", "Crop", "Fill the model's picture; the camera's edges are lost"),
-            ("letterbox", "Letterbox", "Show the camera's whole picture between bars"),
-        ),
-        default="crop",
+        items=FIT_RULES,
+        default="CROP",
     )
     mode: EnumProperty(name="Mode", items=MODES, default="TEXT")
     previz_strength: FloatProperty(
@@ -194,13 +220,17 @@ class SynCamSettings(bpy.types.PropertyGroup):
     targets: EnumProperty(
         name="Put Results On", items=TARGETS, options={"ENUM_FLAG"}, default={"PLATES"}
     )
+    plate_distance_m: FloatProperty(default=1.2, min=0.01, options={"HIDDEN"})
     plate_distance: FloatProperty(
         name="Plate Distance",
         description="From a camera to its plate",
-        default=1.2,
-        min=0.01,
+        min=0.0,
+        soft_min=0.01,
         subtype="DISTANCE",
+        get=_plate_distance,
+        set=_set_plate_distance,
     )
+    """`plate_distance_m` in scene units."""
 
 
 def sync_rig(scene: bpy.types.Scene) -> bool:

@@ -11,8 +11,19 @@ from collections.abc import Iterator
 
 from syncam_engine.link.errors import SynCamError
 
-FAULTS = (ReferenceError, RuntimeError, AttributeError, LookupError, TypeError, ValueError)
-"""What Python raises when Blender takes away what is worked on."""
+FAULTS = (
+    ReferenceError,
+    RuntimeError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    StopIteration,
+    BufferError,
+    MemoryError,
+)
+"""What Python raises when Blender takes away what is worked on, or a number is too odd."""
 
 
 def advance(work: Iterator[None]) -> tuple[bool, SynCamError | None]:

@@ -15,6 +15,7 @@ FIX_LABELS = {
     "camera.elevation_untrained": "Exclude",
     "camera.roll_untrained": "Exclude",
     "camera.moving_untrained": "Exclude",
+    "camera.zoom_untrained": "Exclude",
     "camera.orthographic": "Exclude",
     "camera.panoramic": "Exclude",
     "camera.custom": "Exclude",

@@ -5,11 +5,12 @@
 "forward": "-Z", "actions": {"walk": "Walk_Loop"}, "speed_mps": 1.2, "split": "train"}]}``
 """
 
-import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
+
+from syncam_engine.link import json_text
 
 KINDS = (".blend", ".glb", ".gltf", ".fbx", ".usd", ".usda", ".usdc", ".usdz")
 _AXES = {
@@ -72,7 +73,7 @@ def read_manifest(folder: str, name: str, split: str = "train") -> tuple[list[En
     """
     path = Path(folder, name)
     try:
-        listed = json.loads(path.read_text())["entries"]
+        listed = json_text.loads(path.read_text())["entries"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AssetError(f"{path} is no manifest: {error!r}") from None
     good, bad = [], []

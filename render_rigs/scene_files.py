@@ -52,7 +52,7 @@ def render_scene(
         if len(names) > 12
         else sorted({0, spec.frames // 3, 2 * spec.frames // 3})
     )
-    kept: list[list[np.ndarray]] = [[] for _ in names]
+    kept: list[list[preview.View]] = [[] for _ in names]
     try:
         with Stage(spec, scene) as stage:
             for frame, views in enumerate(stage.frames()):
@@ -62,7 +62,7 @@ def render_scene(
                         if p != "rgb":
                             arrays[name, p][frame] = view[p]
                     if frame in moments:
-                        kept[index].append(view["rgb"])
+                        kept[index].append({p: view[p] for p in spec.passes})
                 on_frame(frame)
             exposure = stage.exposure
     finally:

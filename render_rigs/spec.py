@@ -7,6 +7,7 @@ from pathlib import Path
 
 from render_rigs.moves import MODES
 from render_rigs.places import PLACES
+from syncam_engine.link import json_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class RenderSpec:
 
     @classmethod
     def from_json(cls, text: str) -> "RenderSpec":
-        data = json.loads(text)
+        data = json_text.loads(text)
         known = {f.name for f in fields(cls)}
         return cls(
             **{k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}

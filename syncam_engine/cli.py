@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from syncam_engine import __version__
 from syncam_engine.commands.parsing import Parser
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.printable import printable
 
 COMMANDS = {
     "serve": "start the engine: the server process and its worker",
@@ -55,12 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     args = build_parser(wanted).parse_args(arguments)
+    args.command_line = arguments
     try:
         return args.run(args)
     except SynCamError as error:
-        print(f"syncam: {error}", file=sys.stderr)
+        # An engine that is asked may be anybody's: so may its words.
+        print(f"syncam: {printable(str(error))}", file=sys.stderr)
         if error.fix:
-            print(f"  fix: {error.fix}", file=sys.stderr)
+            print(f"  fix: {printable(str(error.fix))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("syncam: stopped", file=sys.stderr)

@@ -23,9 +23,11 @@ from syncam_engine.commands.bench import BENCHES
         ("render --fats", "syncam render: there is no option --fats; the nearest is --fast.\n"),
         ("--zzz", "syncam: there is no option --zzz.\n"),
         ("bench wire --rond=3", "syncam bench wire: there is no option --rond; the nearest is --"),
+        ("package", "syncam package: one of these must follow: blender, unreal.\n"),
+        ("keys", "syncam keys: one of these must follow: new, trust, list, revoke.\n"),
         ("train", "syncam train: config must be given.\n"),
         ("evaluate rigs more --out x", "syncam evaluate rigs: nothing takes more.\n"),
-        ("render --scenes many", "render: --scenes is 'many', which is no whole number.\n"),
+        ("render --scenes many", "render: --scenes is 'many', which is not a whole number.\n"),
         (
             "render --radius 9-3",
             "syncam render: --radius: '9-3' is not MIN-MAX, the smaller first.\n",

@@ -27,7 +27,7 @@ class Imported:
 
 
 def bring_in(entry: Entry) -> Imported:
-    """Import a file into the current scene; its own lights and cameras are left out.
+    """Import a file into the current scene, without its lights, cameras and shapes of bones.
 
     Raises AssetError naming the file, for one that Blender cannot read or that has no surface.
     """
@@ -61,8 +61,12 @@ def bring_in(entry: Entry) -> Imported:
     cached = scene.frame_start, scene.frame_end
     scene.frame_start, scene.frame_end = range_before
     things = [t for t in bpy.data.objects if t not in objects_before]
+    # What a bone is drawn as in the viewport is no part of the subject, whatever its file hid.
+    shapes = {
+        bone.custom_shape for thing in things if thing.pose is not None for bone in thing.pose.bones
+    }
     for thing in list(things):
-        if thing.type in ("LIGHT", "CAMERA", "LIGHT_PROBE", "SPEAKER"):
+        if thing.type in ("LIGHT", "CAMERA", "LIGHT_PROBE", "SPEAKER") or thing in shapes:
             things.remove(thing)
             bpy.data.objects.remove(thing)
     if not any(t.type == "MESH" and len(t.data.polygons) for t in things):
@@ -225,7 +229,7 @@ def location_mesh(entry: Entry) -> MeshData:
     graph = bpy.context.evaluated_depsgraph_get()
     verts, faces, count = [], [], 0
     for thing in things:
-        if thing.type != "MESH":
+        if thing.type != "MESH" or thing.hide_render:
             continue
         shown = thing.evaluated_get(graph)
         mesh = shown.to_mesh()

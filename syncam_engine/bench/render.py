@@ -94,7 +94,7 @@ def measure(python: Path, words: list[str]) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
         done = subprocess.run(
-            [str(python), "-m", "render_rigs.measure", str(out), *words],
+            [str(python), "-P", "-m", "render_rigs.measure", str(out), *words],
             text=True,
             capture_output=True,
             check=False,

@@ -26,12 +26,13 @@ import zmq
 
 from syncam_engine.link import keys, limits
 from syncam_engine.link.client import EngineClient
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.endpoint import Endpoint
 from syncam_engine.link.events import Fetched, Reply
-from syncam_engine.link.messages import ClipResult, Done, new_id
+from syncam_engine.link.messages import Chunk, ClipResult, Done, new_id
 from syncam_engine.link.transfer import Incoming
 from syncam_engine.service.harness import LocalEngine, sample_request, wait_until
-from syncam_engine.service.jobs import Job, fingerprint_of
+from syncam_engine.service.jobs import Job, Ticket, fingerprint_of
 from syncam_engine.service.store import Store
 
 FULL_BYTES = 4 * 81 * 480 * 832 * 3
@@ -113,28 +114,28 @@ def _put_artefact(state_dir: Path, owner: str, size: int) -> Done:
     """A finished job with one raw artefact, as if a worker had made it."""
     store = Store(state_dir)
     request = sample_request(4)
-    job = Job(
-        id=request.job_id,
-        owner=owner,
-        client_name="bench",
-        request=request,
-        fingerprint=fingerprint_of(request),
-        place=store.last_place() + 1,
-        submitted_unix_s=time.time(),
+    job = Job.of(
+        Ticket(
+            owner=owner,
+            client_name="bench",
+            request=request,
+            fingerprint=fingerprint_of(request),
+            place=store.last_place() + 1,
+            submitted_unix_s=time.time(),
+            warnings=[],
+        )
     )
     store.add(job)
     folder = store.job_dir(job.id) / "result"
     folder.mkdir()
-    path, sha = folder / "clips.raw", hashlib.sha256()
+    path, sha = folder / clip_name(0, "all"), hashlib.sha256()
     block = os.urandom(limits.CHUNK_BYTES)
     with open(path, "wb") as file:
         for start in range(0, size, len(block)):
             piece = block[: size - start]
             file.write(piece)
             sha.update(piece)
-    clip = ClipResult(
-        camera="all", index=0, path=str(path), digest=sha.hexdigest(), bytes=size, kind="raw"
-    )
+    clip = ClipResult(camera="all", index=0, digest=sha.hexdigest(), bytes=size, kind="raw")
     text = msgspec.json.encode(Done(job_id=job.id, clips=[clip]))
     (folder / "result.json").write_bytes(text)
     done = store.complete(job)
@@ -145,8 +146,8 @@ def _put_artefact(state_dir: Path, owner: str, size: int) -> Done:
 class _Sink(Incoming):
     """Takes chunks in order and drops them."""
 
-    def take(self, offset: int, data: bytes | memoryview) -> None:
-        if offset == self.arrived:
+    def take(self, chunk: Chunk, data: bytes | memoryview) -> None:
+        if chunk.offset == self.arrived:
             self.arrived += len(data)
             self._moved()
 

@@ -15,9 +15,13 @@ from syncam_engine.link.client import EngineClient, Lost, Reply
 from syncam_engine.link.endpoint import stored_client_id, user_state_dir
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo, JobInfo
+from syncam_engine.link.printable import printable
 
 ID_CHARS = 8
 """So much of a job's id is shown, and is enough to name it by."""
+CLIENT_CHARS = 15
+GAP = 2
+"""Blanks between a table's columns."""
 
 
 def add_options(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -60,7 +64,7 @@ def answers(client: EngineClient, calls: Sequence[str], timeout_s: float) -> lis
     end_s = time.monotonic() + timeout_s
     while None in wanted.values():
         if time.monotonic() > end_s:
-            raise SynCamError(
+            raise client.problem or SynCamError(
                 "engine.unavailable",
                 f"No engine answers at {client.address or 'this machine'}.",
                 fix=start_fix(client),
@@ -84,26 +88,50 @@ def start_fix(client: EngineClient) -> str:
     return "syncam serve" if is_usual else f"syncam serve --state-dir {shlex.quote(str(folder))}"
 
 
-def job_table(jobs: Sequence[JobInfo]) -> Any:
-    """Return rich's table of jobs. Jobs of other clients have neither id nor prompt."""
-    from rich.markup import escape
+def table_of(names: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Any:
+    """Return rich's table, one line a row in `width` columns. What does not fit is cut with an
+    ellipsis, first in the last column but one, then in the last. Takes texts of others."""
+    from rich.cells import cell_len
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("job", "state", "client", "views", "progress", "left", "prompt")
-    for job in jobs:
-        progress = f"{job.phase} {job.step}/{job.steps}" if job.steps else job.phase
-        if job.state == "queued":
-            progress = f"place {job.position}"
-        table.add_row(
-            escape(job.job_id[:ID_CHARS]) or "(other)",
-            job.state,
-            escape(job.client),
-            str(job.views),
-            progress,
-            span(job.eta_s) if job.eta_s is not None else "",
-            escape(job.error.sentence if job.error else job.prompt[:60]),
-        )
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    room = width - sum(widths[:-2]) - GAP * (len(widths) - 1)
+    last = min(widths[-1], max(room - widths[-2], room // 2))
+    widths[-2:] = max(min(widths[-2], room - last), 1), max(last, 1)
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for name, size in zip(names, widths, strict=True):
+        table.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
+    for row in cells:
+        table.add_row(*map(Text, row))
     return table
+
+
+def job_table(jobs: Sequence[JobInfo], width: int, *, clients: bool = False) -> Any:
+    """Return rich's table of jobs, with their `clients` or how many views they have. Jobs of other
+    clients have neither id nor prompt."""
+    names = ["job", "client" if clients else "views", "state", "prompt"]
+    rows = [
+        [
+            job.job_id[:ID_CHARS] or "(other)",
+            job.client[:CLIENT_CHARS] if clients else str(job.views),
+            _stands(job),
+            job.prompt,
+        ]
+        for job in jobs
+    ]
+    return table_of(names, rows, width)
+
+
+def _stands(job: JobInfo) -> str:
+    """A job's state with what there is to say of it."""
+    if job.error and job.state != "cancelled":
+        return f"{job.state}: {job.error.sentence}"
+    progress = f"{job.phase} {job.step}/{job.steps}" if job.steps else job.phase
+    place = f"place {job.position}" if job.state == "queued" else progress
+    left = f"{span(job.eta_s)} left" if job.eta_s is not None else ""
+    return ", ".join(part for part in (job.state, place, left) if part)
 
 
 def span(seconds: float) -> str:

@@ -14,7 +14,10 @@ from syncam_engine.link.errors import SynCamError
 def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="data_command", metavar="WHAT", required=True)
 
-    show = verbs.add_parser("list", help="count the scenes of a source and name its broken files")
+    show = verbs.add_parser(
+        "list",
+        help="read a source's files, count its scenes and name what is broken or cut off",
+    )
     show.add_argument("kind", choices=KINDS, help="how it is laid out (docs/training.md)")
     show.add_argument("folder", help="the source's folder")
     show.add_argument("--pictures", default="", help="folder of the pictures (realestate10k)")
@@ -74,13 +77,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.data_command == "filter-static":
         return _filter_static(args)
+    from syncam_engine.data.scene import whole_scenes
     from syncam_engine.data.sources import open_source
 
     source = open_source(args.kind, args.folder, args.pictures)
-    cameras = sum(scene.cameras for scene in source.scenes)
-    print(
-        f"{source.name}: {len(source.scenes)} scenes, {cameras} cameras, {source.broken.report()}"
-    )
+    scenes = source.scenes
+    if args.data_command == "list":
+        scenes = whole_scenes(source)
+    cameras = sum(scene.cameras for scene in scenes)
+    print(f"{source.name}: {len(scenes)} scenes, {cameras} cameras, {source.broken.report()}")
     return 0 if args.data_command == "list" else _latents(args, source)
 
 

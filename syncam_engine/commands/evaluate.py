@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
 from pathlib import Path
 
 from syncam_engine.commands.parsing import at_least_one, two_numbers
@@ -16,9 +18,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     clips = verbs.add_parser(
         "clips", help="camera errors, flickering, and with true clips PSNR and SSIM"
     )
-    clips.add_argument("folder", type=Path, help="folder of clips named after the rig's cameras")
-    clips.add_argument("--rig", type=Path, required=True, help="the rig file of the clips")
-    clips.add_argument("--truth", type=Path, help="folder of true clips of the same names")
+    clips.add_argument(
+        "folder",
+        type=Path,
+        help="folder of clips named after the rig's cameras, or --out of `syncam generate`",
+    )
+    clips.add_argument(
+        "--rig", type=Path, required=True, help="the rig file of the clips, or the scene.json"
+    )
+    clips.add_argument("--truth", type=Path, help="folder of true clips, or a rendered scene")
     clips.add_argument(
         "--method",
         choices=("essential", "homography"),
@@ -107,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
     if args.evaluate_command == "clips":
         from syncam_engine.evaluation.clips import score_folder
         from syncam_engine.evaluation.fetch import fetched_weights
+        from syncam_engine.evaluation.learned import NOT_MEASURED
         from syncam_engine.evaluation.networks import OF_CLIPS, named_weights
         from syncam_engine.evaluation.report import print_table, write_report
 
@@ -121,8 +130,12 @@ def run(args: argparse.Namespace) -> int:
             weights={**fetched_weights(), **named_weights(args.weights, OF_CLIPS)},
         )
         rows = scores.rows()
-        rows += [(what, "not measured", how) for what, how in scores.not_measured.items()]
         print_table(rows)
+        if scores.not_measured:
+            print(f"\n{NOT_MEASURED}:")
+        for what, how in scores.not_measured.items():
+            print(_lines(f"{what}: {how}"))
+        rows += [(what, NOT_MEASURED, how) for what, how in scores.not_measured.items()]
         if args.out:
             page = write_report(scores.to_dict(), rows, args.out, scores.files)
             print(f"written to {page}")
@@ -137,6 +150,13 @@ def run(args: argparse.Namespace) -> int:
     if args.evaluate_command == "classifier":
         return _classifier(args)
     return _preview(args)
+
+
+def _lines(text: str) -> str:
+    """Text below a headline, in lines as wide as the terminal."""
+    width = shutil.get_terminal_size().columns
+    indents = {"initial_indent": "  ", "subsequent_indent": "    "}
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False, **indents)
 
 
 def _fetch() -> int:

@@ -4,115 +4,71 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
+import os
 import shlex
 import shutil
 import sys
 import time
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from syncam_engine.commands.asking import start_fix
-from syncam_engine.commands.parsing import whole
+from syncam_engine.commands.generate_options import (
+    check_options,
+    configure,
+    folders_of,
+    size_of,
+)
+from syncam_engine.commands.jobs import job_or_none
+from syncam_engine.commands.out_folder import (
+    check_room,
+    digest_of,
+    make_room,
+    names_of,
+    remove,
+    write_result,
+)
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.engine_facts import Hello
+from syncam_engine.link.envelope import said_once
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.events import Fetched, Lost, Reply
 from syncam_engine.link.launch import EngineLauncher
-from syncam_engine.link.limits import ID_PATTERN
 from syncam_engine.link.messages import (
     ClipResult,
     Done,
     ErrorInfo,
     Failed,
     GenerateRequest,
-    Notice,
     Phase,
     Progress,
     Queued,
     new_id,
 )
+from syncam_engine.link.printable import printable
+from syncam_engine.link.rig import Rig
+
+__all__ = ["configure", "connect", "run"]
 
 MOST_RESTARTS = 3
 """How often an engine that ends under a job is started again."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--rig", type=Path, required=True, help="a rig file (JSON)")
-    add("--prompt", required=True, help="what happens in the scene")
-    add("--negative-prompt", default=None, help="what must not be seen")
-    add("--out", type=Path, required=True, help="folder for the clips and result.json")
-    add("--seed", type=whole(0, 2**53), default=0, help="the same seed, the same clips (0)")
-    own = "(the preset's own)"
-    add("--steps", type=int, help=f"sampling steps {own}")
-    add("--guidance", type=float, help=f"how strongly the prompt is followed {own}")
-    add("--size", metavar="WIDTHxHEIGHT", help=f"of each clip {own}")
-    add("--frames", type=int, help=f"pictures in each clip {own}")
-    add("--fps", type=whole(1, 1000), help=f"pictures a second {own}")
-    add("--preset", default="", help="which model (the engine's own)")
-    add(
-        "--fit",
-        choices=("crop", "letterbox"),
-        default="crop",
-        help="how cameras of another shape are brought to the clips' size (crop)",
-    )
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument(
-        "--previz",
-        type=Path,
-        nargs="+",
-        metavar="CLIP",
-        help="a clip or picture a camera to start from, in the rig's order",
-    )
-    mode.add_argument(
-        "--reference",
-        type=Path,
-        metavar="CLIP",
-        help="a clip or picture of the anchor camera to follow",
-    )
-    add("--previz-strength", type=float, help="0 to 1: how far from them (the preset's own)")
-    add("--png", action="store_true", help="also write PNG sequences")
-    add("--priority", type=whole(-10, 10), default=0, help="-10 to 10; higher runs earlier (0)")
-    add(
-        "--job-id",
-        type=_job_id,
-        help="the same id again finds the same job (a new one)",
-    )
-    add(
-        "--engine",
-        default="",
-        metavar="tcp://HOST:PORT#KEY",
-        help="a remote engine (this machine's)",
-    )
-    add("--state-dir", type=Path, help="the local engine's folder (see docs/operations.md)")
-    add("--json", action="store_true", help="print result.json instead of a progress bar")
-
-
-def _job_id(text: str) -> str:
-    if not re.fullmatch(ID_PATTERN, text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no job's id, which has 8 to 64 letters, digits, _ or -"
-        )
-    return text
-
-
 def run(args: argparse.Namespace) -> int:
-    if args.previz_strength is not None and not args.previz:
-        raise SynCamError(
-            "option.form",
-            f"--previz-strength is {args.previz_strength:g}, but no --previz names clips to "
-            "start from.",
-            value=args.previz_strength,
-            fix="Add --previz with a clip a camera",
-        )
+    check_options(args)
     rig = rig_json.read_rig(args.rig)
     # Before anything is sampled: clips that have no place would have cost the time for nothing.
-    is_new = not args.out.exists()
-    args.out.mkdir(parents=True, exist_ok=True)
+    folders = list(folders_of(args).values())
+    new = [path for path in dict.fromkeys((args.out, *folders)) if not path.exists()]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
     client = EngineClient(
         args.engine or None,
         state_dir=args.state_dir,
@@ -124,29 +80,89 @@ def run(args: argparse.Namespace) -> int:
         return _generate(args, rig, client, launcher)
     finally:
         client.close()
-        if is_new:
+        for folder in reversed(new):
             with suppress(OSError):  # goes only while it is empty
-                args.out.rmdir()
+                folder.rmdir()
 
 
 def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) -> int:
     start_s = time.monotonic()
     hello = connect(client, launcher)
-    ready_s = time.monotonic()
+    start_seconds = time.monotonic() - start_s
+    said = None if args.json else _say_started(launcher)
     request = _request(args, rig, hello)
+    if args.job_id:
+        known = job_or_none(client, args.job_id)
+        if known is not None:
+            request = msgspec.structs.replace(request, job_id=known.job_id, prompt=known.prompt)
+    folders = folders_of(args)
+    takes = [
+        msgspec.structs.replace(request, seed=seed, job_id=new_id() if k else request.job_id)
+        for k, seed in enumerate(folders)
+    ]
+    names = names_of(rig, request.outputs)
+    for take in takes:
+        check_room(folders[take.seed], take.job_id, names)
+    texts = []
+    for k, take in enumerate(takes):
+        label = f"{k + 1} of {len(takes)}: " if len(takes) > 1 else ""
+        out = folders[take.seed]
+        result = _take(args, take, client, launcher, out, label)
+        result["seconds"] = {
+            "engine_start": start_seconds,
+            **result["seconds"],
+            "total": time.monotonic() - start_s,
+        }
+        texts.append(write_result(out, result))
+        said = None if args.json else _say_started(launcher, said)
+        if not args.json:
+            print(f"{label}{_counted(result['clips'])} in {out}", flush=True)
+        start_s, start_seconds = time.monotonic(), 0.0
+    if args.json:
+        print(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]")
+    return 0
+
+
+def _say_started(launcher: EngineLauncher | None, known: int | None = None) -> int | None:
+    """Say which engine was started here, but for the `known` one; return its process."""
+    pid = launcher.started_pid if launcher is not None else None
+    if pid is None or pid == known:
+        return known
+    stop = f"taskkill /F /PID {pid}" if os.name == "nt" else f"kill {pid}"
+    print(f"started the engine, which stays for the next jobs; to stop it: {stop}", file=sys.stderr)
+    return pid
+
+
+def _take(
+    args,
+    request: GenerateRequest,
+    client: EngineClient,
+    launcher: EngineLauncher | None,
+    out: Path,
+    label: str,
+) -> dict[str, Any]:
+    """Have one job's clips made and brought to `out`; return what its result.json says."""
     job_id = client.submit(request, args.previz or ([args.reference] if args.reference else []))
     try:
-        with _Bar(quiet=args.json) as bar:
+        with _Bar(quiet=args.json, label=label) as bar:
             done = _follow(client, launcher, job_id, bar)
+            names = [clip_name(clip.index, clip.camera, clip.kind) for clip in done.clips]
+            if moved := make_room(out, job_id, names):
+                bar.say(moved)
+            fresh = [name for name in names if not (out / name).exists()]
     except KeyboardInterrupt:
         _cancel(client, job_id, _engine_options(args))
         raise
     try:
-        clips = [_bring(client, done, clip, args.out, local=hello.local) for clip in done.clips]
-    except KeyboardInterrupt:
+        clips = [_bring(client, done, clip, out) for clip in done.clips]
+    except (KeyboardInterrupt, OSError, SynCamError):
+        # Without a result.json they would be taken for somebody's own, and be in the way.
+        remove(out, fresh)
         print(_is_done(job_id), file=sys.stderr)
         raise
-    result = {
+    for clip in clips:
+        clip["digest"] = digest_of(Path(clip["path"])) if clip["path"] else ""
+    return {
         "job_id": job_id,
         "model": done.model,
         "device": done.device,
@@ -156,16 +172,8 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
         "seed": done.seed,
         "prompt": request.prompt,
         "clips": clips,
-        "seconds": {
-            "engine_start": ready_s - start_s,
-            **done.seconds,
-            "total": time.monotonic() - start_s,
-        },
+        "seconds": done.seconds,
     }
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    (args.out / "result.json").write_text(text + "\n", encoding="utf-8")
-    print(text if args.json else f"{_counted(clips)} in {args.out}")
-    return 0
 
 
 def _counted(clips: list[dict]) -> str:
@@ -191,7 +199,7 @@ def connect(client: EngineClient, launcher: EngineLauncher | None, limit_s: floa
                 raise SynCamError("engine.unavailable", status.sentence, fix=status.fix)
         if time.monotonic() > end_s:
             where = client.address or "this machine"
-            raise SynCamError(
+            raise client.problem or SynCamError(
                 "engine.unavailable",
                 said or f"No engine answers at {where}.",
                 fix=start_fix(client),
@@ -205,7 +213,11 @@ def _request(args, rig, hello: Hello) -> GenerateRequest:
     negative = args.negative_prompt
     if negative is None:
         negative = preset.defaults.get("negative_prompt", "") if preset else ""
-    width, height = _size(args.size)
+    width, height = size_of(args.size)
+    if args.cameras:
+        rig = rig.subset(args.cameras)
+    if preset and rig.frame_count > 1:
+        rig = _posed(args, rig, preset.defaults)
     return GenerateRequest(
         job_id=args.job_id or new_id(),
         rig=rig_json.rig_to_dict(rig),
@@ -227,18 +239,14 @@ def _request(args, rig, hello: Hello) -> GenerateRequest:
     )
 
 
-def _size(text: str | None) -> tuple[int | None, int | None]:
-    if not text:
-        return None, None
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise SynCamError(
-            "size.impossible",
-            f'"{text}" is no size; it must be WIDTHxHEIGHT, such as 160x96.',
-            value=text,
-            nearest="160x96",
-        )
-    return int(width), int(height)
+def _posed(args, rig: Rig, defaults: dict) -> Rig:
+    """The rig with a pose for each picture of the clips; as it is where that cannot be told."""
+    try:
+        frames = defaults["frames"] if args.frames is None else args.frames
+        fps = Fraction(args.fps) if args.fps else Fraction(*defaults["fps"])
+        return rig.for_clip(frames, fps)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return rig  # the engine, whose defaults these are, judges
 
 
 def _follow(client: EngineClient, launcher: EngineLauncher | None, job_id: str, bar: _Bar) -> Done:
@@ -283,7 +291,7 @@ def _cancel(client: EngineClient, job_id: str, options: str, limit_s: float = 10
                     said = event.error.sentence.replace("The job", f"The job {job_id}", 1)
                     return
     finally:
-        print(said, file=sys.stderr)
+        print(printable(said), file=sys.stderr)
 
 
 def _is_done(job_id: str) -> str:
@@ -296,20 +304,18 @@ def _engine_options(args: argparse.Namespace) -> str:
     return "".join(f" {name} {shlex.quote(str(value))}" for name, value in given if value)
 
 
-def _bring(client: EngineClient, done: Done, clip: ClipResult, out: Path, *, local: bool) -> dict:
-    """Copy a clip from the engine's folder, or fetch it from another machine."""
-    if local and clip.kind == "image/png":
-        target = out / Path(clip.path).name
-        shutil.copytree(clip.path, target, dirs_exist_ok=True)
-    elif local:
-        target = out / Path(clip.path).name
-        shutil.copyfile(clip.path, target)
-    elif clip.digest:
-        target = out / f"{clip.index:02d}.mp4"
-        message_id = client.fetch(done.job_id, clip, target)
-        _await_file(client, message_id)
+def _bring(client: EngineClient, done: Done, clip: ClipResult, out: Path) -> dict:
+    """Bring a clip into `out`. PNG sequences are copied from this machine's engine only."""
+    target = out / clip_name(clip.index, clip.camera, clip.kind)
+    if clip.kind == "video/mp4":
+        _await_file(client, client.fetch(done.job_id, clip, target))
     else:
-        return {"camera": clip.camera, "path": "", "kind": clip.kind}
+        folder = client.local_file(done.job_id, clip)
+        if folder is None:
+            return {"camera": clip.camera, "path": "", "kind": clip.kind}
+        target.mkdir(exist_ok=True)
+        for picture in sorted(folder.glob("frame_*.png")):
+            shutil.copyfile(picture, target / picture.name, follow_symlinks=False)
     return {
         "camera": clip.camera,
         "path": str(target.absolute()),
@@ -332,31 +338,20 @@ def _await_file(client: EngineClient, message_id: str) -> None:
                 raise event.body.to_error()
 
 
-def _notes(notices: list[Notice]) -> list[str]:
-    """Return what to say of a request; one line for what holds of several cameras."""
-    alike: dict[str, list[Notice]] = {}
-    for notice in notices:
-        alike.setdefault(notice.sentence.replace(repr(notice.camera), ""), []).append(notice)
-    said = []
-    for first, *others in alike.values():
-        cameras = ", ".join(notice.camera for notice in others)
-        said.append(first.sentence + (f" So it is with {cameras}." if cameras else ""))
-    return said
-
-
 class _Bar:
     """A progress bar on a terminal, plain lines elsewhere, nothing when `quiet`."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, label: str = "") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+        self._label = label
         self._console = Console(stderr=True, quiet=quiet)
         self._live = self._console.is_terminal and not quiet
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn(f"{label}{{task.description}}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             console=self._console,
             disable=not self._live,
@@ -372,15 +367,15 @@ class _Bar:
         self._progress.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, event: object) -> None:
         update = self._progress.update
         if isinstance(event, Queued):
             if not self._noted:  # one that was refused has no job
                 self._noted.add(event.job_id)
-                self.say(f"job {event.job_id}")
-            for text in _notes(event.warnings):
+                self.say(f"{self._label}job {event.job_id}")
+            for text in said_once(event.warnings):
                 # It comes with each change of place.
                 if text not in self._noted:
                     self._noted.add(text)
@@ -388,7 +383,7 @@ class _Bar:
             place = f"{event.position} before it" if event.position else "next"
             update(self._task, description="waiting", note=place)
         elif isinstance(event, Phase):
-            update(self._task, description=event.phase, note="")
+            update(self._task, description=printable(event.phase), note="")
             if not self._live:
                 print(event.phase, file=sys.stderr) if not self._console.quiet else None
         elif isinstance(event, Progress):

@@ -6,14 +6,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import re
 from collections.abc import Sequence
 
 import msgspec
 
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.limits import MAX_ID_CHARS
+from syncam_engine.link.limits import ID_PATTERN, MAX_ID_CHARS
 from syncam_engine.link.messages import JobInfo, JobList
+from syncam_engine.link.printable import printable
 
 from .asking import ID_CHARS, add_options, answers, engine_of, job_table
 
@@ -71,7 +73,8 @@ def _list(args: argparse.Namespace, client: EngineClient) -> int:
     elif found.jobs:
         from rich.console import Console
 
-        Console().print(job_table(found.jobs))
+        console = Console()
+        console.print(job_table(found.jobs, console.width))
         if len(found.jobs) < found.total:
             print(
                 f"the newest {len(found.jobs):,} of {found.total:,}; "
@@ -104,7 +107,8 @@ def _act(args: argparse.Namespace, client: EngineClient) -> int:
         done.append({"job_id": job.job_id, "state": state})
         if not args.json:
             before = " (as it was)" if state == job.state else ""
-            print(f"{job.job_id[:ID_CHARS]} {state}{before}: {job.prompt[:60]}", flush=True)
+            line = f"{job.job_id[:ID_CHARS]} {state}{before}: {job.prompt[:60]}"
+            print(printable(line), flush=True)
     if args.json:
         print(json.dumps({"jobs": done}))
     elif not done:
@@ -113,7 +117,8 @@ def _act(args: argparse.Namespace, client: EngineClient) -> int:
 
 
 def newest(client: EngineClient, timeout_s: float, most: int | None = None) -> JobList:
-    """Return one's own newest jobs, oldest of them first; all without `most`. Page by page."""
+    """Return one's own newest jobs, oldest of them first; all without `most`. Page by page: one has
+    as many as its answer has room for."""
     jobs: dict[str, JobInfo] = {}
     total, is_more = 0, True
     while is_more:
@@ -123,19 +128,31 @@ def newest(client: EngineClient, timeout_s: float, most: int | None = None) -> J
         older = {job.job_id: job for job in page.jobs if job.job_id not in jobs}
         total = max(total, page.total)
         jobs = {**older, **jobs}
-        # An engine of before knows no pages, and gives the first again.
-        is_more = len(older) == limit and (most is None or len(jobs) < most)
+        is_more = bool(older) and len(jobs) < (total if most is None else min(most, total))
     return JobList(jobs=list(jobs.values()), total=max(total, len(jobs)))
 
 
 def _named(client: EngineClient, text: str, timeout_s: float) -> JobInfo:
     """Return the job that an id, or the beginning of one, names. Raises as `find_job`."""
+    # None has it: those that it may have been meant for.
+    known = _begun(client, text, timeout_s) or newest(client, timeout_s, PAGE).jobs
+    return find_job(text, known)
+
+
+def job_or_none(client: EngineClient, text: str, timeout_s: float = 30.0) -> JobInfo | None:
+    """Return the job that an id, or the beginning of one, names; None for a whole id that is new.
+
+    Raises as `find_job`.
+    """
+    if known := _begun(client, text, timeout_s):
+        return find_job(text, known)
+    return None if re.fullmatch(ID_PATTERN, text) else _named(client, text, timeout_s)
+
+
+def _begun(client: EngineClient, text: str, timeout_s: float) -> list[JobInfo]:
     call = client.ask_jobs(mine=True, limit=PAGE, begins=text[:MAX_ID_CHARS])
     (known,) = answers(client, [call], timeout_s)
-    if not any(job.job_id.startswith(text) for job in known.jobs):
-        # None has it: those that it may have been meant for.
-        known = newest(client, timeout_s, PAGE)
-    return find_job(text, known.jobs)
+    return [job for job in known.jobs if job.job_id.startswith(text)]
 
 
 def find_job(text: str, jobs: Sequence[JobInfo]) -> JobInfo:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 
 from syncam_engine.link import keys
 
@@ -33,7 +35,12 @@ def _role(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.verb == "new":
-        print(keys.new_pair(args.role, replace=args.replace).public)
+        public = keys.new_pair(args.role, replace=args.replace).public
+        print(public)
+        as_engine = " --engine" if args.role == "engine" else ""
+        # Beside the key, which alone is what a script reads.
+        trust = f"syncam keys trust{as_engine} NAME {shlex.quote(public)}"
+        print(f"to trust it, on the other machine: {trust}", file=sys.stderr)
     elif args.verb == "trust":
         path = keys.trust(args.role, args.name, args.public_key)
         print(f"trusted: {args.role} {args.name} ({path})")

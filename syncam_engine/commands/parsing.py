@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 from syncam_engine.link.errors import SynCamError
 
 PLAINER = (
-    (r"argument (\S+): invalid int value: (.*)", r"\1 is \2, which is no whole number"),
-    (r"argument (\S+): invalid float value: (.*)", r"\1 is \2, which is no number"),
+    (r"argument (\S+): invalid int value: (.*)", r"\1 is \2, which is not a whole number"),
+    (r"argument (\S+): invalid float value: (.*)", r"\1 is \2, which is not a number"),
     (r"argument (\S+): expected one argument", r"\1 needs a value"),
     (r"the following arguments are required: (.*)", r"\1 must be given"),
     (r"argument (-\S+): (?!not allowed)(.*)", r"\1: \2"),
@@ -52,7 +52,9 @@ class Parser(argparse.ArgumentParser):
         return namespace, extra
 
     def error(self, message: str) -> NoReturn:
-        message = self._unknown_option() or _nearest_choice(message) or message
+        message = (
+            self._unknown_option() or self._missing_verb(message) or _nearest_choice(message)
+        ) or message
         for said, plainer in PLAINER:
             message = re.sub(f"^{said}$", plainer, message)
         self.exit(2, f"{self.prog}: {message}.\n  fix: {self.prog} --help\n")
@@ -67,13 +69,21 @@ class Parser(argparse.ArgumentParser):
                 return f"there is no option {name}{_nearest(name, known)}"
         return None
 
+    def _missing_verb(self, message: str) -> str | None:
+        """Name the verbs instead of the word that stands for them."""
+        for action in self._actions:
+            is_verb = isinstance(action, argparse._SubParsersAction)
+            if is_verb and message.endswith(f"arguments are required: {action.metavar}"):
+                return f"one of these must follow: {', '.join(action.choices)}"
+        return None
+
 
 def whole(least: int, most: int):
     """Return what reads a whole number of an option that lies in a range."""
 
     def parse(text: str) -> int:
         if not text.lstrip("-").isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} to {most}")
         return int(text)
 
     return parse
@@ -86,7 +96,7 @@ def above_zero(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from pathlib import Path
 
 from syncam_engine import __version__
 from syncam_engine.commands import render_farm, render_manifest
 from syncam_engine.commands.render_run import RenderRun
+from syncam_engine.link import json_text
 from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.unreal_rigs import run as unreal_rigs
@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
 def read_job(args: argparse.Namespace) -> dict:
     """The job that a set's folder or a farm's template holds, for this machine's folder."""
     try:
-        spec = json.loads(args.job.read_text())
+        spec = json_text.loads(args.job.read_text())
     except OSError as error:
         raise SynCamError(
             "render.job",

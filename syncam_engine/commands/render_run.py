@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 
 from syncam_engine.commands import render_farm, render_manifest
@@ -25,6 +26,9 @@ from syncam_engine.link.errors import SynCamError
 MAY_CHANGE = {"scenes", "device", "threads", "preview", "out"}
 """Options that a resumed run may give anew; all others would mix two sets."""
 
+
+SCENES = Path("train", "f24_aperture5")
+"""Where a set's scenes lie in its folder."""
 
 SAY_S = 60.0
 """So often a run without a terminal says how far it is, beside a line for each scene."""
@@ -62,6 +66,7 @@ class RenderRun:
                 "No Python with Blender (bpy) was found; rendering needs one.",
                 fix="Run python3 bootstrap.py, or set SYNCAM_BPY_PYTHON",
             )
+        made = _missing(self.log_folder, self.out / SCENES)
         self.log_folder.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         is_new = not self.job.exists()
@@ -74,6 +79,9 @@ class RenderRun:
                 # What cannot be rendered must not stand in the way of what can.
                 self.job.unlink(missing_ok=True)
             self._release()
+            for folder in made:
+                with suppress(OSError):  # goes only while it is empty
+                    folder.rmdir()
             raise
         return self
 
@@ -129,12 +137,13 @@ class RenderRun:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        (self.out / "train" / "f24_aperture5").mkdir(parents=True, exist_ok=True)
+        (self.out / SCENES).mkdir(parents=True, exist_ok=True)
 
     # --- workers ------------------------------------------------------------------------------
 
     def command(self, *arguments: str) -> list[str]:
-        return [str(self.python), "-m", "render_rigs.worker", str(self.job), *arguments]
+        # -P: no module is taken from the working folder.
+        return [str(self.python), "-P", "-m", "render_rigs.worker", str(self.job), *arguments]
 
     def environment(self) -> dict[str, str]:
         paths = [str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]
@@ -188,7 +197,7 @@ class RenderRun:
     def target(self, unit: int) -> Path:
         if self.spec["packed"]:
             return self.out / f"shard-{unit:05d}.npz"
-        return self.out / "train" / "f24_aperture5" / f"scene{unit + 1}" / "scene.json"
+        return self.out / SCENES / f"scene{unit + 1}" / "scene.json"
 
     def all(self) -> list[int]:
         """Render every missing unit; returns the numbers (from 1) of those that failed."""
@@ -337,6 +346,12 @@ def _progress(total: int):
     )
     bar.add_task("rendering", total=total)
     return bar
+
+
+def _missing(*folders: Path) -> list[Path]:
+    """The folders and those above them that are not there, the innermost first."""
+    every = {one for folder in folders for one in (folder, *folder.parents) if not one.exists()}
+    return sorted(every, key=lambda one: len(one.parts), reverse=True)
 
 
 def _said(lines):

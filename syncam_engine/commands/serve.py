@@ -9,13 +9,12 @@ import socket
 import sys
 from pathlib import Path
 
-import zmq
-
 from syncam_engine.commands.parsing import above_zero, whole
 from syncam_engine.link.endpoint import user_state_dir
-from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.launch import EXIT_ENGINE_RUNS
+from syncam_engine.link.errors import EXIT_ENGINE_RUNS, SynCamError
 from syncam_engine.link.limits import MIB
+from syncam_engine.service.parent import EXIT_FAULT, keep_serving, take_place
+from syncam_engine.service.processes import end_with_the_starter
 
 DEFAULT_PIPELINE = "syncam_engine.sampling.pipeline:load_pipeline"
 
@@ -75,6 +74,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="memory that clients may fill at the server (2048)",
     )
     add(
+        "--worker-memory-mb",
+        type=whole(1, 1_000_000_000),
+        metavar="MB",
+        help="a worker that holds more of the machine's memory is ended (nine tenths of it)",
+    )
+    add(
         "--hang-s",
         type=above_zero,
         default=30.0,
@@ -126,10 +131,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Keep a server running; or be that server, where a parent has started this process."""
+    parent_pid, accident = take_place()
+    if parent_pid:
+        end_with_the_starter()
+        return _serve(args, parent_pid, accident)
+    return keep_serving(args.command_line, (args.state_dir or user_state_dir()).absolute())
+
+
+def _serve(args: argparse.Namespace, parent_pid: int, accident: str) -> int:
     from syncam_engine.service.catalog import read_catalog
     from syncam_engine.service.engine import Rules
+    from syncam_engine.service.memory import machine_mb
     from syncam_engine.service.server import ServeConfig, serve
-    from syncam_engine.service.supervisor import WorkerPlan
+    from syncam_engine.service.supervisor import WORKER_SHARE, WorkerPlan
 
     if args.bind and not args.bind.startswith("tcp://"):
         raise SynCamError(
@@ -166,6 +181,7 @@ def run(args: argparse.Namespace) -> int:
             preload=not args.lazy,
             hang_s=args.hang_s,
             stall_s=args.stall_s,
+            most_memory_mb=args.worker_memory_mb or WORKER_SHARE * machine_mb(),
         ),
         rules=Rules(
             max_jobs_per_client=args.max_jobs,
@@ -179,19 +195,22 @@ def run(args: argparse.Namespace) -> int:
         metrics_port=args.metrics_port,
         max_memory_bytes=args.max_memory_mb * MIB,
         exit_when_idle_s=args.exit_when_idle,
+        parent_pid=parent_pid,
+        accident=accident,
     )
     try:
-        serve(config)
+        return 0 if serve(config) else EXIT_FAULT
     except SynCamError as error:
         if error.code != "engine.runs":
             raise
         print(f"syncam: {error}", file=sys.stderr)
         return EXIT_ENGINE_RUNS
-    return 0
 
 
 def _check_bind(address: str) -> None:
     """Raise `SynCamError` "serve.bind" where nothing can listen, before anything has begun."""
+    import zmq
+
     with zmq.Context() as context, context.socket(zmq.ROUTER) as probe:
         try:
             probe.bind(address)

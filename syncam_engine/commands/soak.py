@@ -7,7 +7,10 @@ import argparse
 import time
 from pathlib import Path
 
-TESTS = ("faults", "answers", "disk", "decoder", "atheris", "hostile", "load")
+TESTS = (
+    *("faults", "answers", "disk", "decoder", "atheris"),
+    *("hostile", "evil-engine", "load", "media", "locks"),
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from syncam_engine.service.soak.answers import soak_answers
     from syncam_engine.service.soak.disk import soak_disk
+    from syncam_engine.service.soak.evil import soak_evil_engine
     from syncam_engine.service.soak.faults import soak_faults
     from syncam_engine.service.soak.findings import as_markdown
     from syncam_engine.service.soak.hostile import soak_atheris, soak_decoder, soak_hostile
     from syncam_engine.service.soak.load import soak_load
+    from syncam_engine.service.soak.locks import soak_locks
+    from syncam_engine.service.soak.media import soak_media
 
     def share(full: int) -> int:
         return max(1, round(full * args.share))
@@ -43,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
         "decoder": lambda: soak_decoder(share(1_000_000), args.seed),
         "atheris": lambda: soak_atheris(share(1_000_000)),
         "hostile": lambda: soak_hostile(share(50_000), args.seed, share(500), args.pipeline),
+        "evil-engine": lambda: soak_evil_engine(share(20)),
         "load": lambda: soak_load(64, share(600), args.pipeline),
+        "media": lambda: soak_media(share(600), args.pipeline),
+        "locks": lambda: soak_locks(share(300), args.pipeline),
     }
     findings = []
     for name in args.only:

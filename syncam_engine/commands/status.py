@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import msgspec
 
 from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.messages import JobList
+from syncam_engine.link.printable import printable
 
-from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span
+from .asking import ID_CHARS, add_options, answers, engine_of, job_table, span, table_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,43 +25,51 @@ def run(args: argparse.Namespace) -> int:
     with engine_of(args, "status") as client:
         calls = [client.ask_status(), client.ask_jobs(limit=max(1, args.jobs))]
         status, jobs = answers(client, calls, args.timeout)
+        folder = client.local_state_dir
     if args.json:
         print(json.dumps({"status": msgspec.to_builtins(status), **msgspec.to_builtins(jobs)}))
     else:
-        show(status, jobs)
+        show(status, jobs, folder)
     return 0
 
 
-def show(status: EngineStatus, jobs: JobList) -> None:
+def show(status: EngineStatus, jobs: JobList, folder: Path | None = None) -> None:
+    """Print both; `folder` is the state folder of this machine's engine."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
+    log = f"\nlog: {folder / 'logs' / 'engine.log'}" if folder else ""
     clients = f"{status.clients} client{'s' * (status.clients != 1)}"
     console.print(
-        f"SynCam {status.engine}, up {span(status.uptime_s)}, process {status.pid}, "
+        f"SynCam {printable(status.engine)}, up {span(status.uptime_s)}, process {status.pid}, "
         f"{clients}, {status.disk_free_mb / 1024:.1f} GiB free\n"
-        f"{status.endpoint}\nlog: {status.log_path}",
+        f"{printable(status.endpoint)}{log}",
         markup=False,
         highlight=False,
     )
-    workers = Table("worker", "state", "device", "preset", "job", "phase", "memory", "restarts")
-    for worker in status.workers:
-        phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
-        workers.add_row(
+    names = ("worker", "state", "device", "preset", "job", "restarts", "memory")
+    rows = [
+        (
             str(worker.index),
-            worker.state,
+            _state(worker),
             worker.device,
             worker.preset,
             worker.job_id[:ID_CHARS],
-            phase,
-            _memory(worker),
             str(worker.restarts),
+            _memory(worker),
         )
-    console.print(workers)
-    console.print(job_table(jobs.jobs))
+        for worker in status.workers
+    ]
+    console.print(table_of(names, rows, console.width))
+    console.print()
+    console.print(job_table(jobs.jobs, console.width, clients=True))
     for note in status.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {printable(note)}", markup=False)
+
+
+def _state(worker: WorkerInfo) -> str:
+    phase = f"{worker.phase} {worker.step}/{worker.steps}" if worker.steps else worker.phase
+    return f"{worker.state}, {phase}" if phase else worker.state
 
 
 def _memory(worker: WorkerInfo) -> str:

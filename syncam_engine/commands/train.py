@@ -32,7 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="change a field of the config, dotted: optim.learning_rate=2e-4 (repeatable)",
     )
     parser.add_argument(
-        "--check", action="store_true", help="read the config, say what it asks for, and stop"
+        "--check",
+        action="store_true",
+        help="say whether data and weights are there, and what memory and time it takes; stop",
     )
 
 
@@ -41,22 +43,24 @@ def run(args: argparse.Namespace) -> int:
 
     at_least_one(args, "threads")
     config = read_config(args.config, overrides=args.set)
-    if args.check:
-        print(f"{args.config}: {config.kind} run named {config.name}, {config.steps} steps")
-        return 0
     import torch
 
-    from syncam_engine.training.runs import export, make_trainer
+    from syncam_engine.training.runs import check, export, make_trainer, run_config
+    from syncam_engine.training.trainer import run_folder
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    folder = args.out or run_folder(config)
+    if args.check:
+        print(f"{args.config}: {config.kind} run named {config.name}, {config.steps} steps")
+        return 0 if check(config, folder) else 2
     if args.export:
-        export(config, args.export, args.out)
+        export(run_config(config, args.set, folder), args.export, folder)
         return 0
     # Every process of torchrun reads the same data; one of them tells.
     is_main = int(os.environ.get("RANK", "0")) == 0
     say = print if is_main else lambda _: None
-    trainer = make_trainer(config, args.out, say)
+    trainer = make_trainer(config, folder, say)
     result = trainer.train(args.until, minutes=args.minutes)
     say(f"step {result.step}, state in {result.checkpoint}")
     return 0

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from syncam_engine.data.scene import Scene
+from syncam_engine.link import json_text
 
 AngleRule = Literal["anchor", "pairwise"]
 ANGLES_FILE = "angles.json"
@@ -165,7 +166,7 @@ def cached_angle_table(
 def _read_document(path: Path) -> dict:
     """What is kept so far; an empty document where that is nothing, or damaged."""
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json_text.loads(path.read_text("utf-8"))
         known = (document["format"], document["version"]) == ("syncam-angles", 2)
         if known and isinstance(document["tables"], dict):
             return document

@@ -29,6 +29,7 @@ from syncam_engine.data.scene import (
     SceneSource,
     read_document,
 )
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.pixels import to_network
 
@@ -225,7 +226,7 @@ class LatentStore:
                 self.broken.note(file, error)
 
     def _list(self, file: Path) -> None:
-        meta = json.loads(file.with_suffix(".json").read_text("utf-8"))
+        meta = json_text.loads(file.with_suffix(".json").read_text("utf-8"))
         scenes = []
         with safe_open(file, "pt") as tensors:
             for entry in meta["scenes"]:

@@ -6,7 +6,6 @@ Each picture becomes a camera of its own with one frame; `order` keeps how far a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from syncam_engine.data.pictures import PICTURE_SUFFIXES, picture_size, read_picture
 from syncam_engine.data.scene import UNREADABLE, BrokenFile, BrokenFiles, Scene
+from syncam_engine.link import json_text
 
 RE10K_COLUMNS = 19
 
@@ -46,6 +46,11 @@ class _MovingVideo:
                 raise BrokenFile(str(path), f"it is {found}, others are {size[0]}x{size[1]}")
             pictures.append(picture[None])
         return np.stack(pictures)
+
+    def check_scene(self, scene: int) -> None:
+        """Read all pictures of a scene. Raises `BrokenFile`."""
+        for camera in range(len(self._pictures[scene])):
+            self.read_pictures(scene, [camera], [0])
 
 
 class RealEstate10K(_MovingVideo):
@@ -129,7 +134,7 @@ class Nerfstudio(_MovingVideo):
 
     def _list(self, file: Path) -> None:
         try:
-            document = json.loads(file.read_text("utf-8"))
+            document = json_text.loads(file.read_text("utf-8"))
             entries = [
                 (i, self._picture(file.parent, entry["file_path"]), entry)
                 for i, entry in enumerate(document["frames"])

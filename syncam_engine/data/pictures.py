@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from syncam_engine.data.scene import BrokenFile
+from syncam_engine.link.errors import SynCamError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
@@ -27,21 +28,18 @@ def read_picture(path: Path | str, data: bytes | None = None) -> np.ndarray:
 
 def read_clip_frames(path: Path, frames: Sequence[int]) -> np.ndarray:
     """Frames of a clip by number, uint8 THW3. Raises `BrokenFile` when the clip is too short."""
-    import av
-
-    from syncam_engine.media.read import rgb_of
+    from syncam_engine.media.read import open_video, rgb_of
 
     wanted, found = set(frames), {}
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with open_video(path) as (container, stream):
             stream.thread_type = "AUTO"
             for number, frame in enumerate(container.decode(stream)):
                 if number in wanted:
                     found[number] = rgb_of(frame)
                 if len(found) == len(wanted):
                     break
-    except (av.FFmpegError, IndexError, OSError) as error:
+    except SynCamError as error:
         raise BrokenFile(str(path), str(error)) from error
     missing = sorted(wanted - set(found))
     if missing:
@@ -51,18 +49,36 @@ def read_clip_frames(path: Path, frames: Sequence[int]) -> np.ndarray:
 
 def clip_facts(path: Path) -> tuple[int, int, int, float]:
     """Frames, width, height and fps of a clip. Raises `BrokenFile`."""
-    import av
+    from syncam_engine.media.read import open_video
 
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with open_video(path) as (container, stream):
             frames = stream.frames
             if not frames:  # Some containers do not say: count the packets.
                 frames = sum(1 for packet in container.demux(stream) if packet.size)
             rate = float(stream.average_rate or 0.0)
             return frames, stream.codec_context.width, stream.codec_context.height, rate
+    except SynCamError as error:
+        raise BrokenFile(str(path), str(error)) from error
+
+
+def check_clip(path: Path, pictures: int) -> None:
+    """Read a clip to its end without decoding it. Raises `BrokenFile` when it was cut off, or has
+    fewer pictures than `pictures`."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            promised, found = max(stream.frames, pictures), 0
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    break
+                found += packet.size > 0
     except (av.FFmpegError, IndexError, OSError) as error:
         raise BrokenFile(str(path), str(error)) from error
+    if found < promised:
+        raise BrokenFile(str(path), f"it ends after {found} of {promised} pictures")
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -7,7 +7,6 @@ Z latent channels, h, w latent cells.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 
 SceneKind = Literal["multiview", "moving", "static"]
@@ -139,7 +139,7 @@ def read_caption(file: Path) -> str:
 def read_document(path: Path, fix: str) -> dict[str, Any]:
     """A JSON object that a whole folder hangs on; raises `SynCamError` ("data.damaged")."""
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json_text.loads(path.read_text("utf-8"))
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
@@ -189,6 +189,23 @@ class BrokenFiles:
             + "; ".join(named)
             + (f"; and {more} more" if more else "")
         )
+
+
+def whole_scenes(source: SceneSource | LatentSource) -> list[Scene]:
+    """The scenes whose files reach to their ends; others are noted as broken files.
+
+    Shards and latents were found whole when they were opened and have no `check_scene`.
+    """
+    check = getattr(source, "check_scene", lambda scene: None)
+    whole = []
+    for number, scene in enumerate(source.scenes):
+        try:
+            check(number)
+        except BrokenFile as error:
+            source.broken.add(error)
+        else:
+            whole.append(scene)
+    return whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from syncam_engine.data.pictures import CLIP_SUFFIXES, clip_facts, read_clip_frames
+from syncam_engine.data.pictures import CLIP_SUFFIXES, check_clip, clip_facts, read_clip_frames
 from syncam_engine.data.scene import (
     UNREADABLE,
     BrokenFiles,
@@ -82,6 +82,10 @@ class StaticClips:
             frames=frames,
             fps=fps,
         )
+
+    def check_scene(self, scene: int) -> None:
+        """Read a scene's clip to its end. Raises `BrokenFile`."""
+        check_clip(self._clips[scene], self.scenes[scene].frames)
 
     def read_pictures(
         self, scene: int, cameras: Sequence[int], frames: Sequence[int]

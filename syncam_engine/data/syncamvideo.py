@@ -9,14 +9,14 @@ scene.json.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from syncam_engine.data.pictures import clip_facts, read_clip_frames
+from syncam_engine.data.pictures import check_clip, clip_facts, read_clip_frames
 from syncam_engine.data.scene import UNREADABLE, BrokenFile, BrokenFiles, Scene, read_caption
+from syncam_engine.link import json_text
 
 FOCAL_MM, SENSOR_MM = 24.0, 23.76
 EXTRINSICS = Path("cameras") / "camera_extrinsics.json"
@@ -52,7 +52,7 @@ def _own_description(file: Path) -> tuple[str, dict[str, np.ndarray]] | None:
     if not file.is_file():
         return None
     try:
-        document = json.loads(file.read_text("utf-8"))
+        document = json_text.loads(file.read_text("utf-8"))
         if document["format"] != "syncam-scene":
             return None
         K_of = {c["name"]: np.array(c["K"], float).reshape(3, 3) for c in document["cameras"]}
@@ -79,7 +79,7 @@ class SynCamVideo:
     def _list(self, file: Path) -> None:
         root = file.parent.parent
         try:
-            document = json.loads(file.read_text("utf-8"))
+            document = json_text.loads(file.read_text("utf-8"))
             frames = sorted(document, key=lambda name: int(name.removeprefix("frame")))
             cameras = sorted(document[frames[0]])
             poses = np.array(
@@ -121,6 +121,11 @@ class SynCamVideo:
             )
         )
         self._clips.append(clips)
+
+    def check_scene(self, scene: int) -> None:
+        """Read a scene's films to their ends. Raises `BrokenFile`."""
+        for clip in self._clips[scene]:
+            check_clip(clip, self.scenes[scene].frames)
 
     def read_pictures(
         self, scene: int, cameras: Sequence[int], frames: Sequence[int]

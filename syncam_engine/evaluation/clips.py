@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +14,23 @@ import numpy as np
 from syncam_engine.data.pictures import clip_facts, read_clip_frames
 from syncam_engine.data.scene import BrokenFile
 from syncam_engine.evaluation.cameras import CameraScore, Method, score_cameras
-from syncam_engine.evaluation.learned import LearnedScore, learned_scores, not_measured
+from syncam_engine.evaluation.learned import (
+    NOT_MEASURED,
+    LearnedScore,
+    learned_scores,
+    not_measured,
+)
 from syncam_engine.evaluation.matches import Matcher, Sift
 from syncam_engine.evaluation.pictures import psnr_db, ssim, temporal_flickering
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import FIT_RULES, FitRule, fit_camera
-from syncam_engine.link.rig import Rig
+from syncam_engine.link.rig import Rig, frames_shown
 from syncam_engine.link.rig_json import read_rig
 from syncam_engine.media.read import read_metadata
+from syncam_engine.sampling.clips import resize
+
+NONE_FOUND = "none found"
 
 Pairs = Literal["anchor", "neighbours"]
 """Which views are compared: view 0 with every other, or each with the next."""
@@ -46,8 +55,8 @@ class ClipScores:
         if self.cameras:
             c = self.cameras
             rows = [
-                ("RotErr", _number(c.rot_err_rad), "radians"),
-                ("TransErr", _number(c.trans_err), "unit translations, 0 to 2"),
+                _error("RotErr", c.rot_err_rad, "radians"),
+                _error("TransErr", c.trans_err, "unit translations, 0 to 2"),
                 ("pairs with a pose", f"{c.found:.2f}", f"of {len(c.pairs)} pairs and frames"),
                 (f"{c.matcher} matches", f"{c.matches:.1f}", "a pair; not the paper's Mat. Pix."),
                 *rows,
@@ -55,7 +64,9 @@ class ClipScores:
         if self.psnr_db is not None:
             rows.append(("PSNR", f"{self.psnr_db:.2f} dB", "against the true clips"))
             rows.append(("SSIM", f"{self.ssim:.4f}", "against the true clips"))
-        return [*rows, *(score.row() for score in self.learned)]
+        rows += [score.row() for score in self.learned]
+        # What was measured first; what could not be, after it.
+        return sorted(rows, key=lambda row: row[1] in (NONE_FOUND, NOT_MEASURED))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -83,11 +94,29 @@ def score_folder(
     prompt: str | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> ClipScores:
-    """Score FOLDER/CAMERA.mp4 of every camera of the rig; `weights` names networks and files."""
+    """Score FOLDER/CAMERA.mp4 of every camera of the rig; `weights` names networks and files.
+
+    True clips may be of the cameras' own size, rate and length, as a rendered scene's `videos` are:
+    they are brought to the clips' as the cameras were.
+    """
     weights = weights or {}
-    rig = read_rig(rig_file).with_anchor_first()
+    rig = read_rig(rig_file)
+    made = _generated(folder)
+    if made:  # perhaps of some of the rig's cameras alone
+        rig = rig.subset([camera.name for camera in rig.cameras if camera.name in made] or made)
+    rig = rig.with_anchor_first()
     files = [clip_file(folder, camera.name) for camera in rig.cameras]
-    clips = _read(files)
+    clips, fps = _read(files)
+    fps = fps or rig.fps
+    rig = rig.for_clip(clips.shape[1], fps)
+    if 1 < rig.frame_count < clips.shape[1]:
+        raise SynCamError(
+            "rig.frames",
+            f"The rig's cameras have {rig.frame_count} poses at {float(rig.fps):g} a second; the "
+            f"clips have {clips.shape[1]} pictures at {float(fps):g}.",
+            value=rig.frame_count,
+            nearest=clips.shape[1],
+        )
     matcher = None
     if "efficientloftr" in weights:
         from syncam_engine.evaluation.learned_matches import EfficientLoftr
@@ -100,13 +129,7 @@ def score_folder(
     scores.files = files
     true = None
     if truth is not None:
-        true = _read([clip_file(truth, camera.name) for camera in rig.cameras])
-        if true.shape != clips.shape:
-            raise SynCamError(
-                "clip.size",
-                f"The true clips are of shape {true.shape}, the clips of {clips.shape}; views, "
-                "frames, height and width must be alike.",
-            )
+        true = _true_clips([clip_file(truth, c.name) for c in rig.cameras], clips, fps, rule)
         pairs = list(zip(clips, true, strict=True))
         scores.psnr_db = float(np.mean([psnr_db(a, b) for a, b in pairs]))
         scores.ssim = float(np.mean([ssim(a, b) for a, b in pairs]))
@@ -157,13 +180,16 @@ def fit_rule_of(path: Path) -> FitRule:
 
 
 def clip_file(folder: Path, name: str) -> Path:
-    """The clip of a camera: FOLDER/NAME.mp4, or what a `syncam generate` wrote there for it.
+    """The clip of a camera: FOLDER/NAME.mp4, what a `syncam generate` wrote there for it, or that
+    of a rendered scene.
 
     Raises `SynCamError` that names it.
     """
     path = folder / f"{name}.mp4"
     if not path.is_file():
         path = _generated(folder).get(name, path)
+    if not path.is_file() and (folder / "videos").is_dir():
+        path = folder / "videos" / f"{name}.mp4"
     if not folder.is_dir():
         raise SynCamError("clip.missing", f"There is no folder {folder}.", value=str(folder))
     if not path.is_file():
@@ -174,7 +200,7 @@ def clip_file(folder: Path, name: str) -> Path:
 def _generated(folder: Path) -> dict[str, Path]:
     """Camera to clip, as the result.json of `syncam generate` says; {} where there is none."""
     try:
-        clips = json.loads((folder / "result.json").read_text("utf-8"))["clips"]
+        clips = json_text.loads((folder / "result.json").read_text("utf-8"))["clips"]
         return {
             clip["camera"]: folder / Path(clip["path"]).name
             for clip in clips
@@ -184,11 +210,41 @@ def _generated(folder: Path) -> dict[str, Path]:
         return {}
 
 
-def _read(files: list[Path]) -> np.ndarray:
+def _true_clips(
+    files: list[Path], clips_VTHW3: np.ndarray, fps: Fraction, rule: FitRule
+) -> np.ndarray:
+    """The true clips as the clips are: their times, their size, fitted as their cameras were."""
+    frames, height, width = clips_VTHW3.shape[1:4]
+    true = []
     try:
-        facts = [clip_facts(path)[:3] for path in files]
-        count, (width, height) = min(frames for frames, *_ in facts), facts[0][1:]
-        for path, (_, *size) in zip(files, facts, strict=True):
+        for path in files:
+            count, *_, rate = clip_facts(path)
+            shown = frames_shown(frames, _exact(rate) or fps, fps)
+            if shown[-1] >= count:
+                raise SynCamError(
+                    "clip.short",
+                    f"The true clip {path} has {count} pictures; the {frames} of the clips at "
+                    f"{float(fps):g} a second need {shown[-1] + 1}.",
+                    value=count,
+                    nearest=shown[-1] + 1,
+                )
+            true.append(resize(read_clip_frames(path, shown), width, height, rule))
+    except BrokenFile as error:
+        raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
+    return np.stack(true)
+
+
+def _exact(rate: float) -> Fraction:
+    """A clip's rate as a fraction of small numbers; 0 for a clip that does not say it."""
+    return Fraction(rate).limit_denominator(1001)
+
+
+def _read(files: list[Path]) -> tuple[np.ndarray, Fraction]:
+    """Clips VTHW3 of one size and their rate; all are as long as the shortest."""
+    try:
+        facts = [clip_facts(path) for path in files]
+        count, (width, height) = min(frames for frames, *_ in facts), facts[0][1:3]
+        for path, (_, *size, _) in zip(files, facts, strict=True):
             if size != [width, height]:
                 raise SynCamError(
                     "clip.size",
@@ -204,10 +260,13 @@ def _read(files: list[Path]) -> np.ndarray:
                 value=count,
                 nearest=2,
             )
-        return np.stack([read_clip_frames(path, range(count)) for path in files])
+        clips = np.stack([read_clip_frames(path, range(count)) for path in files])
+        return clips, _exact(facts[0][3])
     except BrokenFile as error:
         raise SynCamError("clip.broken", f"The clip {error}.", value=error.path) from error
 
 
-def _number(value: float | None) -> str:
-    return "none found" if value is None else f"{value:.4f}"
+def _error(name: str, value: float | None, unit: str) -> tuple[str, str, str]:
+    if value is None:
+        return name, NONE_FOUND, "no pair had enough matches for a pose"
+    return name, f"{value:.4f}", unit

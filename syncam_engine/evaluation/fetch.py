@@ -142,7 +142,7 @@ def package_index() -> str:
     """The address of the package index that this Python's pip uses."""
     named = os.environ.get("PIP_INDEX_URL", "")
     if not named:
-        command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+        command = [sys.executable, "-P", "-m", "pip", "config", "get", "global.index-url"]
         named = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     if not named:
         try:

@@ -14,6 +14,8 @@ from syncam_engine.evaluation.clip_scores import ClipEmbedder, clip_scores
 from syncam_engine.evaluation.lpips import Lpips, lpips
 from syncam_engine.link.errors import SynCamError
 
+NOT_MEASURED = "not measured"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnedScore:
@@ -26,7 +28,7 @@ class LearnedScore:
     provenance: dict[str, Any]
 
     def row(self) -> tuple[str, str, str]:
-        value = "not measured" if self.value is None else f"{self.value:.4f}"
+        value = NOT_MEASURED if self.value is None else f"{self.value:.4f}"
         note = "" if self.value is None else self.provenance.get("note", "")
         return (self.name, value, f"{self.beside}; {note}" if note else self.beside)
 

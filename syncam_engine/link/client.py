@@ -15,14 +15,15 @@ Every call returns at once; what comes of it is told by `poll()`, which never bl
                 case Phase():    ...  # event.phase: load, encode, sample, decode, write
                 case Progress(): ...  # event.step, event.steps, event.eta_s
                 case Preview():  ...  # event.camera, event.width, event.height, event.rgb8
-                case Done():     ...  # event.clips: camera, path (or client.fetch(...)), fps ...
+                case Done():     ...  # event.clips: camera, fps ...; client.fetch(...) brings them
                 case Failed():   ...  # event.error.sentence, .fix; event.cancelled
     client.cancel(job_id)
     client.close()
 
-A job's last event is always one `Done` or one `Failed`, and nothing follows it. A client that comes
-back later calls `watch(job_id)` and is told the same. A terminal or a test, which may sleep, calls
-`wait(timeout_s)` in place of `poll()`. A client belongs to the thread that uses it.
+A job's last event is always one `Done` or one `Failed`, and nothing follows it. A `Done` is what
+was asked for (`link.job_results`): one clip a camera, in the rig's order. A client that comes back
+later calls `watch(job_id, asked)` and is told the same. A terminal or a test, which may sleep,
+calls `wait(timeout_s)` in place of `poll()`. A client belongs to the thread that uses it.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ from typing import Any
 from msgspec import Struct
 
 from .. import __version__
-from . import codec, limits
+from . import clip_names, codec, limits
 from .connection import Connection
 from .endpoint import Endpoint
 from .engine_facts import Hello
 from .errors import SynCamError
-from .events import FollowedJob, Lost, Reply, WorkerChanged, as_events
+from .events import FollowedJob, Lost, Reply, WorkerChanged, as_events, nonsense
 from .file_calls import FileCalls
+from .job_results import Asked
 from .messages import (
+    ANSWERS,
     TO_CLIENT,
     AskJobs,
     AskStatus,
@@ -118,6 +121,12 @@ class EngineClient:
         return self._connection.address
 
     @property
+    def problem(self) -> SynCamError | None:
+        """Why there is no engine to connect to, where another user may have put one there or a key
+        is missing; None where none runs."""
+        return self._connection.problem
+
+    @property
     def local_state_dir(self) -> Path | None:
         """The local engine's folder; None where an engine was named by its address."""
         return self._connection.state_dir if self._connection.is_local else None
@@ -135,9 +144,10 @@ class EngineClient:
         self._jobs[request.job_id] = FollowedJob(Submit(request=request), clips)
         return request.job_id
 
-    def watch(self, job_id: str) -> None:
-        """Follow a job that was sent before, by this client or with its `client_id`."""
-        self._jobs.setdefault(job_id, FollowedJob())
+    def watch(self, job_id: str, asked: Asked | None = None) -> None:
+        """Follow a job that was sent before, by this client or with its `client_id`. `asked` is
+        what its result must be; without it there are no previews of it."""
+        self._jobs.setdefault(job_id, FollowedJob(asked=asked))
 
     def forget(self, job_id: str) -> None:
         """Say no more about a job; the engine goes on with it."""
@@ -183,8 +193,18 @@ class EngineClient:
         return self._call(AskJobs(mine=mine, limit=limit, before=before, begins=begins))
 
     def fetch(self, job_id: str, clip: ClipResult, target: Path | str) -> str:
-        """Bring a remote engine's clip into the file `target`; `Fetched` or `Reply` follows."""
-        return self._files.fetch(job_id, clip, Path(target))
+        """Bring a clip of a `Done` into the file `target`; `Fetched` or `Reply` follows.
+
+        It is copied where this machine's engine has it, else the engine sends it. The file is there
+        once its size, its digest and its being such a video are checked, and not before.
+        """
+        return self._files.fetch(job_id, clip, self.local_file(job_id, clip), Path(target))
+
+    def local_file(self, job_id: str, clip: ClipResult) -> Path | None:
+        """Where this machine's own engine keeps a clip, or the folder of a PNG sequence; None for
+        an engine that was named by its address, and for what is not there whole."""
+        folder = self.local_state_dir
+        return clip_names.local_file(folder, job_id, clip) if folder else None
 
     def close(self) -> None:
         """Leave at once; jobs go on in the engine."""
@@ -201,12 +221,14 @@ class EngineClient:
         end_s = time.monotonic() + budget_s
         self._follow_connection()
         while (frames := self._connection.receive()) is not None:
-            self._asked_since_s = None
             self._hear(frames)
             if time.monotonic() > end_s:
                 break
         if self._connection.up:
             self._keep_alive(time.monotonic())
+        elif self._state == "ready":
+            self._lose("engine.nonsense", "The engine sent a message of more parts than there are.")
+        self._files.advance_copies()
         if self._state == "ready":
             self._advance_jobs(end_s)
             self._files.advance_fetches()
@@ -235,6 +257,8 @@ class EngineClient:
             self._greet()
         elif change == "down":
             self._lose("engine.lost", "The engine stopped or was killed; its jobs are kept.")
+        elif change == "flooded":
+            self._lose("engine.nonsense", "The engine sent far more than it was asked for.")
         elif isinstance(change, SynCamError):
             if self._state != "refused":
                 self._events.append(Lost(error=codec.error_info(change)))
@@ -258,13 +282,15 @@ class EngineClient:
 
     def _keep_alive(self, now_s: float) -> None:
         silent = self._asked_since_s is not None and now_s - self._asked_since_s > limits.SILENCE_S
-        if silent and self._state == "ready":
+        if silent:
             self._lose("engine.silent", f"The engine has not answered for {limits.SILENCE_S:g} s.")
+            self._connection.begin_anew()
+            return
         if now_s < self._next_sync_s or self._state == "version mismatch":
             return
         self._next_sync_s = now_s + limits.SYNC_INTERVAL_S
         if self._state != "ready":
-            if self._asked_since_s is None or silent:
+            if self._asked_since_s is None:
                 self._greet()
             return
         jobs = [job_id for job_id, job in self._jobs.items() if job.acknowledged]
@@ -310,10 +336,9 @@ class EngineClient:
         try:
             message = codec.decode(frames, TO_CLIENT)
         except SynCamError as error:
-            if error.code == "protocol.version" and self._state != "version mismatch":
-                self._state = "version mismatch"
-                self._events.append(Lost(error=codec.error_info(error)))
+            self._hear_nonsense(frames, error)
             return
+        self._asked_since_s = None
         parent, body = message.header.parent, message.body
         if isinstance(body, Hello):
             self._welcome(body)
@@ -326,10 +351,30 @@ class EngineClient:
         elif isinstance(body, (Queued, Phase, Progress, Preview, Done, Failed)):
             self._pending.pop(parent, None)
             self._tell(body)
-        elif self._pending.pop(parent, None) is not None:
+        elif (call := self._pending.pop(parent, None)) is not None:
+            if not isinstance(body, ANSWERS.get(type(call[0]), ())):
+                body = nonsense(f'the answer to "{type(call[0]).__name__}" is another one\'s')
             self._events.append(Reply(message_id=parent, body=body))
 
+    def _hear_nonsense(self, frames: list[Any], error: SynCamError) -> None:
+        """A message that cannot be read is no sign of life, but what it answers has been answered:
+        to ask again would bring the same."""
+        if error.code == "protocol.version":
+            if self._state != "version mismatch":
+                self._state = "version mismatch"
+                self._events.append(Lost(error=codec.error_info(error)))
+            return
+        try:
+            header = codec.decode_header(frames)
+        except SynCamError:
+            return
+        if header.type in ("done", "failed") and header.job in self._jobs:
+            self._tell(Failed(job_id=header.job, error=nonsense(error.sentence)))
+        elif header.parent and header.parent != self._hello_id:
+            self._hear_error(header.parent, header.job, nonsense(error.sentence))
+
     def _welcome(self, hello: Hello) -> None:
+        hello.presets = [info for info in hello.presets if info.is_sound][: limits.MAX_PRESETS]
         fresh = self.hello is None or self.hello.instance != hello.instance
         self.hello, self.worker, self.device = hello, hello.worker, hello.device
         if self._state == "ready" and not fresh:
@@ -405,9 +450,9 @@ class EngineClient:
         if job is None:
             return
         job.acknowledged = True
+        event = job.as_told(event)
         if isinstance(event, (Done, Failed)):
             del self._jobs[event.job_id]
             self._pending.pop(event.job_id, None)
-        elif not job.is_news(event):
-            return
-        self._events.append(event)
+        if event is not None:
+            self._events.append(event)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from . import limits
 from .errors import SynCamError
 from .messages import TO_CLIENT, TO_ENGINE, ErrorInfo, Header, Preview, Submit, new_id
+from .plain import plain
 
 _TYPE_NAMES = {cls: name for table in (TO_ENGINE, TO_CLIENT) for name, cls in table.items()}
 _DECODERS: dict[type[Struct], msgspec.msgpack.Decoder] = {}
@@ -84,6 +85,8 @@ def decode_header(frames: Sequence[bytes]) -> Header:
 def decode(frames: Sequence[bytes], table: dict[str, type[Struct]]) -> Message:
     """Check and read a message; `table` is `TO_ENGINE` or `TO_CLIENT`, what this side may hear.
 
+    A client hears plain data only (`link.plain`), and a preview that is as large as it says.
+
     Raises `SynCamError`: "protocol.version" for another version, "message.unknown" for a type that
     this side does not know, "message.too_large", "message.invalid".
     """
@@ -121,12 +124,24 @@ def decode(frames: Sequence[bytes], table: dict[str, type[Struct]]) -> Message:
     body = _decode(_decoder_of(cls), frames[1], f'"{header.type}" message')
     if isinstance(body, Submit):
         _check_depth(body.request.rig, limits.MAX_DEPTH)
+    if table is TO_CLIENT:
+        body = plain(body)
     if isinstance(body, Preview):
-        pixels = bytes(buffers[0]) if buffers else b""
-        if len(pixels) != body.width * body.height * 3:
-            raise SynCamError("message.invalid", "The preview's pixels do not fit its size.")
-        body = msgspec.structs.replace(body, rgb8=pixels)
+        body = msgspec.structs.replace(body, rgb8=_pixels_of(body, buffers))
     return Message(header, body, buffers)
+
+
+def _pixels_of(preview: Preview, buffers: list[Any]) -> bytes:
+    sides = (preview.width, preview.height)
+    pixels = bytes(buffers[0]) if buffers else b""
+    is_sized = all(0 < side <= limits.MAX_PREVIEW_PX for side in sides)
+    if not is_sized or len(pixels) != preview.width * preview.height * 3:
+        raise SynCamError(
+            "message.invalid",
+            f"A preview of {preview.width}x{preview.height} has {len(pixels)} bytes; it has 3 for "
+            f"each pixel, and at most {limits.MAX_PREVIEW_PX} pixels a side.",
+        )
+    return pixels
 
 
 def _decoder_of(cls: type[Struct]) -> msgspec.msgpack.Decoder:

@@ -5,26 +5,33 @@ A local engine is found by its state folder: the name of its socket follows from
 path, and the `engine.json` in it says what runs there. Folders are made with mode 0700 and refused
 when somebody else could write in them. Windows has no `ipc`: there the engine listens on a
 loopback port, which `engine.json` names together with the engine's public key.
+
+So nobody else can play the engine: a socket must be this user's own, in a folder that is his alone,
+with a process of his behind it (`connection.py` asks the system); on a loopback port the engine
+must have the secret of the key that is written in the user's own folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import stat
 import sys
 import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import json_text
 from .errors import SynCamError
+from .owners import folder_doubt, is_own_socket, private_dir, write_private
 
 HAS_IPC = sys.platform != "win32" and not os.environ.get("SYNCAM_NO_IPC")
 """SYNCAM_NO_IPC=1 has other systems do as Windows must: loopback TCP with CURVE."""
 INFO_FILE = "engine.json"
+SHARED_FOLDER = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
+_FOLDER_CHARS = 78
+"""A socket's path has at most 103 characters on macOS; the name takes 25."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +43,14 @@ class Endpoint:
 
     @property
     def is_local(self) -> bool:
-        """The engine runs on this machine: its result paths can be opened here."""
-        return self.address.startswith(("ipc://", "tcp://127.0.0.1:", "inproc://"))
+        """The engine runs on this machine. A loopback port may be a tunnel to another one."""
+        return self.address.startswith(("ipc://", "inproc://"))
+
+    @property
+    def socket(self) -> Path | None:
+        """The socket's file, where the transport has one."""
+        is_file = self.address.startswith("ipc://")
+        return Path(self.address.removeprefix("ipc://")) if is_file else None
 
 
 def user_state_dir() -> Path:
@@ -66,55 +79,55 @@ def user_config_dir() -> Path:
     return base / "syncam"
 
 
-def private_dir(path: Path) -> Path:
-    """Make `path` with mode 0700; refuse one that somebody else owns or could have written to."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if sys.platform == "win32":
-        return path
-    info = path.lstat()
-    if stat.S_ISLNK(info.st_mode) or not stat.S_ISDIR(info.st_mode):
-        raise SynCamError(
-            "folder.not_private", f"{path} is not a plain folder.", fix=f"Remove {path}."
-        )
-    if info.st_uid != os.getuid():
-        raise SynCamError(
-            "folder.not_private", f"{path} belongs to another user.", fix=f"Remove {path}."
-        )
-    mode = stat.S_IMODE(info.st_mode)
-    if mode & 0o022:
-        raise SynCamError(
-            "folder.not_private",
-            f"Other users may write to {path} (mode {mode:04o}).",
-            value=f"{mode:04o}",
-            nearest="0700",
-            fix=f"chmod 700 {path}",
-        )
-    if mode & 0o077:
-        path.chmod(0o700)  # ours, and nobody can have put anything into it
-    return path
-
-
 def socket_path(state_dir: Path) -> Path:
-    """The `ipc` socket of the engine that keeps its jobs in `state_dir`.
-
-    It lies in a short private folder, since a socket's path may have only about 100 characters.
-    """
+    """The `ipc` socket of the engine that keeps its jobs in `state_dir`."""
     name = hashlib.sha256(os.fsencode(os.path.abspath(state_dir))).hexdigest()[:16]
+    return socket_folder(state_dir)[0] / f"{name}.sock"
+
+
+def socket_folder(state_dir: Path) -> tuple[Path, list[SynCamError]]:
+    """The short private folder of the socket, and why others that came first are not used.
+
+    In a temporary folder that all users share, anyone may have taken the folder's name before;
+    then it is one of the user's own folders. Raises `SynCamError` where that is not possible.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if not runtime or len(runtime) > 60 or not os.access(runtime, os.W_OK):
-        runtime = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
-    return Path(runtime) / f"syncam-{os.getuid()}" / f"{name}.sock"
+    own = [Path(os.path.abspath(folder)) / "run" for folder in (state_dir, user_state_dir())]
+    folders = [SHARED_FOLDER / f"syncam-{os.getuid()}", *own]
+    if runtime and os.access(runtime, os.W_OK):
+        folders.insert(0, Path(runtime) / f"syncam-{os.getuid()}")
+    doubts = []
+    for folder in folders:
+        if len(os.fsencode(folder)) > _FOLDER_CHARS:
+            continue
+        doubt = folder_doubt(folder)
+        if doubt is None:
+            return folder, doubts
+        doubts.append(doubt)
+    raise SynCamError(
+        "folder.not_private",
+        " ".join(doubt.sentence for doubt in doubts)
+        + " There is no other folder with a path short enough for the engine's socket.",
+        fix="Set XDG_RUNTIME_DIR to a folder of your own with a short path",
+    )
 
 
 def local_endpoint(state_dir: Path | None = None) -> Endpoint | None:
-    """Where the local engine of `state_dir` listens, or None where only a running one can tell."""
+    """Where the local engine of `state_dir` listens, or None where none does.
+
+    Raises `SynCamError` where what is there may be another user's.
+    """
     state_dir = state_dir or user_state_dir()
-    info = read_engine_info(state_dir)
-    if info and info.get("address"):
-        return Endpoint(address=info["address"], server_key=info.get("server_key", ""))
-    if HAS_IPC:
-        return Endpoint(address=f"ipc://{socket_path(state_dir)}")
-    return None
+    if doubt := folder_doubt(state_dir):
+        raise doubt
+    info = read_engine_info(state_dir) or {}
+    address, key = str(info.get("address", "")), str(info.get("server_key", ""))
+    if address.startswith("tcp://127.0.0.1:") and len(key) == 40:
+        return Endpoint(address=address, server_key=key)
+    if not HAS_IPC:
+        return None
+    path = Endpoint(address=address).socket or socket_path(state_dir)
+    return Endpoint(address=f"ipc://{path}") if is_own_socket(path) else None
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -134,9 +147,12 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def read_engine_info(state_dir: Path) -> dict | None:
-    """Return what `engine.json` says of the running engine, or None where there is none."""
+    """Return what `engine.json` says of the running engine, or None where there is none, or where
+    another user could have written it."""
+    if folder_doubt(state_dir):
+        return None
     try:
-        info = json.loads((state_dir / INFO_FILE).read_text(encoding="utf-8"))
+        info = json_text.loads((state_dir / INFO_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return info if isinstance(info, dict) else None
@@ -151,11 +167,12 @@ def stored_client_id(name: str) -> str:
     path = folder / name
     try:
         text = path.read_text(encoding="ascii").strip()
-    except OSError:
+    except (OSError, ValueError):
         text = ""
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        text = uuid.uuid4().hex
-        temporary = path.with_name(f".{name}.{os.getpid()}")
-        temporary.write_text(text, encoding="ascii")
-        os.replace(temporary, path)
+    if re.fullmatch(r"[0-9a-f]{32}", text):
+        if sys.platform != "win32" and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+        return text
+    text = uuid.uuid4().hex
+    write_private(path, text)
     return text

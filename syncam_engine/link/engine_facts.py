@@ -6,10 +6,28 @@ Messages of `link.messages`, from the engine to a client.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from . import limits
+from .envelope import Envelope
+
+_Side = Annotated[int, Meta(ge=1, le=limits.MAX_SIDE_PX)]
+
+
+class _Defaults(Struct, kw_only=True):
+    """What hosts compute with of a preset's defaults; whatever else there is, they leave alone."""
+
+    steps: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str | None = None
+    width: _Side | None = None
+    height: _Side | None = None
+    frames: Annotated[int, Meta(ge=1, le=limits.MAX_FRAMES)] | None = None
+    fps: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]] | None = None
+    previz_strength: float | None = None
 
 
 class PresetInfo(Struct, kw_only=True):
@@ -23,6 +41,17 @@ class PresetInfo(Struct, kw_only=True):
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
     """steps, guidance_scale, negative_prompt, width, height, frames, fps, previz_strength."""
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether a host can offer the preset: it has a name, and its numbers are such."""
+        try:
+            msgspec.convert(self.defaults, _Defaults)
+            envelope = msgspec.convert(self.envelope, Envelope) if self.envelope else None
+        except msgspec.ValidationError:
+            return False
+        is_usable = envelope is None or bool(envelope.sizes and envelope.frames)
+        return is_usable and 0 < len(self.name) <= limits.MAX_NAME_CHARS
+
 
 class Hello(Struct, kw_only=True):
     """The engine answers: it is there, and this is what it is."""
@@ -34,11 +63,8 @@ class Hello(Struct, kw_only=True):
     """New at each start of the server."""
     presets: list[PresetInfo] = msgspec.field(default_factory=list)
     worker: str = ""
-    """starting, loading, ready, busy, yielded, dead."""
+    """starting, loading, ready, busy, asleep, yielded, dead."""
     device: str = ""
-    log_path: str = ""
-    local: bool = True
-    """Results come with paths that this client can open."""
 
 
 class WorkerInfo(Struct, kw_only=True):
@@ -75,4 +101,3 @@ class EngineStatus(Struct, kw_only=True):
     disk_free_mb: float = 0.0
     notes: list[str] = msgspec.field(default_factory=list)
     """What a person should know: disk full, device yielded, worker restarting."""
-    log_path: str = ""

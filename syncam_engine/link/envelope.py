@@ -8,14 +8,19 @@ allowed and said: the pictures may not follow them. Every finding names the near
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from syncam_engine.link import poses
+from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig import Rig
 
 Range = tuple[float, float]
+
+TOLERANCE = 0.25
+"""Degrees or metres that nobody sees; lenses are typed to a millimetre."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,25 @@ class EnvelopeIssue:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+class Said(Protocol):
+    """An `EnvelopeIssue`, or the `Notice` that an engine made of one."""
+
+    sentence: str
+    camera: str | None
+
+
+def said_once(found: Iterable[Said]) -> list[str]:
+    """Return what to say of a request; one sentence for what holds of several cameras."""
+    alike: dict[str, list[Said]] = {}
+    for one in found:
+        alike.setdefault(one.sentence.replace(repr(one.camera), ""), []).append(one)
+    said = []
+    for first, *others in alike.values():
+        cameras = ", ".join(one.camera or "" for one in others)
+        said.append(first.sentence + (f" So it is with {cameras}." if cameras else ""))
+    return said
 
 
 class RequestLike(Protocol):
@@ -163,15 +187,27 @@ def check_request(request: RequestLike, envelope: Envelope) -> list[EnvelopeIssu
     return issues
 
 
+UPSIDE_DOWN_DEG = 135.0
+"""A roll that nobody gives to all cameras of a rig: their axes are then others than ours."""
+
+
 def range_text(low: float, high: float) -> str:
     """Return a trained range in words; one value where there is only one."""
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
+def fov_range_deg(camera: Camera) -> Range:
+    """Return the narrowest and the widest horizontal field of view over a camera's pictures."""
+    lenses = {camera.K_at(frame): frame for frame in range(camera.frame_count)}
+    fields = [camera.fov_x_deg(frame) for frame in lenses.values()]
+    return min(fields), max(fields)
+
+
 def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
     """Return what of a rig the preset does not take (too many cameras) or was not trained on.
 
-    The rig's cameras should already be fitted to the preset's size, so that lenses compare.
+    The rig's cameras should already be fitted to the preset's size, so that lenses compare. Poses
+    are those of the first picture, lenses those of all.
     """
     issues = []
     count, (least, most) = len(rig.cameras), envelope.views
@@ -198,10 +234,25 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                 nearest=envelope.trained_views,
             )
         )
+    if all(abs(poses.roll_deg(c.c2w_cv_m_at(0))) > UPSIDE_DOWN_DEG for c in rig.cameras):
+        which = "All cameras of the rig are" if count > 1 else "The rig's camera is"
+        issues.append(
+            EnvelopeIssue(
+                kind="warn",
+                code="rig.axes",
+                sentence=f"{which} upside down, as poses with OpenGL's axes (y up, z back) are; "
+                "c2w_cv_m has x right, y down, z forward.",
+                value="y up, z back",
+                nearest="y down, z forward",
+                fix="Negate the second and the third column of every c2w_cv_m",
+            )
+        )
     centre = rig.centre_m()
     anchor = rig.anchor_camera.c2w_cv_m_at(0)
     for camera in rig.cameras:
         pose = camera.c2w_cv_m_at(0)
+        narrowest_deg, widest_deg = fov_range_deg(camera)
+        is_zooming = widest_deg - narrowest_deg > TOLERANCE
         checks = [
             (
                 "lens",
@@ -257,8 +308,9 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                 )
             )
         for code, said, value, (low, high), unit, fix in checks:
-            # A quarter of a degree or of a metre is not seen, and lenses are typed to a millimetre.
-            if low - 0.25 <= value <= high + 0.25:
+            if is_zooming and code == "lens":
+                continue  # the zoom's sentence names its lenses
+            if low - TOLERANCE <= value <= high + TOLERANCE:
                 continue
             nearest = min(max(value, low), high)
             issues.append(
@@ -271,6 +323,22 @@ def check_rig(rig: Rig, envelope: Envelope) -> list[EnvelopeIssue]:
                     value=round(value, 3),
                     nearest=round(nearest, 3),
                     fix=fix,
+                )
+            )
+        if is_zooming:
+            low, high = envelope.hfov_deg
+            issues.append(
+                EnvelopeIssue(
+                    kind="warn",
+                    code="camera.zoom_untrained",
+                    camera=camera.name,
+                    sentence=f"Camera {camera.name!r} zooms: its horizontal field of view is "
+                    f"{narrowest_deg:.1f} to {widest_deg:.1f} degrees; this preset was trained on "
+                    f"lenses that stay, of {range_text(low, high)}, so its picture may not follow "
+                    "the zoom.",
+                    value=[round(narrowest_deg, 3), round(widest_deg, 3)],
+                    nearest=round(min(max(camera.fov_x_deg(), low), high), 3),
+                    fix="Keep the lens",
                 )
             )
         if camera.is_moving and not envelope.moving_cameras:

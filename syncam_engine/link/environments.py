@@ -12,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+from .owners import code_doubt
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_BPY = "5.0"
 
@@ -31,32 +33,15 @@ def bpy_environment(version: str = DEFAULT_BPY) -> Path:
 def find_bpy_python(version: str = DEFAULT_BPY) -> Path | None:
     """Return a Python that imports bpy of this version, or None.
 
-    In this order: $SYNCAM_BPY_PYTHON (the default version only), the clone's own environment, the
-    running interpreter when bpy is installed in it.
+    In this order: $SYNCAM_BPY_PYTHON (the default version only), the clone's own environment where
+    no other user could have put it there, the running interpreter when bpy is installed in it.
     """
     chosen = os.environ.get("SYNCAM_BPY_PYTHON")
     if chosen and version == DEFAULT_BPY:
         return Path(chosen) if Path(chosen).is_file() else None
     own = python_of(bpy_environment(version))
-    if own.is_file():
+    if own.is_file() and not code_doubt(own, below=PROJECT_ROOT):
         return own
     if version == DEFAULT_BPY and importlib.util.find_spec("bpy") is not None:
-        return Path(sys.executable)
-    return None
-
-
-def find_engine_python() -> Path | None:
-    """Return a Python that can run the engine, or None.
-
-    In this order: $SYNCAM_ENGINE_PYTHON, the clone's `.venv`, the running interpreter when torch is
-    installed in it.
-    """
-    chosen = os.environ.get("SYNCAM_ENGINE_PYTHON")
-    if chosen:
-        return Path(chosen) if Path(chosen).is_file() else None
-    own = python_of(PROJECT_ROOT / ".venv")
-    if own.is_file():
-        return own
-    if importlib.util.find_spec("torch") is not None:
         return Path(sys.executable)
     return None

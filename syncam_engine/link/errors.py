@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+EXIT_ENGINE_RUNS = 75
+"""Exit status of `syncam serve` where another engine has the state folder (EX_TEMPFAIL)."""
+
 
 class SynCamError(Exception):
     """A fault that a person can understand and usually mend.

@@ -14,12 +14,17 @@ from typing import Any
 
 from msgspec import Struct
 
+from . import codec, job_results, limits
+from .errors import SynCamError
+from .job_results import Asked
 from .messages import (
     ClipResult,
+    Done,
     ErrorInfo,
     Failed,
     JobInfo,
     Phase,
+    Preview,
     Progress,
     Queued,
     Submit,
@@ -49,19 +54,24 @@ class Fetched(Struct, kw_only=True):
 
 
 class WorkerChanged(Struct, kw_only=True):
-    """starting, loading, ready, busy, yielded, dead; and the device, once it is known."""
+    """starting, loading, ready, busy, asleep, yielded, dead; and the device, once it is known."""
 
     worker: str
     device: str
 
 
 class FollowedJob:
-    """What a client knows of one job. `submission` is None for a job that was sent before."""
+    """What a client knows of one job. `submission` is None for a job that was sent before; `asked`
+    is what its result must be, None where that is not known."""
 
     def __init__(
-        self, submission: Submit | None = None, sources: Sequence[Path | str | bytes] = ()
+        self,
+        submission: Submit | None = None,
+        sources: Sequence[Path | str | bytes] = (),
+        asked: Asked | None = None,
     ) -> None:
         self.submission = submission
+        self.asked = Asked.of_request(submission.request) if submission else asked
         self.inputs = [Outgoing(source) for source in sources]
         self.acknowledged = submission is None
         self._place: tuple = ()
@@ -69,8 +79,21 @@ class FollowedJob:
         self._phase = ""
         self._step = 0
 
+    def as_told(self, event: Any) -> Any | None:
+        """Return what to pass on of an event: a result is checked, None is no news."""
+        if isinstance(event, Done):
+            try:
+                return job_results.checked(event, self.asked)
+            except SynCamError as error:
+                return Failed(job_id=event.job_id, error=codec.error_info(error))
+        if isinstance(event, Queued):
+            event.warnings = event.warnings[: limits.MAX_NOTICES]
+        return event if self.is_news(event) else None
+
     def is_news(self, event: Any) -> bool:
         """True when the event says something that was not told yet."""
+        if isinstance(event, Preview):
+            return self.asked is not None and self.asked.is_preview(event)
         if isinstance(event, Queued):
             place = (event.position, event.paused, round(event.eta_s or 0))
             if place == self._place:
@@ -113,3 +136,12 @@ def as_events(info: JobInfo) -> list[Any]:
             Progress(job_id=info.job_id, step=info.step, steps=info.steps, eta_s=info.eta_s)
         )
     return events
+
+
+def nonsense(what: str) -> ErrorInfo:
+    """What is told where the engine's word cannot be used."""
+    return ErrorInfo(
+        code="engine.nonsense",
+        sentence=f"The engine said what cannot be understood: {what.rstrip('.')}.",
+        fix="Install the same SynCam version for the host's plug-in and the engine",
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import codec
+from .arrival import LocalCopy
 from .connection import Connection
 from .errors import SynCamError
 from .events import Fetched, Reply
@@ -28,24 +29,37 @@ class FileCalls:
         self._connection = connection
         self._events = events
         self._fetches: dict[str, Incoming] = {}
+        self._copies: dict[str, LocalCopy] = {}
         self._calls: dict[str, Incoming | Outgoing] = {}
 
     @property
     def is_busy(self) -> bool:
         """There is something to be dealt with that has arrived."""
-        return any(incoming.is_busy for incoming in self._fetches.values())
+        return bool(self._copies) or any(f.is_busy for f in self._fetches.values())
 
-    def fetch(self, job_id: str, clip: ClipResult, target: Path) -> str:
-        """Begin to bring a clip into the file `target`; `Fetched` or `Reply` follows."""
+    def fetch(self, job_id: str, clip: ClipResult, source: Path | None, target: Path) -> str:
+        """Begin to bring a clip into the file `target`, from the file `source` where there is one;
+        `Fetched` or `Reply` follows."""
+        if source is not None:
+            copy = LocalCopy(job_id, clip, source, target)
+            self._copies[copy.message_id] = copy
+            return copy.message_id
         incoming = Incoming(job_id, clip, target)
         self._fetches[incoming.message_id] = incoming
         return incoming.message_id
 
-    def end_fetch(self, incoming: Incoming, error: ErrorInfo) -> None:
-        self._forget_calls(incoming)
-        if self._fetches.pop(incoming.message_id, None) is not None:
-            incoming.abandon()
-            self._events.append(Reply(message_id=incoming.message_id, body=error))
+    def end_fetch(self, arrival: Incoming | LocalCopy, error: ErrorInfo) -> None:
+        self._forget_calls(arrival)
+        found = self._fetches.pop(arrival.message_id, None)
+        if (found or self._copies.pop(arrival.message_id, None)) is not None:
+            arrival.abandon()
+            self._events.append(Reply(message_id=arrival.message_id, body=error))
+
+    def advance_copies(self) -> None:
+        """Give copies that are whole their names; they need no engine."""
+        for copy in list(self._copies.values()):
+            if self._finish(copy):
+                self._copies.pop(copy.message_id, None)
 
     def advance_inputs(self, inputs: Sequence[Outgoing], end_s: float) -> bool:
         """Send what may be sent of a job's inputs; False when the time is up. Raises `SynCamError`
@@ -68,26 +82,15 @@ class FileCalls:
     def advance_fetches(self) -> None:
         """Ask for what may be asked for, and give files that are whole their names."""
         for incoming in list(self._fetches.values()):
-            try:
-                path = incoming.finish()
-            except OSError as error:
-                self.end_fetch(incoming, _cannot_write(incoming, error))
+            if self._finish(incoming):
+                self._fetches.pop(incoming.message_id, None)
                 continue
-            except SynCamError as error:
-                self.end_fetch(incoming, codec.error_info(error))
-                continue
-            if path is not None:
-                self._forget_calls(incoming)
-                del self._fetches[incoming.message_id]
-                self._events.append(
-                    Fetched(
-                        message_id=incoming.message_id,
-                        job_id=incoming.job_id,
-                        clip=incoming.clip,
-                        path=str(path),
-                    )
-                )
-                continue
+            if incoming.is_stalled():
+                try:
+                    incoming.note_stall()
+                except SynCamError as error:
+                    self.end_fetch(incoming, codec.error_info(error))
+                    continue
             self._retry_when_stalled(incoming)
             while (call := incoming.next_call()) is not None:
                 message_id = new_id()
@@ -101,11 +104,13 @@ class FileCalls:
         if isinstance(transfer, Outgoing) and isinstance(body, UploadState):
             del self._calls[parent]
             transfer.acknowledge(body)
-        elif isinstance(transfer, Incoming) and isinstance(body, Chunk) and buffers:
+        elif isinstance(transfer, Incoming) and isinstance(body, Chunk):
             try:
-                transfer.take(body.offset, buffers[0])
+                transfer.take(body, buffers[0] if buffers else b"")
             except OSError as error:
                 self.end_fetch(transfer, _cannot_write(transfer, error))
+            except SynCamError as error:
+                self.end_fetch(transfer, codec.error_info(error))
 
     def refused(self, parent: str) -> Incoming | Outgoing | None:
         """The file that the call `parent` was for, which the engine answered with an error."""
@@ -119,8 +124,31 @@ class FileCalls:
 
     def abandon(self) -> None:
         """Leave all fetches, with nothing half written."""
-        for incoming in self._fetches.values():
-            incoming.abandon()
+        for arrival in [*self._fetches.values(), *self._copies.values()]:
+            arrival.abandon()
+
+    def _finish(self, arrival: Incoming | LocalCopy) -> bool:
+        """Whether a file's way has ended, well or not; that is told then."""
+        try:
+            path = arrival.finish()
+        except OSError as error:
+            self.end_fetch(arrival, _cannot_write(arrival, error))
+            return True
+        except SynCamError as error:
+            self.end_fetch(arrival, codec.error_info(error))
+            return True
+        if path is None:
+            return False
+        self._forget_calls(arrival)
+        self._events.append(
+            Fetched(
+                message_id=arrival.message_id,
+                job_id=arrival.job_id,
+                clip=arrival.clip,
+                path=str(path),
+            )
+        )
+        return True
 
     def _retry_when_stalled(self, transfer: Incoming | Outgoing) -> None:
         """An answer may be dropped at a high-water mark: ask again for what has not come."""
@@ -128,12 +156,12 @@ class FileCalls:
             self._forget_calls(transfer)
             transfer.restart()
 
-    def _forget_calls(self, transfer: Incoming | Outgoing) -> None:
+    def _forget_calls(self, transfer: Incoming | Outgoing | LocalCopy) -> None:
         """What still comes of a transfer's calls is not for it any more."""
         for message_id in [key for key, item in self._calls.items() if item is transfer]:
             del self._calls[message_id]
 
 
-def _cannot_write(incoming: Incoming, error: OSError) -> ErrorInfo:
-    sentence = f"{incoming.target} cannot be written: {error.strerror}."
+def _cannot_write(arrival: Incoming | LocalCopy, error: OSError) -> ErrorInfo:
+    sentence = f"{arrival.target} cannot be written: {error.strerror}."
     return ErrorInfo(code="fetch.write", sentence=sentence)

@@ -12,7 +12,6 @@ A key file is JSON; keys are Z85 text of 40 characters. A secret that others cou
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import sys
@@ -23,8 +22,10 @@ from typing import Literal
 import zmq
 from zmq.utils import z85
 
-from .endpoint import private_dir, user_config_dir
+from . import json_text
+from .endpoint import user_config_dir
 from .errors import SynCamError
+from .owners import private_dir, write_private
 
 Role = Literal["engine", "client"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -56,7 +57,7 @@ def new_pair(role: Role, *, replace: bool = False) -> KeyPair:
     public = "-"
     while public.startswith("-"):  # on a command line that would be an option
         public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
-    _write_private(path, json.dumps({"public": public, "secret": secret}))
+    write_private(path, json.dumps({"public": public, "secret": secret}))
     return KeyPair(public, secret)
 
 
@@ -79,7 +80,7 @@ def own_pair(role: Role, *, create: bool = True) -> KeyPair:
             fix=f"chmod 600 {path}",
         )
     try:
-        data = json.loads(path.read_text(encoding="ascii"))
+        data = json_text.loads(path.read_text(encoding="ascii"))
         pair = KeyPair(check_key(data["public"]), check_key(data["secret"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SynCamError(
@@ -107,7 +108,7 @@ def check_key(text: str) -> str:
 def trust(role: Role, name: str, public: str) -> Path:
     """Let the `role` ("client" or "engine") called `name` in by its public key."""
     path = _trusted_path(role, name)
-    _write_private(path, json.dumps({"public": check_key(public)}))
+    write_private(path, json.dumps({"public": check_key(public)}))
     return path
 
 
@@ -130,7 +131,8 @@ def trusted(role: Role) -> dict[str, str]:
     found = {}
     for path in sorted(private_dir(keys_dir() / f"{role}s").glob("*.pub")):
         try:
-            found[path.stem] = check_key(json.loads(path.read_text(encoding="ascii"))["public"])
+            data = json_text.loads(path.read_text(encoding="ascii"))
+            found[path.stem] = check_key(data["public"])
         except (OSError, ValueError, KeyError, TypeError, SynCamError):
             continue
     return found
@@ -144,13 +146,3 @@ def _trusted_path(role: Role, name: str) -> Path:
             value=name,
         )
     return private_dir(keys_dir() / f"{role}s") / f"{name}.pub"
-
-
-def _write_private(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

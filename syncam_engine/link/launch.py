@@ -9,15 +9,15 @@
         status = launcher.status()            # status.state, .sentence, .fix, .log_path
 
 The engine lives in a Python of its own, never in the host's. It is looked for, in this order: the
-`python` given; SYNCAM_ENGINE_PYTHON; `engine.toml` in the user's configuration folder, which
-`bootstrap.py` writes (`python = "..."`); a `.venv` in a folder above this file or above the
-working folder; the `python` beside a `syncam` command on the PATH.
+`python` given; SYNCAM_ENGINE_PYTHON; `engine.toml` in the user's configuration folder
+(`python = "..."`, see `remember_engine_python`); the `.venv` of the clone that this file is in; the
+`python` beside a `syncam` command on the PATH. The last two only where no other user could have put
+them there; the working folder is never looked in.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -28,8 +28,10 @@ from pathlib import Path
 from typing import Literal
 
 from .client import EngineClient
-from .endpoint import private_dir, user_config_dir, user_state_dir
-from .errors import SynCamError
+from .endpoint import user_config_dir, user_state_dir
+from .environments import PROJECT_ROOT, python_of
+from .errors import EXIT_ENGINE_RUNS, SynCamError
+from .owners import code_doubt, folder_doubt, private_dir, program_on_path, write_private
 
 State = Literal[
     "not found", "stopped", "starting", "loading", "ready", "version mismatch", "refused", "lost"
@@ -38,8 +40,6 @@ _GRACE_S = 0.7
 """An engine that runs answers well within this; only then is one started."""
 _START_LIMIT_S = 60.0
 _TRY_AGAIN_S = 2.0
-EXIT_ENGINE_RUNS = 75
-"""Exit status of `syncam serve` where another engine has the state folder (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,7 @@ def remember_engine_python(python: Path) -> Path:
     """Write where the engine's Python is, for hosts that are installed elsewhere."""
     path = private_dir(user_config_dir()) / "engine.toml"
     quoted = str(python).replace("\\", "\\\\").replace('"', '\\"')
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(f'python = "{quoted}"\n', encoding="utf-8")
-    os.replace(temporary, path)
+    write_private(path, f'python = "{quoted}"\n')
     return path
 
 
@@ -100,6 +98,12 @@ class EngineLauncher:
         """What the engine printed before it had a log of its own."""
         return self.state_dir / "logs" / "launch.log"
 
+    @property
+    def started_pid(self) -> int | None:
+        """The process of the engine that this launcher started, while it runs."""
+        runs = self._process is not None and self._process.poll() is None
+        return self._process.pid if runs else None
+
     def ensure_started(self) -> None:
         """Have an engine running soon; `status()`, called each tick, does it and tells of it."""
         self._asked_s = time.monotonic()
@@ -130,6 +134,8 @@ class EngineLauncher:
             if exited and self._started_s > self._asked_s:
                 if self._process.returncode != EXIT_ENGINE_RUNS:
                     return self._ended_at_once()
+                if client.problem is not None:  # it runs, and cannot be reached safely
+                    return self._say("lost", client.problem.sentence, client.problem.fix)
                 # Another has the folder. On a busy machine it answers late, or it is ending (a
                 # restart) and makes room soon: neither is a lost engine.
                 if time.monotonic() - self._asked_s > _START_LIMIT_S:
@@ -229,11 +235,10 @@ class EngineLauncher:
         return self._say("ready", f"The engine is ready{where}.")
 
     def _say(self, state: State, sentence: str, fix: str | None = None) -> EngineState:
-        hello = self.client.hello
-        path = hello.log_path if hello and hello.log_path else str(self.log_path)
-        if not Path(path).exists() and self.launch_log_path.exists():
-            path = str(self.launch_log_path)
-        return EngineState(state=state, sentence=sentence, fix=fix, log_path=path)
+        path = self.log_path
+        if not path.exists() and self.launch_log_path.exists():
+            path = self.launch_log_path
+        return EngineState(state=state, sentence=sentence, fix=fix, log_path=str(path))
 
 
 def _candidates(wanted: str | Path | None) -> list[str | Path]:
@@ -242,26 +247,44 @@ def _candidates(wanted: str | Path | None) -> list[str | Path]:
     found: list[str | Path] = []
     if os.environ.get("SYNCAM_ENGINE_PYTHON"):
         found.append(os.environ["SYNCAM_ENGINE_PYTHON"])
-    try:
-        text = (user_config_dir() / "engine.toml").read_text(encoding="utf-8")
-        found.append(tomllib.loads(text)["python"])
-    except (OSError, ValueError, KeyError):
-        pass
-    name = Path("Scripts", "python.exe") if sys.platform == "win32" else Path("bin", "python")
-    for folder in (*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents):
-        if (folder / "syncam_engine" / "service").is_dir():
-            found.append(folder / ".venv" / name)
-    command = shutil.which("syncam")
-    if command:
-        found.append(Path(command).resolve().parent / name.name)
+    config = user_config_dir()
+    if folder_doubt(config) is None:
+        try:
+            text = (config / "engine.toml").read_text(encoding="utf-8")
+            found.append(str(tomllib.loads(text)["python"]))
+        except (OSError, ValueError, KeyError, RecursionError):
+            pass
+    return [*found, *(python for python, doubt in _installed() if not doubt)]
+
+
+def _installed() -> list[tuple[Path, str]]:
+    """The Pythons that nobody chose, each with why it is not used, or ""."""
+    found = []
+    own = python_of(PROJECT_ROOT / ".venv")
+    if (PROJECT_ROOT / "syncam_engine" / "service").is_dir() and own.is_file():
+        found.append((own, code_doubt(own, below=PROJECT_ROOT)))
+    command = program_on_path("syncam")
+    if command is not None:
+        python = command.resolve().parent / own.name
+        if python.is_file():
+            found.append((python, code_doubt(command) or code_doubt(python)))
     return found
 
 
 def _not_found() -> SynCamError:
+    for python, doubt in _installed():
+        if doubt:
+            return SynCamError(
+                "engine.not_own",
+                f"The engine at {python} is not used: {doubt}.",
+                value=str(python),
+                fix=f"If you trust it: SYNCAM_ENGINE_PYTHON={python}",
+            )
     return SynCamError(
         "engine.not_found",
         "No SynCam engine is installed on this machine.",
-        fix="Run `python3 bootstrap.py demo` in SynCam's folder, or give the engine's Python.",
+        fix="Run `python3 bootstrap.py demo` in SynCam's folder, and give the Python in its .venv "
+        "(SYNCAM_ENGINE_PYTHON)",
     )
 
 

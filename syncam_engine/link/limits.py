@@ -7,7 +7,7 @@ its envelope (`link.envelope`), which is narrower and answers with the nearest v
 
 from __future__ import annotations
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the wire. Both sides must have the same; `hello` is answered in any version."""
 
 MIB = 1024 * 1024
@@ -35,9 +35,26 @@ MAX_FRAMES = 1001
 MAX_INPUTS = MAX_VIEWS
 MAX_SYNC_JOBS = 256
 
+MAX_SIDE_PX = 16384
+"""Of a clip that a client takes."""
+MAX_PREVIEW_PX = 1024
+"""Of a preview that a client takes."""
+MAX_TEXT_CHARS = 4000
+"""Of a text that a client takes; what is longer is cut."""
+MAX_VALUES = 200_000
+"""Numbers, texts and containers in a body that a client takes."""
+MAX_NOTICES = 256
+"""Of one job, that a client takes."""
+MAX_PRESETS = 64
+"""That a client takes from one engine."""
+
 HIGH_WATER_SEND = 64
 """Messages that wait for one slow reader; more are dropped, and `sync` makes up for them."""
 HIGH_WATER_RECEIVE = 16
+HIGH_WATER_CLIENT = 64
+"""Messages that wait in a client that does not read, such as a host in the middle of a render."""
+MAX_UNREAD_BYTES = 64 * MIB
+"""What may have come to a client that it has not read yet, unfinished messages included."""
 FETCH_BYTES = 8 * MIB
 """What one `fetch` may ask for; it is answered in chunks."""
 CREDIT_BYTES = 16 * MIB
@@ -47,8 +64,15 @@ UPLOAD_CREDIT_CHUNKS = 4
 
 MAX_JOBS_PER_CLIENT = 64
 """Jobs of one client that wait or run."""
+MAX_KEPT_JOBS_PER_CLIENT = 50_000
+"""Jobs of one client in all: those that ended count until they are removed."""
+MAX_INPUTS_PER_CLIENT = 4096
+"""Whole inputs of one client at a time, however small."""
+PAGE_BYTES = MIB
+"""Bytes of the jobs that one answer lists; the rest is on the next page, or in the next `sync`."""
 MAX_DISK_BYTES_PER_CLIENT = 20 * 1024 * MIB
 MAX_UPLOAD_BYTES = 2 * 1024 * MIB
+MAX_CLIP_BYTES = 2 * 1024 * MIB
 
 SYNC_INTERVAL_S = 1.0
 RESEND_AFTER_S = 5.0

@@ -145,10 +145,9 @@ class ClipResult(Struct, kw_only=True):
     camera: str
     index: int
     """Place in the rig's order."""
-    path: str = ""
-    """Where the file lies, for a client on the same machine; else "" and it is fetched."""
     digest: str = ""
-    """SHA-256 of the file; it names the artefact in `fetch`."""
+    """SHA-256 of the file; it names the artefact in `fetch`. No path travels: what the file is
+    called below the engine's state folder follows from the camera (`link.clip_names`)."""
     bytes: int = 0
     frames: int = 0
     fps: tuple[int, int] = (0, 1)
@@ -271,8 +270,8 @@ class Phase(Struct, kw_only=True):
 
 class Progress(Struct, kw_only=True):
     job_id: str
-    step: int
-    steps: int
+    step: Count
+    steps: Count
     eta_s: float | None = None
 
 
@@ -385,6 +384,17 @@ TO_ENGINE: dict[str, type[Struct]] = {
     "upload": Upload,
     "fetch": Fetch,
 }
+ANSWERS: dict[type[Struct], type[Struct]] = {
+    Cancel: Acknowledged,
+    Pause: Acknowledged,
+    Resume: Acknowledged,
+    Reorder: Acknowledged,
+    Remove: Acknowledged,
+    YieldDevice: Acknowledged,
+    AskStatus: EngineStatus,
+    AskJobs: JobList,
+}
+"""What answers a call that a client makes by itself, where it is no `error`."""
 TO_CLIENT: dict[str, type[Struct]] = {
     "hello": Hello,
     "queued": Queued,

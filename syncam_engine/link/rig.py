@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -11,6 +11,26 @@ from syncam_engine.link import poses
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.poses import Matrix4, Vector3
+
+
+def check_names(names: Sequence[object]) -> None:
+    """Raise SynCamError ("rig.names") where two cameras have one name."""
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise SynCamError(
+                "rig.names",
+                f"Two cameras are named {name!r}; every camera of a rig needs its own name.",
+                value=name,
+                fix="Rename one of them",
+            )
+
+
+def frames_shown(frames: int, source_fps: Fraction, fps: Fraction, *, first: int = 0) -> list[int]:
+    """Return which frame of a source each picture of a clip shows: the one nearest to its time.
+
+    Half a frame rounds up, so that a picture never shows what came before its own time.
+    """
+    return [int(source_fps / fps * k + Fraction(1, 2)) for k in range(first, first + frames)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +57,7 @@ class Rig:
                 nearest=1,
                 fix="Add a camera to the scene",
             )
-        names = [camera.name for camera in self.cameras]
-        for name in names:
-            if names.count(name) > 1:
-                raise SynCamError(
-                    "rig.names",
-                    f"Two cameras are named {name!r}; every camera of a rig needs its own name.",
-                    value=name,
-                    fix="Rename one of them",
-                )
+        check_names([camera.name for camera in self.cameras])
         if not isinstance(self.anchor, int) or not 0 <= self.anchor < len(self.cameras):
             raise SynCamError(
                 "rig.anchor",
@@ -120,6 +132,17 @@ class Rig:
         return replace(
             self, cameras=cameras, anchor=wanted.index(anchor) if anchor in wanted else 0
         )
+
+    def for_clip(self, frames: int, fps: Fraction) -> Rig:
+        """Return the rig with one pose for each picture of a clip, taken at the picture's time.
+
+        A rig that stands, has just as many poses, or ends before the clip stays as it is.
+        """
+        if self.frame_count in (1, frames) or frames < 1 or fps <= 0:
+            return self
+        if frames_shown(1, self.fps, fps, first=frames - 1)[0] >= self.frame_count:
+            return self
+        return replace(self.at_frames(frames_shown(frames, self.fps, fps)), fps=fps)
 
     def at_frames(self, frames: Iterable[int]) -> Rig:
         """Return the rig with poses at these frames only; static cameras stay as they are.

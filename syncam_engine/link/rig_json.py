@@ -5,7 +5,8 @@
  "source": "shot.blend", "source_unit": "metre",
  "cameras": [{"name", "width_px", "height_px", "K", "c2w_cv_m", "near_m", "far_m"}]}
 
-`K` is 3x3 or one a frame, `c2w_cv_m` 4x4 or one a frame. Unknown fields are ignored.
+`K` is 3x3 or one a frame, `c2w_cv_m` 4x4 or one a frame; `fps` may be a plain number. Unknown
+fields are ignored. The `scene.json` of `syncam render` is read as the rig of its cameras.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from syncam_engine.link import json_text
 from syncam_engine.link.camera import Camera
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.link.rig import Rig
+from syncam_engine.link.rig import Rig, check_names
 
 FORMAT = "syncam-rig"
 VERSION = 1
+SCENE_FORMAT = "syncam-scene"
+SCENE_VERSION = 1
 CONVENTIONS = (
     "K in pixels, origin at the image's top-left corner; c2w_cv_m is camera-to-world, row-major, "
     "camera axes x right, y down, z forward, world right-handed, Z up, metres"
@@ -73,6 +77,8 @@ def rig_from_dict(data: Any) -> Rig:
             fix="Export the rig again",
         )
     try:
+        names = [item["name"] for item in data["cameras"]]
+        check_names(names)  # before their cameras: an error could not say which of the two
         cameras = [
             Camera(
                 name=item["name"],
@@ -85,7 +91,6 @@ def rig_from_dict(data: Any) -> Rig:
             )
             for item in data["cameras"]
         ]
-        names = [camera.name for camera in cameras]
         anchor = data.get("anchor", names[0] if names else "")
         if cameras and anchor not in names:
             raise SynCamError(
@@ -98,7 +103,7 @@ def rig_from_dict(data: Any) -> Rig:
         return Rig(
             cameras=tuple(cameras),
             anchor=names.index(anchor) if cameras else 0,
-            fps=Fraction(*data.get("fps", (15, 1))),
+            fps=_fps(data.get("fps", 15)),
             source=str(data.get("source", "")),
             source_unit=str(data.get("source_unit", "metre")),
         )
@@ -109,17 +114,68 @@ def rig_from_dict(data: Any) -> Rig:
         ) from None
 
 
+def _fps(value: Any) -> Fraction:
+    """The rate of [numerator, denominator] or of a plain number."""
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return Fraction(str(value))
+        numerator, denominator = value
+        return Fraction(numerator, denominator)
+    except (TypeError, ValueError, ArithmeticError):
+        raise SynCamError(
+            "rig.fps",
+            f"The rig's fps is {value!r}; it must be a number of frames a second, or "
+            "[numerator, denominator].",
+            value=repr(value),
+            nearest=15,
+        ) from None
+
+
+def _rig_of_scene(scene: dict[str, Any]) -> dict[str, Any]:
+    """The rig, as plain data, of a scene that `syncam render` wrote; the first camera is its
+    anchor. Raises SynCamError ("rig.format", "rig.version")."""
+    if scene.get("version") != SCENE_VERSION:
+        raise SynCamError(
+            "rig.version",
+            f"The rendered scene is of version {scene.get('version')!r}; "
+            f"this SynCam reads version {SCENE_VERSION}.",
+            value=scene.get("version"),
+            nearest=SCENE_VERSION,
+            fix="Render the scene again",
+        )
+    try:
+        size = {"width_px": scene["width_px"], "height_px": scene["height_px"]}
+        cameras = [{**size, **camera} for camera in scene["cameras"]]
+        fps, number = scene["fps"], scene["scene"]
+    except (KeyError, TypeError) as error:
+        detail = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise SynCamError(
+            "rig.format", f"The rendered scene cannot be read as a rig: {detail}.", value=detail
+        ) from None
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "fps": fps,
+        "source": f"rendered scene {number}",
+        "cameras": cameras,
+    }
+
+
 def dumps(rig: Rig) -> str:
     """Return the rig as JSON text, indented so that it diffs well."""
     return json.dumps(rig_to_dict(rig), indent=1) + "\n"
 
 
 def loads(text: str | bytes) -> Rig:
-    """Return the rig of JSON text. Raises SynCamError."""
+    """Return the rig of JSON text: a rig file's, or a rendered scene's. Raises SynCamError."""
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SynCamError("rig.format", f"The rig is no JSON: {error}.", value=str(error)) from None
+        data = json_text.loads(text)
+    except ValueError as error:
+        raise SynCamError(
+            "rig.format", f"The rig is not JSON: {error}.", value=str(error)
+        ) from None
+    if isinstance(data, dict) and data.get("format") == SCENE_FORMAT:
+        data = _rig_of_scene(data)
     return rig_from_dict(data)
 
 

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import limits
+from .arrival import Arrival
 from .errors import SynCamError
-from .messages import ClipResult, Fetch, Upload, UploadState, new_id
+from .messages import Chunk, ClipResult, Fetch, Upload, UploadState
 
 _ASK_AGAIN_S = 0.05
+_MOST_STALLS = 12
+"""In a row, of `RESEND_AFTER_S` each, before a fetch from an engine that is there is given up."""
 
 
 class _Stalls:
@@ -115,9 +118,10 @@ class Outgoing(_Stalls):
 
     def acknowledge(self, state: UploadState) -> None:
         """The engine says how far it is; a smaller number than expected means: again from there."""
-        if state.received < self.received:
-            self.sent = state.received
-        self.received = state.received
+        received = min(max(state.received, 0), self.size)
+        if received < self.received:
+            self.sent = received
+        self.received = received
         self._moved()
         self.complete = state.complete
         if self.complete:
@@ -129,7 +133,7 @@ class Outgoing(_Stalls):
         self._moved()
 
 
-class Incoming(_Stalls):
+class Incoming(_Stalls, Arrival):
     """One artefact on its way to a file of the client's own choice.
 
     What arrives is digested and written by two threads side by side, so that neither holds up the
@@ -137,14 +141,14 @@ class Incoming(_Stalls):
     """
 
     def __init__(self, job_id: str, clip: ClipResult, target: Path) -> None:
-        super().__init__()
-        self.message_id = new_id()
-        self.job_id, self.clip, self.target = job_id, clip, Path(target)
-        self._part = self.target.with_name(f"{self.target.name}.{self.message_id[:8]}.part")
+        _Stalls.__init__(self)
+        Arrival.__init__(self, job_id, clip, target)
         self._file: BinaryIO | None = None
         self._sha = hashlib.sha256()
         self._lanes: list[_Lane] = []
         self._ahead: dict[int, bytes | memoryview] = {}
+        self._ahead_bytes = 0
+        self._stalls = 0
         self.asked = self.arrived = 0
         # glibc returns freed memory above twice the largest block that was ever freed, and a
         # process pays for it page by page when it takes it again. Chunks come and go by the
@@ -180,12 +184,26 @@ class Incoming(_Stalls):
         self._moved()
         return call
 
-    def take(self, offset: int, data: bytes | memoryview) -> None:
-        """Take a chunk; one that is early waits for its turn. Raises `OSError` when no file can be
-        made."""
+    def take(self, chunk: Chunk, data: bytes | memoryview) -> None:
+        """Take a chunk; one that is early waits for its turn.
+
+        Raises `OSError` when no file can be made, `SynCamError` "fetch.unasked" for bytes that were
+        not asked for: what is held is never more than that.
+        """
+        offset, end = chunk.offset, chunk.offset + len(data)
+        is_of_clip = (chunk.digest, chunk.size) == (self.clip.digest, self.clip.bytes)
+        if not is_of_clip or offset < 0 or not data:
+            raise self._unasked(f"{len(data)} bytes at {offset} of {chunk.size}")
+        if end <= self.arrived:
+            return  # Asked for twice, since its first answer was late.
+        if end > self.asked:
+            raise self._unasked(f"bytes up to {end}, {self.asked} were asked for")
         if offset != self.arrived:
-            if self.arrived < offset < self.asked:
+            if offset < self.arrived or self._ahead_bytes + len(data) > self.asked - self.arrived:
+                raise self._unasked(f"{len(data)} bytes at {offset} that overlap others")
+            if offset not in self._ahead:
                 self._ahead[offset] = data
+                self._ahead_bytes += len(data)
             return
         if self._file is None:
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +211,9 @@ class Incoming(_Stalls):
             self._lanes = [_Lane(self._sha.update), _Lane(self._write)]
         self._pass_on(data)
         while self.arrived in self._ahead:
-            self._pass_on(self._ahead.pop(self.arrived))
+            early = self._ahead.pop(self.arrived)
+            self._ahead_bytes -= len(early)
+            self._pass_on(early)
 
     def finish(self) -> Path | None:
         """Once all is written, check the digest and give the file its name; None before that.
@@ -209,17 +229,7 @@ class Incoming(_Stalls):
             raise SynCamError("fetch.empty", f"The clip of {self.clip.camera} has no bytes.")
         self._end_lanes()
         self._file.close()
-        if self._sha.hexdigest() != self.clip.digest:
-            self._part.unlink(missing_ok=True)
-            raise SynCamError(
-                "fetch.digest",
-                f"The clip of {self.clip.camera} arrived damaged.",
-                value=self._sha.hexdigest(),
-                nearest=self.clip.digest,
-                fix="Fetch it again",
-            )
-        os.replace(self._part, self.target)
-        return self.target
+        return self._accept(self._sha.hexdigest())
 
     def abandon(self) -> None:
         self._end_lanes()
@@ -228,12 +238,26 @@ class Incoming(_Stalls):
         self._part.unlink(missing_ok=True)
 
     def restart(self) -> None:
+        """A new connection, or no answer for long: what is missing is asked for again."""
         self.asked = self.arrived
         self._moved()
         self._ahead.clear()
+        self._ahead_bytes = 0
+
+    def note_stall(self) -> None:
+        """Count a stall. Raises `SynCamError` "fetch.stalled" after many without a byte."""
+        self._stalls += 1
+        if self._stalls >= _MOST_STALLS:
+            seconds = self._stalls * limits.RESEND_AFTER_S
+            raise SynCamError(
+                "fetch.stalled",
+                f"The engine has sent nothing of the clip of {self.clip.camera} for {seconds:g} s.",
+                fix="Fetch it again",
+            )
 
     def _pass_on(self, data: bytes | memoryview) -> None:
         self.arrived += len(data)
+        self._stalls = 0
         for lane in self._lanes:
             lane.give(data)
         self._moved()
@@ -241,6 +265,13 @@ class Incoming(_Stalls):
     def _write(self, data: bytes | memoryview) -> None:
         while data:
             data = memoryview(data)[self._file.write(data) :]
+
+    def _unasked(self, what: str) -> SynCamError:
+        return SynCamError(
+            "fetch.unasked",
+            f"The engine sent what was not asked for of the clip of {self.clip.camera}: {what}.",
+            fix="Fetch it again",
+        )
 
     def _end_lanes(self) -> None:
         for lane in self._lanes:

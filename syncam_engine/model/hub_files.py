@@ -8,11 +8,11 @@ the hub (`hub_download.py`). No torch here.
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from syncam_engine.link import json_text
 from syncam_engine.link.endpoint import user_state_dir
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.weight_files import Header, read_header
@@ -111,7 +111,7 @@ def headers_of(folder: Path) -> list[Header]:
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
         try:
-            index = json.loads(indexes[0].read_text(encoding="utf-8"))
+            index = json_text.loads(indexes[0].read_text(encoding="utf-8"))
             names = sorted(set(index["weight_map"].values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SynCamError(

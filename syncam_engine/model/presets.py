@@ -8,10 +8,13 @@ Read by the server process, which never imports torch; nor does this file. A pre
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import msgspec
+
+from syncam_engine.link import json_text
 from syncam_engine.link.envelope import Envelope
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.registry import KINDS, PATTERNS, PRESET_FILES, named
@@ -23,6 +26,8 @@ PatternName = Literal["full", *PATTERNS]
 ENGINE_FOLDER = Path(__file__).parent.parent
 GUIDE_CHANNELS = 10
 """What `guides.guide_channels` makes of depth and colours."""
+PACKAGE_FILES = tuple(f"{n}.safetensors" for n in ("transformer", "autoencoder", "text_encoder"))
+"""The weights in a folder of our own format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +203,8 @@ class Source:
     """"package": our own folder of safetensors; "diffusers": a base in diffusers' format (folder or
     hub id) plus an MVS (`registry.KINDS`)."""
     base: str
-    """A package of `syncam_engine` with a folder of weights, or a folder or hub id."""
+    """A package of `syncam_engine` with a folder of weights, or a folder or hub id. In a file `.`
+    is the file's own folder, and what begins with `./` or `../` is seen from there."""
     mvs_file: str = ""
     """For a diffusers base: the safetensors file made by `syncam checkpoint convert`."""
     licence: str = ""
@@ -268,21 +274,25 @@ class Preset:
     def from_dict(cls, data: dict[str, Any]) -> Preset:
         """Return the preset of plain data; raises SynCamError ("preset.fields") naming a fault."""
         try:
+            data = msgspec.convert(data, dict[str, Any])
+            words = {k: v for k, v in data.items() if k not in _PARTS}
+            words = msgspec.to_builtins(msgspec.convert(words, _Words))
             source = _made(Source, data["source"])
             kind = named(KINDS[source.kind])
-            parts = {
-                "transformer": kind.TRANSFORMER,
-                "camera": kind.CAMERA,
-                "sampling": SamplingDefaults,
-            }
-            values = {name: _made(part, data[name]) for name, part in parts.items()}
-            values |= {"source": source, "envelope": Envelope.from_dict(data["envelope"])}
-            plain = {k: v for k, v in data.items() if k not in values}
-            return _made(cls, {**plain, **values})
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(
+                **words,
+                source=source,
+                transformer=_made(kind.TRANSFORMER, data["transformer"]),
+                camera=_made(kind.CAMERA, data["camera"]),
+                sampling=_made(SamplingDefaults, data["sampling"]),
+                envelope=msgspec.convert(data["envelope"], Envelope),
+            )
+        except (KeyError, ValueError) as error:
+            name = data.get("name") if isinstance(data, dict) else None
+            name = name if isinstance(name, str) else "?"
             raise SynCamError(
                 "preset.fields",
-                f"The preset {data.get('name', '?')!r} cannot be read: {error}.",
+                f"The preset {name[:60]!r} cannot be read: {error}.",
                 value=str(error),
             ) from error
 
@@ -290,24 +300,39 @@ class Preset:
     def read(cls, path: Path) -> Preset:
         """Return the preset of a `preset.json`."""
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json_text.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SynCamError(
                 "preset.file", f"The preset file {path} cannot be read: {error}.", value=str(path)
             ) from error
-        return cls.from_dict(data)
+        preset = cls.from_dict(data)
+        base = preset.source.base
+        if base.split("/")[0] in (".", ".."):
+            base = str((path.parent / base).resolve())
+        return replace(preset, source=replace(preset.source, base=base))
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
+_PARTS = ("source", "transformer", "camera", "sampling", "envelope")
+
+
+class _Words(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a preset holds beside its parts."""
+
+    name: str
+    title: str
+    fps: int = 15
+
+
 def _made(kind: type, data: dict[str, Any]) -> Any:
-    """Return a dataclass from plain data: lists become tuples, unknown fields are refused."""
-    known = {f.name for f in fields(kind)}
-    unknown = sorted(set(data) - known)
+    """Return a dataclass from plain data, checked by type; unknown fields are refused."""
+    made = msgspec.convert(data, kind)
+    unknown = sorted(set(data) - {f.name for f in fields(kind)})
     if unknown:
         raise ValueError(f"unknown field {unknown[0]!r} of {kind.__name__}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    return made
 
 
 WAN_NEGATIVE_PROMPT = (

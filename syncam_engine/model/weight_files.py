@@ -9,13 +9,13 @@ No torch here.
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
 
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 
 MAX_HEADER_BYTES = 100_000_000
@@ -56,12 +56,12 @@ def read_header(path: Path) -> Header:
         if not 2 <= length <= min(MAX_HEADER_BYTES, max(size - 8, 0)):
             raise _not_safetensors(path, size)
         try:
-            header = json.loads(file.read(length))
+            header = json_text.loads(file.read(length))
             metadata = dict(header.pop("__metadata__", {}))
             shapes = {n: tuple(map(index, entry["shape"])) for n, entry in header.items()}
             dtypes = {n: str(entry["dtype"]) for n, entry in header.items()}
             end = max((index(entry["data_offsets"][1]) for entry in header.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise _not_safetensors(path, size) from None
     if size != 8 + length + end:
         raise SynCamError(

@@ -2,5 +2,5 @@
 """All that is special to the packaged preview model: its parts, training, scores and weights.
 
 Nothing below imports this package; the general code finds it by name (`model/registry.py`,
-`training/tasks.py`).
+`training/registry.py`).
 """

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from syncam_engine.model.interfaces import Autoencoder
     from syncam_engine.model.parts import OnProgress, Parts
 
-__all__ = ["prompt_issues"]
+__all__ = [
+    "AUTOENCODER_FILE",
+    "CAMERA",
+    "FOOTPRINT",
+    "TRANSFORMER",
+    "check_files",
+    "load_autoencoder",
+    "load_parts",
+    "prompt_issues",
+]
 
 GIB = 2**30
 TRANSFORMER = PreviewTransformerConfig

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.parts import OnProgress, Parts
-from syncam_engine.model.presets import Preset, package_folder
+from syncam_engine.model.presets import PACKAGE_FILES, Preset, package_folder
 from syncam_engine.model.transformer_files import expected_shapes, load_transformer
 from syncam_engine.model.weight_files import check_shapes, digest_of, read_header
 from syncam_engine.preview.autoencoder import PatchAutoencoder
-from syncam_engine.preview.sharpener import Sharpener
+from syncam_engine.preview.sharpener import SHARPENER_FILE, Sharpener
 from syncam_engine.preview.text_encoder import WordTextEncoder
 
 
@@ -51,9 +51,9 @@ def check_package_files(preset: Preset) -> list[Path]:
     Only headers are read.
     """
     folder = package_folder(preset.source.base)
-    names = ["transformer", "autoencoder", "text_encoder"]
-    names += ["sharpener"] if preset.transformer.guide_channels else []
-    files = [folder / f"{name}.safetensors" for name in names]
+    files = [folder / name for name in PACKAGE_FILES]
+    if preset.transformer.guide_channels:
+        files.append(folder / SHARPENER_FILE)
     headers = [read_header(path) for path in files]
     check_shapes(
         headers[0].shapes,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syncam_engine.link import json_text
 from syncam_engine.link.envelope import EnvelopeIssue
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.model.presets import Preset, package_folder
@@ -241,8 +242,8 @@ class Vocabulary:
         """Raises `SynCamError` when the file is missing or of another kind."""
         path = Path(folder) / VOCABULARY_FILE
         try:
-            document = json.loads(path.read_text("utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+            document = json_text.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
             raise SynCamError(
                 "weights.missing", f"The vocabulary {path} cannot be read: {error}", value=str(path)
             ) from error

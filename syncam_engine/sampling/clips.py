@@ -11,9 +11,16 @@ Shape legend: V views, T pictures, H, W, 3 = RGB; uint8.
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
+
+from syncam_engine.link.rig import frames_shown
+from syncam_engine.media.read import read_resampled
+
+MOST_TIMES_LARGER = 8
+"""A picture with so many times the pixels that are needed is made smaller as it is decoded."""
 
 
 def fit_clip(
@@ -39,17 +46,30 @@ def fit_clip(
         raise ValueError(f"{name} is {clip_THW3.dtype}; it must be uint8")
     if rule not in ("crop", "letterbox"):
         raise ValueError(f"rule is {rule!r}; it must be 'crop' or 'letterbox'")
-    ratio = Fraction(1)
+    source = list(range(frames))
     if clip_fps is not None and fps is not None:
-        ratio = _rate(clip_fps, f"the rate of {name}") / _rate(fps, "fps")
-    # Half a frame rounds up, so that a picture never shows what came before its own time.
-    source = [int(ratio * k + Fraction(1, 2)) for k in range(frames)]
+        rates = _rate(clip_fps, f"the rate of {name}"), _rate(fps, "fps")
+        source = frames_shown(frames, *rates)
     if source[-1] >= len(clip_THW3):
         raise ValueError(
             f"{name} has {len(clip_THW3)} pictures; {frames} pictures at the request's rate need "
             f"{source[-1] + 1}"
         )
     return resize(clip_THW3[source], width_px, height_px, rule)
+
+
+def read_fitted(
+    path: Path, width_px: int, height_px: int, frames: int, fps: Fraction, rule: str
+) -> np.ndarray:
+    """Return a file's clip as uint8 [frames, height, width, 3] at `fps`, with no more of it in
+    memory than that and a picture. Raises `SynCamError` "clip.*"."""
+    return read_resampled(
+        path,
+        frames,
+        fps,
+        most_pixels=MOST_TIMES_LARGER * width_px * height_px,
+        fit=lambda picture_HW3: resize(picture_HW3[None], width_px, height_px, rule)[0],
+    )
 
 
 def _rate(fps: Fraction | float, name: str) -> Fraction:

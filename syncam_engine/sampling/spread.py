@@ -26,8 +26,8 @@ import torch.distributed as dist
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig_json import read_rig
-from syncam_engine.media.read import read_resampled
 from syncam_engine.model.presets import Preset
+from syncam_engine.sampling.clips import read_fitted
 from syncam_engine.sampling.pipeline import Report, load_pipeline
 
 
@@ -80,12 +80,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _given_clips(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
-    """What `generate` is given beside the request, at the clips' rate and length."""
-    length = (args.frames or preset.frames, Fraction(preset.fps))
+    """What `generate` is given beside the request, at the clips' size, rate and length."""
+    size = (args.width or preset.size[0], args.height or preset.size[1])
+    shape = (*size, args.frames or preset.frames, Fraction(preset.fps), args.fit_rule)
     if args.previz:
-        return {"start_clips_VTHW3": [read_resampled(path, *length) for path in args.previz]}
+        return {"start_clips_VTHW3": [read_fitted(path, *shape) for path in args.previz]}
     if args.reference:
-        return {"reference_clip_THW3": read_resampled(args.reference, *length)}
+        return {"reference_clip_THW3": read_fitted(args.reference, *shape)}
     return {}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -15,10 +16,19 @@ from syncam_engine.link.envelope import EnvelopeIssue, check_request, check_rig,
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import GenerateRequest, Notice
+from syncam_engine.link.rig import Rig
 from syncam_engine.model.kinds import kind_of
 from syncam_engine.model.presets import Preset
 
 from .catalog import Catalog
+
+FPS = (1, 240)
+MOST_IN_FPS = 1_000_000
+MOST_AWAY_M = 1e6
+"""Beyond it a network's numbers do not tell a camera from its neighbour."""
+MOST_FOCAL = 1000
+"""Focal lengths and centres, in larger sides of the picture."""
+MOST_GUIDANCE = 100.0
 
 
 def accept(
@@ -34,24 +44,34 @@ def accept(
     issues = check_request(request, preset.envelope)
     _raise_first(issues)
     issues += kind_of(preset).prompt_issues(preset, request.prompt)
-    if not math.isfinite(request.guidance_scale) or abs(request.guidance_scale) > 100:
+    if not 0 <= request.guidance_scale <= MOST_GUIDANCE:  # also where it is not a number
+        is_number = not math.isnan(request.guidance_scale)
+        nearest = (
+            min(max(request.guidance_scale, 0.0), MOST_GUIDANCE)
+            if is_number
+            else preset.sampling.guidance_scale
+        )
         raise SynCamError(
             "guidance.impossible",
-            f"The guidance scale is {request.guidance_scale}; it must be -100 to 100.",
+            f"The guidance scale is {request.guidance_scale:g}; it must be 0 to "
+            f"{MOST_GUIDANCE:g}; the nearest is {nearest:g}.",
             value=repr(request.guidance_scale),
-            nearest=preset.sampling.guidance_scale,
+            nearest=nearest,
         )
     if not all(map(math.isfinite, request.scene_frames)):
         raise SynCamError("scene_frames.invalid", "A scene frame is not a finite number.")
+    fps = _rate(request, preset)
     _check_counts(request, preset)
     rig = rig_json.rig_from_dict(request.rig)
+    _check_places(rig)
+    # What is kept is what was understood, and nothing that was sent along.
+    request = msgspec.structs.replace(request, rig=rig_json.rig_to_dict(rig))
     cameras = tuple(
         fit_camera(camera, request.width, request.height, request.fit_rule).camera
         for camera in rig.cameras
     )
     issues += check_rig(replace(rig, cameras=cameras), preset.envelope)
     low, high = preset.envelope.fps
-    fps = request.fps[0] / request.fps[1]
     if not low - 0.01 <= fps <= high + 0.01:
         nearest = min(max(fps, low), high)
         issues.append(
@@ -74,6 +94,68 @@ def fill_in(request: GenerateRequest, preset: Preset) -> GenerateRequest:
     filled = preset.request_defaults(request.mode)
     given = {key: value for key, value in filled.items() if getattr(request, key) is None}
     return msgspec.structs.replace(request, **given)
+
+
+def _rate(request: GenerateRequest, preset: Preset) -> float:
+    """Return the request's pictures a second; raises for what no video file holds."""
+    fps = Fraction(*request.fps)
+    least, most = FPS
+    if not least <= fps <= most or max(fps.as_integer_ratio()) > MOST_IN_FPS:
+        low, high = preset.envelope.fps
+        raise SynCamError(
+            "fps.impossible",
+            f"{request.fps[0]}/{request.fps[1]} pictures a second cannot be written; {least} to "
+            f"{most} can, with at most {MOST_IN_FPS} above and below the line.",
+            value=list(request.fps),
+            nearest=min(max(float(fps), low), high),
+        )
+    return float(fps)
+
+
+def _check_places(rig: Rig) -> None:
+    """Refuse cameras whose numbers cannot be computed with, although each is finite."""
+    if max(rig.fps.as_integer_ratio()) > 2**53:
+        raise SynCamError(
+            "rig.fps",
+            f"The rig has {float(rig.fps):g} frames a second, which is no fraction of numbers of "
+            "16 digits.",
+            value=float(rig.fps),
+            nearest=float(rig.fps.limit_denominator(1001)),
+        )
+    for camera in rig.cameras:
+        if len(camera.name) > limits.MAX_NAME_CHARS:
+            raise SynCamError(
+                "camera.name",
+                f"The camera {camera.name[:40]!r}... has a name of {len(camera.name)} characters; "
+                f"{limits.MAX_NAME_CHARS} are the most.",
+                value=len(camera.name),
+                nearest=limits.MAX_NAME_CHARS,
+                fix="Give it a shorter name",
+            )
+        for frame in range(camera.frame_count):
+            away_m = max(abs(row[3]) for row in camera.c2w_cv_m_at(frame)[:3])
+            if away_m > MOST_AWAY_M:
+                raise SynCamError(
+                    "camera.away",
+                    f"Camera {camera.name!r} is {away_m:g} m from the world's origin at frame "
+                    f"{frame}; {MOST_AWAY_M:g} m is the most.",
+                    value=away_m,
+                    nearest=MOST_AWAY_M,
+                    fix="Move the scene to the world's origin",
+                )
+            (fx, skew, cx), (_, fy, cy), _ = camera.K_at(frame)
+            sides = max(camera.width_px, camera.height_px)
+            largest = max(fx, fy, abs(skew), abs(cx), abs(cy))
+            if largest > MOST_FOCAL * sides or min(fx, fy) * MOST_FOCAL < sides:
+                raise SynCamError(
+                    "camera.intrinsics",
+                    f"Camera {camera.name!r} has focal lengths {fx:g} and {fy:g} px and the centre "
+                    f"({cx:g}, {cy:g}) px at frame {frame}, for a picture of "
+                    f"{camera.width_px}x{camera.height_px}; {MOST_FOCAL} times its larger side is "
+                    "the most, and that part of it the least focal length.",
+                    value=[fx, fy, cx, cy],
+                    nearest=[sides, sides, camera.width_px / 2, camera.height_px / 2],
+                )
 
 
 def _check_counts(request: GenerateRequest, preset: Preset) -> None:

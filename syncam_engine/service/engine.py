@@ -27,11 +27,12 @@ from .artefacts import Artefacts
 from .catalog import Catalog
 from .estimate import Estimator
 from .fairness import fair_order
+from .files import CANNOT_WRITE, not_written
 from .inputs import InputStore
-from .jobs import Job
+from .jobs import OPEN, Job
 from .store import DamagedResult, Store
 from .supervisor import Slot, Supervisor
-from .verbs import CANNOT_WRITE, Verbs
+from .verbs import Verbs
 
 LOG = logging.getLogger("syncam.engine")
 MOST_RUNS = 3
@@ -75,11 +76,13 @@ class Engine(Verbs):
         self._counter = max(self._served.values(), default=0)
         self._place = store.last_place()
         self._order_cache: list[str] | None = None
+        self._places_cache: dict[str, tuple[int, float | None]] | None = None
         self._unwritten: dict[str, Callable[[], Any]] = {}
         self._hold_until_s = 0.0
         self._idle_since_s = time.monotonic()
         self._next_retry_s = 0.0
         self.address = ""
+        self.pid = os.getpid()
         self.client_count: Callable[[], int] = lambda: 0
 
     # ---- what workers say ----
@@ -94,7 +97,8 @@ class Engine(Verbs):
             )
             return
         job = self.jobs.get(getattr(message, "job_id", ""))
-        if job is None or job.state != "running" or message.attempt != job.attempts:
+        is_current = job is not None and job.state == "running" and message.attempt == job.attempts
+        if not is_current or self._has_verdict(job):
             self._late(message)
             return
         if isinstance(message, wm.AtPhase):
@@ -119,7 +123,7 @@ class Engine(Verbs):
         """A worker ended by itself. Its job runs again, unless it has done this before."""
         job = self.jobs.get(slot.job_id)
         self.failures["worker"] = self.failures.get("worker", 0) + 1
-        if job is None or job.state != "running":
+        if job is None or job.state != "running" or self._has_verdict(job):
             return
         # The result may be whole already: the worker died between its rename and its word.
         if (self.store.job_dir(job.id) / "result").exists():
@@ -160,7 +164,7 @@ class Engine(Verbs):
             if idle is not None and now_s - self._idle_since_s > idle:
                 self._yield_idle()
             return
-        if self._disk_free() < self.rules.reserve_bytes // 2:
+        if self._disk_state()[0] < self.rules.reserve_bytes // 2:
             return
         self._idle_since_s = now_s
         for slot in self.workers.slots:
@@ -171,19 +175,25 @@ class Engine(Verbs):
     def order(self) -> list[str]:
         """Ids of the waiting jobs in the order in which they will start."""
         if self._order_cache is None:
-            queued = [job for job in self.jobs.values() if job.state == "queued"]
+            queued = [
+                job
+                for job in self.jobs.values()
+                if job.state == "queued" and not self._has_verdict(job)
+            ]
             # A job that was interrupted has had its turn already: it goes first.
             again = sorted((j for j in queued if j.attempts), key=lambda j: (-j.priority, j.place))
             fresh = fair_order((j for j in queued if not j.attempts), self._served)
             self._order_cache = [job.id for job in again] + fresh
         return self._order_cache
 
-    def status(self, *, with_paths: bool) -> EngineStatus:
+    def status(self, *, owner: str = "") -> EngineStatus:
+        """What everybody may know; of jobs' ids those of `owner`."""
         counts = self.store.counts()
         notes = list(self.store.mended[-3:])
-        free = self._disk_free()
-        if free < self.rules.reserve_bytes:
-            notes.append(f"The disk is full: {free // limits.MIB} MiB are left; nothing starts.")
+        free, note = self._disk_state()
+        if note:
+            notes.append(note)
+        own = {job.id for job in self.jobs.values() if job.owner == owner}
         held_s = self._hold_until_s - time.monotonic()
         if held_s > 0:
             notes.append(f"The device is left to other programs for {held_s:.0f} s more.")
@@ -191,10 +201,10 @@ class Engine(Verbs):
         return EngineStatus(
             engine=__version__,
             instance=self.instance,
-            pid=os.getpid(),
+            pid=self.pid,
             uptime_s=time.monotonic() - self.started_s,
             endpoint=self.address,
-            workers=[slot.info() for slot in self.workers.slots],
+            workers=[slot.info(own) for slot in self.workers.slots],
             queued=counts.get("queued", 0),
             running=counts.get("running", 0),
             paused=counts.get("paused", 0),
@@ -204,7 +214,6 @@ class Engine(Verbs):
             clients=self.client_count(),
             disk_free_mb=free / limits.MIB,
             notes=notes,
-            log_path=str(self.log_path) if with_paths else "",
         )
 
     # ---- inside ----
@@ -321,6 +330,7 @@ class Engine(Verbs):
         except CANNOT_WRITE as error:
             LOG.error("cannot write, will retry: %s", error, extra={"job": job_id})
             self._unwritten[job_id] = write
+            self._changed()
 
     def _late(self, message: Any) -> None:
         """News of an attempt that does not count any more: a cancelled job's clips are deleted."""
@@ -340,23 +350,49 @@ class Engine(Verbs):
         )
 
     def _info(self, job: Job, *, mine: bool) -> wire.JobInfo:
-        if job.state != "queued":
+        if job.state != "queued" or self._has_verdict(job):
             return job.info(mine=mine)
-        order = self.order()
-        place = order.index(job.id)
+        if self._places_cache is None:
+            self._places_cache = self._places()
+        place, work_s = self._places_cache[job.id]
+        running = [j.eta_s for j in self.jobs.values() if j.state == "running"]
         lanes = max(1, len(self.workers.slots))
-        running = sum(j.state == "running" for j in self.jobs.values())
-        ahead = [j.eta_s for j in self.jobs.values() if j.state == "running"]
-        ahead += [self.estimator.whole_s(self.jobs[k].request) for k in order[: place + 1]]
-        eta_s = None if None in ahead else sum(ahead) / lanes
-        return job.info(mine=mine, position=place + running, eta_s=eta_s)
+        known = work_s is not None and None not in running
+        eta_s = (work_s + sum(running)) / lanes if known else None
+        return job.info(mine=mine, position=place + len(running), eta_s=eta_s)
+
+    def _places(self) -> dict[str, tuple[int, float | None]]:
+        """Of each waiting job how many wait before it, and the seconds of work to its end, as far
+        as that can be told."""
+        places: dict[str, tuple[int, float | None]] = {}
+        work_s: float | None = 0.0
+        for place, job_id in enumerate(self.order()):
+            whole_s = self.estimator.whole_s(self.jobs[job_id].request)
+            work_s = None if None in (work_s, whole_s) else work_s + whole_s
+            places[job_id] = (place, work_s)
+        return places
 
     def _disk_free(self) -> int:
+        """Raises `OSError` where the state folder is gone."""
         return shutil.disk_usage(self.store.folder).free
+
+    def _disk_state(self) -> tuple[int, str]:
+        """The free bytes, and what is wrong with them."""
+        try:
+            free = self._disk_free()
+        except OSError as error:
+            return 0, f"{not_written(error).sentence} Nothing starts."
+        if free < self.rules.reserve_bytes:
+            return free, f"The disk is full: {free // limits.MIB} MiB are left; nothing starts."
+        return free, ""
+
+    def _has_verdict(self, job: Job) -> bool:
+        """It has ended, or will have as soon as the disk takes it."""
+        return job.state not in OPEN or job.id in self._unwritten
 
     def _yield_idle(self) -> None:
         for slot in self.workers.slots:
             self.workers.yield_slot(slot)
 
     def _changed(self) -> None:
-        self._order_cache = None
+        self._order_cache = self._places_cache = None

@@ -3,14 +3,82 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import re
+import sqlite3
 import sys
 from pathlib import Path
+from typing import NamedTuple
+
+from syncam_engine.link.errors import SynCamError
 
 LATENTS_FILE = "latents"
 """In a job's folder while it runs, where the engine keeps latents (see `kept_latents`)."""
+
+
+CANNOT_WRITE = (OSError, sqlite3.Error)
+
+
+class _Reason(NamedTuple):
+    code: str
+    what: str
+    fix: str
+    of_system: tuple[int, ...]
+    of_sqlite: tuple[int, ...]
+
+
+_REASONS = (
+    _Reason(
+        "disk.full",
+        "has no room left",
+        "Free disk space on the engine's machine",
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        (sqlite3.SQLITE_FULL,),
+    ),
+    _Reason(
+        "disk.gone",
+        "has lost a folder of the engine's, which was removed or unmounted",
+        "Start the engine again",
+        (errno.ENOENT, errno.ENOTDIR, errno.ESTALE),
+        (sqlite3.SQLITE_CANTOPEN,),
+    ),
+    _Reason(
+        "disk.locked",
+        "holds a database of jobs that another program has locked",
+        "End that program (a database browser, a backup)",
+        (),
+        (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+    ),
+    _Reason(
+        "disk.denied",
+        "may not be written to",
+        "Give the engine's user the right to write",
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+    ),
+)
+
+
+def not_written(error: OSError | sqlite3.Error) -> SynCamError:
+    """Say why the disk does not take something, without the paths that the error may have."""
+    of_system = isinstance(error, OSError)
+    if of_system:
+        number, said = error.errno, error.strerror or type(error).__name__
+    else:
+        number, said = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, str(error)
+    for reason in _REASONS:
+        if number in (reason.of_system if of_system else reason.of_sqlite):
+            return SynCamError(
+                reason.code,
+                f"The engine's disk {reason.what} ({said}). Earlier jobs are kept.",
+                fix=reason.fix,
+            )
+    return SynCamError(
+        "disk.failed",
+        f"The engine's disk fails: {said}. Earlier jobs are kept.",
+        fix="Check the engine's disk",
+    )
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -53,8 +121,3 @@ def digest_of(path: Path) -> str:
 def bytes_in(folder: Path) -> int:
     """Bytes of the files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def safe_name(text: str) -> str:
-    """A file name that every system takes, made from a camera's name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")[:60] or "camera"

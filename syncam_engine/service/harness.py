@@ -18,6 +18,7 @@ from typing import Any
 from syncam_engine.link import rig_json
 from syncam_engine.link.camera import intrinsics
 from syncam_engine.link.client import EngineClient, Reply
+from syncam_engine.link.clip_names import clip_name, result_dir
 from syncam_engine.link.endpoint import read_engine_info, socket_path
 from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.hemisphere import sample_hemisphere_cameras
@@ -58,7 +59,7 @@ class LocalEngine:
         with open(self.folder / "server.out", "ab") as out:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "syncam_engine.cli", "serve"),
+                    *(sys.executable, "-P", "-m", "syncam_engine.cli", "serve"),
                     *("--state-dir", str(self.state_dir), *self.arguments),
                 ],
                 env=self.environment,
@@ -76,6 +77,16 @@ class LocalEngine:
         finally:
             probe.close()
         return time.monotonic() - start_s
+
+    @property
+    def address(self) -> str:
+        """Of its local socket; to a client that is given it, the engine could be anywhere."""
+        return f"ipc://{socket_path(self.state_dir)}"
+
+    def clip_file(self, done: Done, index: int, kind: str = "video/mp4") -> Path:
+        """Where the engine keeps a clip of a job, or the folder of its pictures."""
+        clip = next(c for c in done.clips if (c.index, c.kind) == (index, kind))
+        return result_dir(self.state_dir, done.job_id) / clip_name(index, clip.camera, kind)
 
     def client(self, **options: Any) -> EngineClient:
         client = EngineClient(state_dir=self.state_dir, **options)
@@ -102,8 +113,12 @@ class LocalEngine:
         """The first worker's process, or 0 where there is none now."""
         return self.status().workers[0].pid
 
+    def server_pid(self) -> int:
+        """The process that answers; `process` is its parent."""
+        return self.info()["server"]
+
     def kill(self) -> None:
-        """kill -9 of the server, as it stands."""
+        """kill -9 of the engine, as it stands."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 

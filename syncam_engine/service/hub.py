@@ -7,7 +7,7 @@ a `hello` is told so, a peer that does not read loses events rather than holding
 libzmq has no limit on the parts of one message, and none on what the parts of an unfinished one
 hold. A client whose message has too many parts is cut off. Where the server itself would suffer, by
 parts without end or by the memory that they hold, the socket is opened anew, which drops everybody.
-Honest clients connect again and lose nothing.
+Honest clients connect again and lose nothing. How many connections there are is the gate's.
 """
 
 from __future__ import annotations
@@ -23,23 +23,21 @@ from typing import Any
 
 import zmq
 from msgspec import Struct
-from msgspec.structs import replace
 
 from syncam_engine.link import codec, keys, limits
-from syncam_engine.link.endpoint import Endpoint
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import (
     TO_ENGINE,
-    ClipResult,
-    Done,
     ErrorInfo,
-    JobList,
     SayHello,
-    Synced,
 )
+
+from .gate import Gate
 
 LOG = logging.getLogger("syncam.hub")
 MAX_SESSIONS = 1024
+MAX_STRANGERS = 512
+"""Connections whose clients have not said hello."""
 PARTS_ANSWERED = 4096
 """A message of more parts than a message has is read to its end and answered with an error; the
 sender of one with so many is cut off."""
@@ -59,9 +57,11 @@ class Session:
     name: str
     user_id: str
     """The CURVE public key, or "" on an ipc socket."""
-    local: bool
-    """On the engine's machine: may be told paths."""
     heard_s: float
+    remote: bool = False
+    """It came by `--bind`, so its machine may be another."""
+    connection: int = -1
+    """The system's number of the connection that said hello."""
     dropped: int = 0
 
 
@@ -78,14 +78,20 @@ class Hub:
         address: str,
         handle: Handler,
         trusted_keys: Callable[[], set[str]] = set,
+        *,
+        most_sessions: int = MAX_SESSIONS,
+        most_strangers: int = MAX_STRANGERS,
+        remote: bool = False,
     ) -> None:
-        """`trusted_keys` says which CURVE keys may be here now; the handshake asked it before."""
+        """`trusted_keys` says which CURVE keys may be here now; the handshake asked it before.
+        `remote`: the address is `--bind`'s, for clients on other machines."""
+        self._remote = remote
         self._context, self._handle = context, handle
+        self._most_sessions, self._most_strangers = most_sessions, most_strangers
         self._trusted_keys = trusted_keys
         self.counts: Counter[str] = Counter()
         self.sessions: dict[bytes, Session] = {}
         self.server_key = ""
-        self.local = Endpoint(address=address).is_local
         self._too_much = ""
         self._open(address)
 
@@ -95,10 +101,16 @@ class Hub:
         socket.router_mandatory = 1
         socket.sndhwm, socket.rcvhwm = limits.HIGH_WATER_SEND, limits.HIGH_WATER_RECEIVE
         socket.maxmsgsize = limits.MAX_FRAME_BYTES
-        socket.handshake_ivl = 15_000
+        socket.handshake_ivl = 5_000
         socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000
         socket.backlog = 512
-        if not address.startswith(("ipc://", "inproc://")):
+        is_tcp = address.startswith("tcp://")
+        if self._context.get(zmq.IO_THREADS) > 1:
+            # A flood from afar keeps no local client waiting.
+            socket.affinity = 2 if self._remote else 1
+        self._gate = Gate(socket, self._most_strangers, is_tcp=is_tcp)
+        self._has_curve = is_tcp
+        if is_tcp:
             pair = keys.own_pair("engine")
             self.server_key = pair.public
             socket.curve_server = 1
@@ -108,27 +120,32 @@ class Hub:
         self.address = socket.last_endpoint.decode().rstrip("\0")
 
     def close(self) -> None:
+        self._gate.stop()
         self.socket.close(linger=0)
 
     def drop_all(self, why: str) -> None:
         """Open the socket anew before the next message is read."""
         self._too_much = why
 
-    def reopen_if_flooded(self) -> bool:
-        """Do what `drop_all` asked for; True when `socket` is another one now."""
-        if not self._too_much:
-            return False
+    @property
+    def is_flooded(self) -> bool:
+        """Whether `drop_all` asked for `shut` and `reopen`."""
+        return bool(self._too_much)
+
+    def shut(self) -> None:
+        """Cut everybody off; nobody comes in before `reopen`."""
         LOG.warning("every client is cut off: %s", self._too_much)
         self._too_much = ""
         self.sessions.clear()
         # An ipc listener deletes its file when it closes; the next one must not come before.
-        monitor = self.socket.get_monitor_socket(zmq.EVENT_CLOSED)
+        self._gate.listener_closed.clear()
         self.socket.unbind(self.address)
-        monitor.poll(1000)
-        self.socket.disable_monitor()
-        self.socket.close(linger=0)
+        self._gate.listener_closed.wait(1.0)
+        self.close()
+
+    def reopen(self) -> None:
+        """Listen again where it did; `socket` is another one now."""
         self._open(self.address)
-        return True
 
     def hear(self, most: int = 64) -> None:
         """Answer what has come, a bounded number at a time so that workers are heard as well."""
@@ -164,13 +181,12 @@ class Hub:
 
     def _cut_off(self, routing_id: bytes, part: zmq.Frame, why: str) -> None:
         """End the connection that `part` came by; its client is a stranger when it is back."""
-        session = self.sessions.pop(routing_id, None)
+        session = self._forget(routing_id)
         LOG.warning("%s is cut off: %s", session.name if session else "a stranger", why)
         _to_connection(part, lambda connection: connection.shutdown(system.SHUT_RDWR))
 
     def publish(self, owner: str, body: Struct, job_id: str) -> None:
         """Send an event to every client of its owner; one that does not read misses it."""
-        body = body if self.local else without_paths(body)
         for session in [s for s in self.sessions.values() if s.owner == owner]:
             if not self._send(session.routing_id, codec.encode(body, job=job_id)):
                 session.dropped += 1
@@ -183,13 +199,20 @@ class Hub:
         for routing_id, session in list(self.sessions.items()):
             if session.user_id and session.user_id not in trusted:
                 LOG.warning("%s is not trusted any more", session.name)
-                del self.sessions[routing_id]
+                self._forget(routing_id)
 
     def forget_silent(self) -> None:
         """Sessions are cheap, and gone clients say nothing: a client that lives says `sync`."""
         oldest_s = time.monotonic() - SESSION_SILENCE_S
         for routing_id in [k for k, s in self.sessions.items() if s.heard_s < oldest_s]:
-            del self.sessions[routing_id]
+            self._forget(routing_id)
+
+    def _forget(self, routing_id: bytes) -> Session | None:
+        """Its client is a stranger from now on, though its connection may stay."""
+        session = self.sessions.pop(routing_id, None)
+        if session is not None:
+            self._gate.dismiss(session.connection)
+        return session
 
     def _answer(self, routing_id: bytes, part: zmq.Frame, frames: list) -> None:
         """`part` is the one that knows whence the message came."""
@@ -217,12 +240,13 @@ class Hub:
             sentence = "The engine made a mistake with this message; its log says more."
             answer = ErrorInfo(code="engine.fault", sentence=sentence)
         for body, buffers in answer if isinstance(answer, list) else [(answer, [])]:
-            told = body if self.local else without_paths(body)
-            frames = codec.encode(told, parent=message_id, job=job_id, buffers=buffers)
+            frames = codec.encode(body, parent=message_id, job=job_id, buffers=buffers)
             self._send(routing_id, frames)
 
     def _session(self, routing_id: bytes, part: zmq.Frame, body: Any) -> Session:
-        session, user_id = self.sessions.get(routing_id), _user_id(part)
+        session = self.sessions.get(routing_id)
+        # Without CURVE nobody vouches for it: a peer may write into its own greeting what it likes.
+        user_id = _user_id(part) if self._has_curve else ""
         if isinstance(body, SayHello):
             if user_id and user_id not in self._trusted_keys():
                 raise SynCamError(
@@ -230,23 +254,25 @@ class Hub:
                     "The key of this client is not trusted here any more.",
                     fix="On the engine's machine: syncam keys trust NAME PUBLIC-KEY",
                 )
-            if session is None and len(self.sessions) >= MAX_SESSIONS:
+            if session is None and len(self.sessions) >= self._most_sessions:
                 self.forget_silent()
-                if len(self.sessions) >= MAX_SESSIONS:
+                if len(self.sessions) >= self._most_sessions:
                     raise SynCamError(
                         "quota.clients",
-                        f"{MAX_SESSIONS} clients are connected; there is no room for more.",
-                        nearest=MAX_SESSIONS,
+                        f"{self._most_sessions} clients are connected; there is no room for more.",
+                        nearest=self._most_sessions,
                     )
             session = Session(
                 routing_id=routing_id,
                 owner=f"key:{user_id}" if user_id else f"local:{body.client_id}",
                 name=body.client_name or "a client",
                 user_id=user_id,
-                local=self.local,
                 heard_s=0.0,
+                remote=self._remote,
+                connection=_handle_of(part),
             )
             self.sessions[routing_id] = session
+            self._gate.admit(session.connection)
             self._widen(part)
         if session is None or session.user_id != user_id:
             raise SynCamError("hello.first", "Say hello first.", fix="Send `hello`.")
@@ -270,27 +296,11 @@ class Hub:
             self.socket.send(last, zmq.NOBLOCK, copy=len(last) < 65536)
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
-                self.sessions.pop(routing_id, None)
+                self._forget(routing_id)
             elif error.errno != zmq.EAGAIN:
                 LOG.warning("cannot send: %s", error)
             return False
         return True
-
-
-def without_paths(body: Any) -> Any:
-    """The same for a client on another machine: paths are not its business, it fetches clips."""
-    if isinstance(body, Done):
-        return replace(body, clips=[_without_path(clip) for clip in body.clips])
-    if isinstance(body, (Synced, JobList)):
-        return replace(
-            body,
-            jobs=[replace(j, done=without_paths(j.done)) if j.done else j for j in body.jobs],
-        )
-    return body
-
-
-def _without_path(clip: ClipResult) -> ClipResult:
-    return replace(clip, path="")
 
 
 def _user_id(frame: zmq.Frame) -> str:
@@ -301,13 +311,25 @@ def _user_id(frame: zmq.Frame) -> str:
         return ""
 
 
+def _handle_of(part: zmq.Frame) -> int:
+    """The system's number of the connection that a message came by, or -1."""
+    try:
+        return part.get(zmq.SRCFD)
+    except zmq.ZMQError:
+        return -1
+
+
 def _to_connection(part: zmq.Frame, change: Callable[[system.socket], None]) -> None:
     """Do something to the system's socket that a message came by.
 
     It may have been closed since: then it fails, and nothing comes of that. Should its number have
     gone to another client by now, that one connects again.
     """
-    with contextlib.suppress(OSError, zmq.ZMQError):
-        handle = part.get(zmq.SRCFD)
-        with system.fromfd(handle, system.AF_INET, system.SOCK_STREAM) as connection:
-            change(connection)
+    handle = _handle_of(part)
+    if handle < 0:
+        return
+    with (
+        contextlib.suppress(OSError),
+        system.fromfd(handle, system.AF_INET, system.SOCK_STREAM) as connection,
+    ):
+        change(connection)

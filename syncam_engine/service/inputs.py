@@ -11,19 +11,17 @@ import contextlib
 import hashlib
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from syncam_engine.link import limits
 from syncam_engine.link.endpoint import private_dir
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import Upload, UploadState
 
 from .files import sync_folder
-
-_SOON_FLUSHED_BYTES = 4 * 2**20
-"""Flushing more takes longer than others should wait for an answer."""
 
 
 @dataclass(slots=True)
@@ -39,12 +37,23 @@ class _Partial:
 
 
 class InputStore:
-    """STATE/inputs/OWNER/DIGEST. An unfinished upload is forgotten at a restart and begun again."""
+    """STATE/inputs/OWNER/DIGEST. An unfinished upload is forgotten at a restart and begun again.
 
-    def __init__(self, state_dir: Path, *, most_bytes_per_owner: int, most_partials: int = 16):
+    A whole one is flushed by a thread of its own: nobody else waits for the disk meanwhile.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        most_bytes_per_owner: int,
+        most_partials: int = 16,
+        most_files_per_owner: int = limits.MAX_INPUTS_PER_CLIENT,
+    ):
         self._folder = private_dir(state_dir / "inputs")
         self._most_bytes = most_bytes_per_owner
         self._most_partials = most_partials
+        self._most_files = most_files_per_owner
         self._partials: dict[tuple[str, str], _Partial] = {}
         self._arrived_s: dict[tuple[str, str], float] = {}
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="inputs")
@@ -55,10 +64,20 @@ class InputStore:
         path = self._owner_dir(owner) / digest
         return path if path.is_file() else None
 
-    def bytes_of(self, owner: str) -> int:
-        """What an owner's whole inputs hold."""
-        whole = [path for path in self._owner_dir(owner).iterdir() if path.suffix != ".part"]
-        return sum(path.stat().st_size for path in whole)
+    def has_all(self, owner: str, digest: str) -> bool:
+        """It is here whole, or is being flushed: it needs no more room."""
+        partial = self._partials.get((owner, digest))
+        is_flushed = partial is not None and partial.settling is not None
+        return is_flushed or self.path_or_none(owner, digest) is not None
+
+    def held_by(self, owner: str) -> tuple[int, int]:
+        """How many whole inputs an owner has, and their bytes."""
+        folder = self._owner_dir(owner)
+        if not folder.is_dir():
+            return 0, 0
+        with os.scandir(folder) as entries:
+            sizes = [entry.stat().st_size for entry in entries if not entry.name.endswith(".part")]
+        return len(sizes), sum(sizes)
 
     def take(self, owner: str, call: Upload, data: bytes | memoryview) -> UploadState:
         """Add one chunk. Raises "quota.disk", "input.digest", "input.size"; `OSError` when full."""
@@ -126,6 +145,9 @@ class InputStore:
             old = time.time() - path.stat().st_mtime > older_than_s
             if old and path.suffix != ".part" and (path.parent.name, path.name) not in names:
                 path.unlink(missing_ok=True)
+        for folder in self._folder.iterdir():
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
 
     def _begin(self, key: tuple[str, str], call: Upload) -> _Partial:
         owner, digest = key
@@ -136,8 +158,17 @@ class InputStore:
                 f"This client sends more than {self._most_partials} inputs at once.",
                 nearest=self._most_partials,
             )
-        under_way = sum(p.size for (other, _), p in self._partials.items() if other == owner)
-        have = self.bytes_of(owner) + under_way
+        under_way = [p.size for (other, _), p in self._partials.items() if other == owner]
+        files, have = self.held_by(owner)
+        have += sum(under_way)
+        if files + len(under_way) >= self._most_files:
+            raise SynCamError(
+                "quota.uploads",
+                f"The engine keeps {files} inputs of this client, the most there may be; they are "
+                "deleted a week after the last job that used them.",
+                value=files,
+                nearest=self._most_files,
+            )
         if have + call.size > self._most_bytes:
             raise SynCamError(
                 "quota.disk",
@@ -147,7 +178,7 @@ class InputStore:
                 nearest=max(0, self._most_bytes - have),
                 fix="Remove old jobs",
             )
-        path = self._owner_dir(owner) / f"{digest}.part"
+        path = private_dir(self._owner_dir(owner)) / f"{digest}.part"
         file = open(path, "wb")  # noqa: SIM115  (open across many chunks; closed in _drop)
         self._partials[key] = _Partial(file, path, hashlib.sha256(), call.size, 0, time.monotonic())
         return self._partials[key]
@@ -161,8 +192,6 @@ class InputStore:
                 "input.digest", "The input arrived damaged.", value=got, nearest=digest
             )
         partial.settling = self._flusher.submit(_settle, partial.file, partial.path)
-        if partial.size <= _SOON_FLUSHED_BYTES:
-            wait([partial.settling])
 
     def _settled(self, key: tuple[str, str], call: Upload) -> UploadState:
         """Complete once it is on the disk under its name; the client asks again until then."""
@@ -184,7 +213,7 @@ class InputStore:
             partial.path.unlink(missing_ok=True)
 
     def _owner_dir(self, owner: str) -> Path:
-        return private_dir(self._folder / hashlib.sha256(owner.encode()).hexdigest()[:24])
+        return self._folder / hashlib.sha256(owner.encode()).hexdigest()[:24]
 
 
 def _settle(file: BinaryIO, path: Path) -> None:

@@ -17,6 +17,39 @@ from syncam_engine.link.messages import (
     Notice,
 )
 
+
+class Ticket(msgspec.Struct, kw_only=True):
+    """`request.json`: all that was accepted."""
+
+    owner: str
+    client_name: str
+    fingerprint: str
+    place: float
+    submitted_unix_s: float
+    warnings: list[Notice]
+    request: GenerateRequest
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What is told of a job in lists, also once its request is not needed any more."""
+
+    client_name: str
+    fingerprint: str
+    prompt: str
+    views: int
+    warnings: list[Notice]
+
+    @classmethod
+    def of(cls, ticket: Ticket) -> Summary:
+        return cls(
+            client_name=ticket.client_name,
+            fingerprint=ticket.fingerprint,
+            prompt=ticket.request.prompt,
+            views=views_of(ticket.request),
+            warnings=ticket.warnings,
+        )
+
+
 WAITING = ("queued", "paused")
 OPEN = ("queued", "paused", "running")
 
@@ -29,7 +62,10 @@ class Job:
     owner: str
     """ "local:CLIENT-ID", or "key:PUBLIC-KEY" over CURVE."""
     client_name: str
-    request: GenerateRequest
+    request: GenerateRequest | None
+    """None of one that has ended, where it is read from the disk."""
+    prompt: str
+    views: int
     fingerprint: str
     """Of the request as it came: the same id with another fingerprint is refused."""
     place: float
@@ -55,10 +91,34 @@ class Job:
     def priority(self) -> int:
         return self.request.priority
 
-    @property
-    def views(self) -> int:
-        cameras = self.request.rig.get("cameras")
-        return len(cameras) if isinstance(cameras, list) else 0
+    @classmethod
+    def of(cls, ticket: Ticket) -> Job:
+        """A job that was accepted, and no more than that."""
+        request = ticket.request
+        return cls(
+            id=request.job_id,
+            owner=ticket.owner,
+            client_name=ticket.client_name,
+            request=request,
+            prompt=request.prompt,
+            views=views_of(request),
+            fingerprint=ticket.fingerprint,
+            place=ticket.place,
+            submitted_unix_s=ticket.submitted_unix_s,
+            warnings=ticket.warnings,
+        )
+
+    def ticket(self) -> Ticket:
+        """What is written down of it. Only of one that is open."""
+        return Ticket(
+            owner=self.owner,
+            client_name=self.client_name,
+            fingerprint=self.fingerprint,
+            place=self.place,
+            submitted_unix_s=self.submitted_unix_s,
+            warnings=self.warnings,
+            request=self.request,
+        )
 
     def info(self, *, mine: bool, position: int = 0, eta_s: float | None = None) -> JobInfo:
         """What a client may know; other people's prompts and results are their own."""
@@ -67,7 +127,7 @@ class Job:
             state=self.state,
             mine=mine,
             client=self.client_name,
-            prompt=self.request.prompt if mine else "",
+            prompt=self.prompt if mine else "",
             views=self.views,
             position=position,
             eta_s=eta_s if self.state in WAITING else self.eta_s,
@@ -80,6 +140,11 @@ class Job:
             done=self.done if mine else None,
             error=self.error if mine else None,
         )
+
+
+def views_of(request: GenerateRequest) -> int:
+    cameras = request.rig.get("cameras")
+    return len(cameras) if isinstance(cameras, list) else 0
 
 
 def fingerprint_of(request: GenerateRequest) -> str:

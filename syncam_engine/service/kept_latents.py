@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from syncam_engine import __version__
+from syncam_engine.link import json_text
 from syncam_engine.link.messages import GenerateRequest
 
 from .files import LATENTS_FILE, write_whole
@@ -93,7 +94,7 @@ class KeptLatents:
     def _checked(self, file: bytes, steps: int, shape: tuple[int, ...]) -> tuple[int, np.ndarray]:
         """Raises `ValueError` with what is wrong with the file."""
         text, _, data = file.partition(b"\n")
-        head = json.loads(text)
+        head = json_text.loads(text)
         if head["key"] != self.key:
             raise ValueError("they are of another request, model or version")
         if hashlib.sha256(data).hexdigest() != head["digest"]:

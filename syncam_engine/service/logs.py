@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from syncam_engine.link.endpoint import private_dir
+from syncam_engine.link.printable import printable
 
 FIELDS = (
     "job",
@@ -46,7 +47,7 @@ class JsonLines(logging.Formatter):
                 line[field] = value
         if record.exc_info:
             line["details"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return printable(json.dumps(line, ensure_ascii=False))
 
 
 class Words(logging.Formatter):
@@ -55,7 +56,7 @@ class Words(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         job = getattr(record, "job", None)
-        return f"{moment} {record.getMessage()}" + (f" ({job[:8]})" if job else "")
+        return printable(f"{moment} {record.getMessage()}" + (f" ({job[:8]})" if job else ""))
 
 
 class _Rotating(logging.handlers.RotatingFileHandler):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -83,6 +84,24 @@ def memory_mb() -> float:
     except (OSError, ValueError, IndexError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def held_mb(pid: int) -> float:
+    """Private resident memory of a process; files that are mapped do not count, nor does what it
+    shares. 0 where nothing can be said."""
+    try:
+        info = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return 0.0
+    return (info.rss - getattr(info, "shared", 0)) / 2**20
+
+
+def machine_mb() -> float:
+    """The memory that this machine, or the container that this is, has in all."""
+    total = psutil.virtual_memory().total
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total / 2**20
 
 
 def memory_free_mb(device: str = "") -> float:

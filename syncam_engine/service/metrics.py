@@ -26,7 +26,7 @@ class Metrics:
 
     def refresh(self) -> None:
         """Take new figures; called in the server's thread."""
-        status = self._engine.status(with_paths=False)
+        status = self._engine.status()
         jobs = GaugeMetricFamily("syncam_jobs", "Jobs by state", labels=["state"])
         for state in ("queued", "paused", "running", "done", "failed", "cancelled"):
             jobs.add_metric([state], getattr(status, state))

@@ -16,11 +16,12 @@ import numpy as np
 
 from syncam_engine import __version__
 from syncam_engine.link import rig_json
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import ClipResult, Done, GenerateRequest
 from syncam_engine.media.write import write_mp4, write_png_sequence
 
-from .files import digest_of, safe_name, sync_file, sync_folder, write_whole
+from .files import digest_of, sync_file, sync_folder, write_whole
 
 
 def write_result(
@@ -55,7 +56,7 @@ def write_result(
     recipe = recipe_of(request, model=model, **ran)
     try:
         clips = [
-            _write_clip(part, folder / "result", index, camera, clips_VTHW3[index], request, recipe)
+            _write_clip(part, index, camera, clips_VTHW3[index], request, recipe)
             for index, camera in enumerate(rig.cameras)
         ]
         if "png" in request.outputs:
@@ -107,14 +108,13 @@ def recipe_of(
 
 def _write_clip(
     part: Path,
-    final: Path,
     index: int,
     camera: Any,
     frames_THW3: np.ndarray,
     request: GenerateRequest,
     recipe: dict[str, Any],
 ) -> ClipResult:
-    name = f"{index:02d}-{safe_name(camera.name)}.mp4"
+    name = clip_name(index, camera.name)
     write_mp4(
         part / name,
         frames_THW3,
@@ -126,7 +126,6 @@ def _write_clip(
     return ClipResult(
         camera=camera.name,
         index=index,
-        path=str(final / name),
         digest=digest_of(part / name),
         bytes=(part / name).stat().st_size,
         frames=frames_THW3.shape[0],
@@ -139,9 +138,8 @@ def _write_clip(
 
 def _write_png_beside(part: Path, clip: ClipResult, frames_THW3: np.ndarray) -> ClipResult:
     """A PNG sequence of the same clip: a folder, which has no digest and is not fetched."""
-    name = Path(clip.path).stem
+    name = clip_name(clip.index, clip.camera, "image/png")
     for path in write_png_sequence(part / name, frames_THW3):
         sync_file(path)
     sync_folder(part / name)
-    folder = str(Path(clip.path).with_suffix(""))
-    return msgspec.structs.replace(clip, path=folder, digest="", bytes=0, kind="image/png")
+    return msgspec.structs.replace(clip, digest="", bytes=0, kind="image/png")

@@ -22,13 +22,13 @@ import zmq
 
 from syncam_engine import __version__
 from syncam_engine.link import keys, limits
-from syncam_engine.link.endpoint import HAS_IPC, INFO_FILE, private_dir, socket_path
+from syncam_engine.link.endpoint import HAS_IPC, INFO_FILE, private_dir, socket_folder, socket_path
 
 from .catalog import Catalog
 from .doorkeeper import Doorkeeper
 from .engine import Engine, Rules
 from .files import write_whole
-from .hub import Hub
+from .hub import MAX_SESSIONS, MAX_STRANGERS, Hub
 from .inputs import InputStore
 from .lock import lock_state
 from .logs import start_logging
@@ -40,6 +40,9 @@ LOG = logging.getLogger("syncam.server")
 INPUTS_KEPT_S = 7 * 86400.0
 SWEEP_S = 5.0
 CLIENT_PAUSE_S = 5.0
+FILES = 8192
+"""Open files that suffice: two hubs with all their clients, strangers and connections of which the
+gates have not heard yet leave 3000 of them in reserve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,10 @@ class ServeConfig:
     """When the server itself holds more, it drops its connections and what they hold."""
     exit_when_idle_s: float | None = None
     """End by itself after so long without a client and without a job; None never."""
+    parent_pid: int = 0
+    """The process that keeps this one running; its number is the engine's. 0: there is none."""
+    accident: str = ""
+    """How the server before this one ended, where it was not asked to."""
 
 
 class Server:
@@ -65,11 +72,15 @@ class Server:
     def __init__(self, config: ServeConfig) -> None:
         os.umask(0o077)
         self._lock = lock_state(config.state_dir)
-        _allow_many_connections()
+        files = _allow_many_connections()
         self._config = config
         log_path = config.state_dir / "logs" / "engine.log"
         start_logging(log_path)
         store = Store(config.state_dir)
+        if config.accident:
+            store.mended.append(
+                f"The server ended ({config.accident}) and was started again; its jobs were kept."
+            )
         for text in store.mended:
             LOG.warning(text)
         rules = config.rules
@@ -77,13 +88,18 @@ class Server:
             config.state_dir, most_bytes_per_owner=rules.max_disk_bytes_per_client
         )
         self.engine = Engine(store, self._inputs, config.catalog, rules, log_path)
-        self._context = zmq.Context(io_threads=1)
+        self._context = zmq.Context(io_threads=2)
         self._door = Doorkeeper(
             self._context, {b"clients": self._client_keys, b"worker": self._worker_keys}
         )
         local, inside = _local_addresses(config.state_dir)
         self.hubs = [
-            Hub(self._context, address, self.engine.handle, self._client_keys)
+            Hub(
+                *(self._context, address, self.engine.handle, self._client_keys),
+                most_sessions=min(MAX_SESSIONS, files // 8),
+                most_strangers=min(MAX_STRANGERS, files // 16),
+                remote=address == config.bind,
+            )
             for address in (local, config.bind)
             if address
         ]
@@ -99,6 +115,7 @@ class Server:
         self.engine.publish = self._publish
         self.engine.client_count = lambda: sum(len(hub.sessions) for hub in self.hubs)
         self.engine.address = self.hubs[0].address
+        self.engine.pid = config.parent_pid or os.getpid()
         self._stopping = False
         self._used_s = time.monotonic()
         self._metrics: Any = None
@@ -115,12 +132,12 @@ class Server:
         LOG.info("engine %s listens at %s", __version__, self.hubs[0].address)
         next_sweep_s = 0.0
         while not self._stopping:
-            ready = dict(poller.poll(200))
+            ready = dict(poller.poll(1000 * self._memory.look_again_s))
             for listener in (self._door, *self.hubs, self.workers):
                 if listener.socket in ready:
                     self._safely(listener.hear)
             self._safely(self._watch_memory)
-            if any([hub.reopen_if_flooded() for hub in self.hubs]):
+            if self._reopen_the_flooded():
                 poller = self._poller()
             self._safely(self.workers.tick)
             self._safely(self.engine.tick)
@@ -145,6 +162,17 @@ class Server:
             for hub in self.hubs:
                 hub.drop_all(f"the server holds {held // limits.MIB} MiB")
 
+    def _reopen_the_flooded(self) -> bool:
+        """Open anew what has to be; True when there are other sockets to poll."""
+        flooded = [hub for hub in self.hubs if hub.is_flooded]
+        for hub in flooded:
+            hub.shut()
+        if flooded:
+            self._memory.settle()
+        for hub in flooded:
+            hub.reopen()
+        return bool(flooded)
+
     def _publish(self, owner: str, event: Any, job_id: str) -> None:
         for hub in self.hubs:
             hub.publish(owner, event, job_id)
@@ -152,8 +180,13 @@ class Server:
     def _sweep(self) -> None:
         for hub in self.hubs:
             hub.forget_silent()
-            hub.forget_revoked()
-        self.workers.rotate_log()
+            self._safely(hub.forget_revoked)
+        self._safely(self.workers.rotate_log)
+        self._safely(self._sweep_inputs)
+        if self._metrics is not None:
+            self._metrics.refresh()
+
+    def _sweep_inputs(self) -> None:
         self._inputs.forget_stale()
         used = {
             (job.owner, digest)
@@ -161,8 +194,6 @@ class Server:
             for digest in job.request.inputs
         }
         self._inputs.sweep(used, INPUTS_KEPT_S)
-        if self._metrics is not None:
-            self._metrics.refresh()
 
     def _end_when_idle(self) -> None:
         now_s, limit_s = time.monotonic(), self._config.exit_when_idle_s
@@ -190,7 +221,8 @@ class Server:
             "server_key": self.hubs[0].server_key,
             "remote": [hub.address for hub in self.hubs[1:]],
             "remote_key": self.hubs[-1].server_key,
-            "pid": os.getpid(),
+            "pid": self.engine.pid,
+            "server": os.getpid(),
             "instance": self.engine.instance,
             "protocol": limits.PROTOCOL,
             "engine": __version__,
@@ -218,12 +250,17 @@ class Server:
         return {self.workers.worker_key} - {""}
 
 
-def serve(config: ServeConfig) -> None:
-    """Run an engine in this process until SIGTERM or SIGINT."""
+def serve(config: ServeConfig) -> bool:
+    """Run an engine in this process until SIGTERM or SIGINT; False when a fault ended it."""
     server = Server(config)
     signal.signal(signal.SIGTERM, server.stop)
     signal.signal(signal.SIGINT, server.stop)
-    server.run()
+    try:
+        server.run()
+    except Exception:
+        LOG.exception("the server ends by a fault of its own")
+        return False
+    return True
 
 
 def _local_addresses(state_dir: Path) -> tuple[str, str]:
@@ -231,17 +268,21 @@ def _local_addresses(state_dir: Path) -> tuple[str, str]:
     if not HAS_IPC:
         return "tcp://127.0.0.1:*", "tcp://127.0.0.1:*"
     path = socket_path(state_dir)
+    for doubt in socket_folder(state_dir)[1]:
+        LOG.warning("%s The socket is in %s instead.", doubt.sentence, path.parent)
     private_dir(path.parent)
     return f"ipc://{path}", f"ipc://{path.with_suffix('.workers')}"
 
 
-def _allow_many_connections() -> None:
-    """A connection is a file: the usual soft limit of 1024 would let few clients in."""
+def _allow_many_connections() -> int:
+    """A connection is a file: the usual soft limit of 1024 would let few clients in. Return how
+    many there may be."""
     if sys.platform == "win32":
-        return
+        return FILES
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)

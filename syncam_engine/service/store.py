@@ -31,30 +31,20 @@ from pathlib import Path
 
 import msgspec
 
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.endpoint import private_dir
-from syncam_engine.link.messages import Done, ErrorInfo, GenerateRequest, JobState, Notice
+from syncam_engine.link.messages import Done, ErrorInfo, GenerateRequest, JobState
 
-from .files import LATENTS_FILE, bytes_in, digest_of, sync_folder, write_whole
+from .files import LATENTS_FILE, bytes_in, digest_of
 from .job_index import open_index
-from .jobs import OPEN, Job
+from .jobs import OPEN, Job, Summary, Ticket
+from .patient_disk import PatientDisk, StillWriting
 
 LOG = logging.getLogger("syncam.store")
 
 
 class DamagedResult(Exception):
     """A result that is there and not whole, or gone; trying again would find it so again."""
-
-
-class Ticket(msgspec.Struct, kw_only=True):
-    """`request.json`: all that was accepted."""
-
-    owner: str
-    client_name: str
-    fingerprint: str
-    place: float
-    submitted_unix_s: float
-    warnings: list[Notice]
-    request: GenerateRequest
 
 
 class Ended(msgspec.Struct, kw_only=True):
@@ -74,46 +64,58 @@ class Store:
     def __init__(self, state_dir: Path) -> None:
         self.folder = private_dir(state_dir)
         self.jobs_dir = private_dir(state_dir / "jobs")
+        self._disk = PatientDisk()
         self._db, said = open_index(state_dir / "jobs.sqlite")
         self.mended: list[str] = [said] if said else []
         """What was found damaged or behind at the start, in words."""
         self._mend()
 
     def close(self) -> None:
+        self._disk.close()
         self._db.close()
 
     # ---- reading ----
 
     def get(self, job_id: str) -> Job | None:
+        """A job without its request."""
         row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return self._job(row) if row else None
 
     def open_jobs(self) -> list[Job]:
         """Every job that waits or was running when the server ended."""
         marks = ",".join("?" * len(OPEN))
-        rows = self._db.execute(f"SELECT * FROM jobs WHERE state IN ({marks})", OPEN)
-        return [self._job(row) for row in rows]
+        rows = self._db.execute(
+            f"SELECT * FROM jobs JOIN tickets USING (id) WHERE state IN ({marks})", OPEN
+        )
+        return [self._job(row, _decode(row["ticket"], type=Ticket).request) for row in rows]
 
     def newest(
-        self, limit: int, owner: str | None = None, *, before: str = "", begins: str = ""
-    ) -> list[Job]:
-        """The newest jobs, oldest of them first: of those older than the job `before`, and of those
-        whose id begins with `begins`."""
-        where, values = _those_of(owner)
+        self, asker: str, limit: int, *, mine: bool = False, before: str = "", begins: str = ""
+    ) -> Iterator[Job]:
+        """The newest jobs, without requests, the newest first, read as they are asked for: of
+        those older than the job `before`, and of those of `asker`'s own whose id begins with
+        `begins`. Of other clients' jobs only what anybody may know."""
+        where, values = _those_of(asker if mine or begins else None)
         if before:
-            where += (
-                " AND (submitted_unix_s, rowid) <"
-                " (SELECT submitted_unix_s, rowid FROM jobs WHERE id = ?)"
-            )
+            where += " AND number < (SELECT number FROM jobs WHERE id = ?)"
             values.append(before)
         if begins:
             where += " AND id >= ? AND id < ?"
             values += [begins, begins + "\uffff"]
+        own = ", ".join(
+            f"CASE WHEN owner = ? THEN {name} END AS {name}"
+            for name in ("summary", "done", "error")
+        )
         rows = self._db.execute(
-            f"SELECT * FROM jobs {where} ORDER BY submitted_unix_s DESC, rowid DESC LIMIT ?",
-            (*values, limit),
-        ).fetchall()
-        return [self._job(row) for row in reversed(rows)]
+            "SELECT id, owner, place, state, attempts, deaths, bytes, submitted_unix_s, client,"
+            f" views, {own} FROM jobs {where} ORDER BY number DESC LIMIT ?",
+            (asker, asker, asker, *values, limit),
+        )
+        try:
+            for row in rows:
+                yield self._job(row)
+        finally:
+            rows.close()
 
     def count(self, owner: str | None = None) -> int:
         where, values = _those_of(owner)
@@ -140,21 +142,16 @@ class Store:
     # ---- changing ----
 
     def add(self, job: Job) -> None:
-        """Write an accepted job down: after this it is never lost."""
-        ticket = Ticket(
-            owner=job.owner,
-            client_name=job.client_name,
-            fingerprint=job.fingerprint,
-            place=job.place,
-            submitted_unix_s=job.submitted_unix_s,
-            warnings=job.warnings,
-            request=job.request,
-        )
+        """Write an accepted job down: after this it is never lost. Raises `StillWriting` where the
+        disk takes its time; the same job again is the same call."""
+        ticket = job.ticket()
+        text = msgspec.json.encode(ticket)
         folder = private_dir(self.job_dir(job.id))
         try:
-            write_whole(folder / "request.json", msgspec.json.encode(ticket))
-            sync_folder(self.jobs_dir)
-            self._insert(job, ticket, 0)
+            self._disk.write(folder / "request.json", text)
+            self._insert(job, ticket)
+        except StillWriting:
+            raise
         except (OSError, sqlite3.Error):
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -190,9 +187,12 @@ class Store:
         job.state, job.place = state, place
 
     def end(self, job: Job, state: JobState, error: ErrorInfo) -> None:
-        """Cancelled or failed, for good. Its request stays."""
+        """Cancelled or failed, for good. Its request stays; what else it holds makes room first."""
         folder = self.job_dir(job.id)
-        write_whole(folder / "ended.json", msgspec.json.encode(Ended(state=state, error=error)))
+        (folder / LATENTS_FILE).unlink(missing_ok=True)
+        shutil.rmtree(folder / "result", ignore_errors=True)
+        ended = msgspec.json.encode(Ended(state=state, error=error))
+        self._disk.write(folder / "ended.json", ended)
         self._finish(job, state, None, error)
 
     def complete(self, job: Job) -> Done:
@@ -216,6 +216,7 @@ class Store:
         """Delete an ended job and its clips."""
         with self._flushed():
             self._db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+            self._db.execute("DELETE FROM tickets WHERE id = ?", (job.id,))
         shutil.rmtree(self.job_dir(job.id), ignore_errors=True)
 
     def _finish(
@@ -236,12 +237,15 @@ class Store:
                     job.id,
                 ),
             )
+            self._db.execute("DELETE FROM tickets WHERE id = ?", (job.id,))
         job.state, job.done, job.error, job.bytes, job.eta_s = state, done, error, size, None
 
-    def _insert(self, job: Job, ticket: Ticket, served: int) -> None:
+    def _insert(self, job: Job, ticket: Ticket) -> None:
         with self._db:
+            self._keep_ticket(job.id, ticket)
             self._db.execute(
-                "INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO jobs (id, owner, place, state, attempts, deaths, served, bytes,"
+                " submitted_unix_s, client, views, summary) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     job.id,
                     job.owner,
@@ -249,15 +253,18 @@ class Store:
                     job.state,
                     job.attempts,
                     job.deaths,
-                    served,
+                    0,
                     job.bytes,
                     job.submitted_unix_s,
-                    None,
-                    _encode(ticket),
-                    job.done and _encode(job.done),
-                    job.error and _encode(job.error),
+                    job.client_name,
+                    job.views,
+                    _encode(Summary.of(ticket)),
                 ),
             )
+
+    def _keep_ticket(self, job_id: str, ticket: Ticket) -> None:
+        values = (job_id, _encode(ticket))
+        self._db.execute("INSERT OR REPLACE INTO tickets VALUES (?, ?)", values)
 
     @contextmanager
     def _flushed(self) -> Iterator[None]:
@@ -269,15 +276,26 @@ class Store:
         finally:
             self._db.execute("PRAGMA synchronous = NORMAL")
 
-    def _job(self, row: sqlite3.Row) -> Job:
-        job = _job_of_ticket(row["id"], _decode(row["ticket"], type=Ticket))
-        job.place, job.state, job.bytes = row["place"], row["state"], row["bytes"]
-        job.attempts, job.deaths = row["attempts"], row["deaths"]
-        job.done = _decode(row["done"], type=Done) if row["done"] else None
-        job.error = _decode(row["error"], type=ErrorInfo) if row["error"] else None
-        for clip in job.done.clips if job.done else ():
-            # The state folder may have been moved since.
-            clip.path = str(self.job_dir(job.id) / "result" / Path(clip.path).name)
+    def _job(self, row: sqlite3.Row, request: GenerateRequest | None = None) -> Job:
+        summary = _decode(row["summary"], type=Summary) if row["summary"] else None
+        job = Job(
+            id=row["id"],
+            owner=row["owner"],
+            client_name=row["client"],
+            request=request,
+            prompt=summary.prompt if summary else "",
+            views=row["views"],
+            fingerprint=summary.fingerprint if summary else "",
+            place=row["place"],
+            submitted_unix_s=row["submitted_unix_s"],
+            state=row["state"],
+            attempts=row["attempts"],
+            deaths=row["deaths"],
+            warnings=summary.warnings if summary else [],
+            done=_decode(row["done"], type=Done) if row["done"] else None,
+            error=_decode(row["error"], type=ErrorInfo) if row["error"] else None,
+            bytes=row["bytes"],
+        )
         return job
 
     # ---- mending ----
@@ -285,8 +303,9 @@ class Store:
     def _mend(self) -> None:
         """Bring the database level with the folders."""
         known = {row["id"]: row["state"] for row in self._db.execute("SELECT id, state FROM jobs")}
+        unknown = []
         for folder in self.jobs_dir.iterdir():
-            job_id, state = folder.name, known.get(folder.name)
+            state = known.get(folder.name)
             for leftover in folder.glob("*.part"):
                 if leftover.is_dir():
                     shutil.rmtree(leftover, ignore_errors=True)
@@ -295,18 +314,21 @@ class Store:
             if state is not None and state not in OPEN:
                 (folder / LATENTS_FILE).unlink(missing_ok=True)
                 continue
-            try:
-                text = (folder / "request.json").read_bytes()
-                ticket = msgspec.json.decode(text, type=Ticket)
-            except (OSError, msgspec.DecodeError):
+            if (ticket := _read_ticket(folder)) is None:
                 # Never acknowledged: the request is written before the client is told.
-                LOG.warning("no request in job folder", extra={"job": job_id})
+                LOG.warning("no request in job folder", extra={"job": folder.name})
                 if state is None and not (folder / "result").exists():
                     shutil.rmtree(folder, ignore_errors=True)
-                continue
-            if state is None:
-                self.mended.append(f"Job {job_id} was not in the database.")
-                self._insert(_job_of_ticket(job_id, ticket), ticket, 0)
+            elif state is None:
+                unknown.append((ticket.place, folder))
+            else:
+                with self._db:
+                    self._keep_ticket(folder.name, ticket)
+                self._settle(folder)
+        for _, folder in sorted(unknown):  # in the order in which they came
+            ticket = _read_ticket(folder)
+            self.mended.append(f"Job {folder.name} was not in the database.")
+            self._insert(Job.of(ticket), ticket)
             self._settle(folder)
 
     def _settle(self, folder: Path) -> None:
@@ -340,30 +362,27 @@ def read_result(folder: Path, *, check_digests: bool = False) -> Done:
     except msgspec.DecodeError as error:
         raise OSError(f"result.json cannot be read: {error}") from error
     for clip in done.clips:
-        path = folder / "result" / Path(clip.path).name
+        path = folder / "result" / clip_name(clip.index, clip.camera, clip.kind)
         if path.is_file() and path.stat().st_size != clip.bytes:
             raise OSError(f"{path.name} has {path.stat().st_size} bytes, not {clip.bytes}")
         if not path.exists():
             raise OSError(f"{path.name} is missing")
         if check_digests and path.is_file() and digest_of(path) != clip.digest:
             raise OSError(f"{path.name} has another digest")
-        clip.path = str(path)
     return done
+
+
+def _read_ticket(folder: Path) -> Ticket | None:
+    """What a job's folder says was accepted; None where that is not there, or not whole, or another
+    job's."""
+    try:
+        text = (folder / "request.json").read_bytes()
+        ticket = msgspec.json.decode(text, type=Ticket)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return ticket if ticket.request.job_id == folder.name else None
 
 
 def _those_of(owner: str | None) -> tuple[str, list[str]]:
     """The condition for the jobs of an owner, or of all, and its values."""
     return ("WHERE owner = ?", [owner]) if owner else ("WHERE 1", [])
-
-
-def _job_of_ticket(job_id: str, ticket: Ticket) -> Job:
-    return Job(
-        id=job_id,
-        owner=ticket.owner,
-        client_name=ticket.client_name,
-        request=ticket.request,
-        fingerprint=ticket.fingerprint,
-        place=ticket.place,
-        submitted_unix_s=ticket.submitted_unix_s,
-        warnings=ticket.warnings,
-    )

@@ -8,11 +8,10 @@ import json
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,15 @@ import zmq
 from syncam_engine.link.engine_facts import WorkerInfo
 
 from . import worker_messages as wm
+from .memory import held_mb, machine_mb
+from .processes import how_it_ended
 from .worker import Settings
 
 LOG = logging.getLogger("syncam.worker")
 _BACKOFF_S = (0.0, 0.5, 2.0, 5.0, 10.0, 30.0)
 _LOG_BYTES = 5_000_000
+WORKER_SHARE = 0.9
+_LOOK_S = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +40,7 @@ class Slot:
     index: int
     device_wanted: str
     state: str = "dead"
-    """dead, starting, loading, ready, busy, yielded."""
+    """dead, asleep (until a job comes), starting, loading, ready, busy, yielded."""
     process: subprocess.Popen | None = None
     dying: subprocess.Popen | None = None
     """Killed but not gone yet: the next one waits, since the device is still held."""
@@ -60,13 +63,14 @@ class Slot:
     moves: int = -1
     notes: dict[str, str] = field(default_factory=dict)
 
-    def info(self) -> WorkerInfo:
+    def info(self, own: Container[str]) -> WorkerInfo:
+        """What is told to a client; a job's id is its owner's secret."""
         return WorkerInfo(
             index=self.index,
             state=self.state,
             device=self.device or self.device_wanted,
             preset=self.preset,
-            job_id=self.job_id,
+            job_id=self.job_id if self.job_id in own else "",
             phase=self.phase,
             step=self.step,
             steps=self.steps,
@@ -90,6 +94,9 @@ class WorkerPlan:
     """Without a beat for so long a worker hangs: stopped, swapping, or stuck in a driver."""
     stall_s: float = 900.0
     """Beating but without a step for so long, while it has a job or loads: it hangs as well."""
+    most_memory_mb: float = field(default_factory=lambda: WORKER_SHARE * machine_mb())
+    """A worker that holds more of the machine's memory is ended, before the system ends another
+    program for it."""
 
 
 class Supervisor:
@@ -120,8 +127,12 @@ class Supervisor:
             self.socket.zap_domain = b"worker"
         self.socket.bind(address)
         self._address = self.socket.last_endpoint.decode().rstrip("\0")
-        self.slots = [Slot(index=k, device_wanted=name) for k, name in enumerate(plan.devices)]
+        self.slots = [
+            Slot(index=k, device_wanted=name, state="dead" if plan.preload else "asleep")
+            for k, name in enumerate(plan.devices)
+        ]
         self._generation = 0
+        self._next_look_s = 0.0
 
     @property
     def worker_key(self) -> str:
@@ -131,7 +142,7 @@ class Supervisor:
     @property
     def state(self) -> str:
         """The best of the slots' states, for clients."""
-        order = ("ready", "busy", "loading", "starting", "yielded", "dead")
+        order = ("ready", "busy", "loading", "starting", "asleep", "yielded", "dead")
         best = min((slot.state for slot in self.slots), key=order.index)
         # Where the model is loaded ahead, a dead worker is started again by itself: not ready yet.
         return "starting" if best == "dead" and self.plan.preload else best
@@ -150,7 +161,7 @@ class Supervisor:
 
     def wake(self, slot: Slot) -> None:
         """Have a worker in the slot soon."""
-        if slot.state in ("dead", "yielded") and slot.process is None:
+        if slot.state in ("dead", "asleep", "yielded") and slot.process is None:
             slot.state = "dead"
             if time.monotonic() >= slot.start_at_s and slot.dying is None:
                 self._start(slot)
@@ -225,12 +236,25 @@ class Supervisor:
                 continue
             code = slot.process.poll()
             if code is not None:
-                self._bury(slot, _how_it_ended(code), hung=False)
+                self._bury(slot, how_it_ended(code), hung=False)
             elif now_s - slot.beat_s > self._patience_s(slot):
                 reason = f"no sign of life for {self._patience_s(slot):g} s"
                 self._bury(slot, reason, hung=True)
             elif slot.state in ("busy", "loading") and now_s - slot.moved_s > self.plan.stall_s:
                 self._bury(slot, f"no step for {self.plan.stall_s:g} s", hung=True)
+        self._watch_memory(now_s)
+
+    def _watch_memory(self, now_s: float) -> None:
+        """End a worker that holds too much. Its job is told why."""
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + _LOOK_S
+        most_mb = self.plan.most_memory_mb
+        for slot in self.slots:
+            if slot.process is not None and (held := held_mb(slot.process.pid)) > most_mb:
+                reason = f"it held {held:.0f} MiB of memory, more than {most_mb:.0f}"
+                self._bury(slot, reason, hung=False)
+                slot.notes["memory"] = f"A worker was ended: {reason} (--worker-memory-mb)."
 
     def _patience_s(self, slot: Slot) -> float:
         """While libraries load from a cold disk, Python lets no other thread run: no beats."""
@@ -262,6 +286,7 @@ class Supervisor:
             if isinstance(message, wm.AtStep):
                 slot.step, slot.steps = message.step, message.steps
         elif isinstance(message, (wm.Finished, wm.Broke)) and message.job_id == slot.job_id:
+            slot.notes.pop("memory", None)
             slot.state, slot.job_id, slot.phase = "ready", "", ""
             slot.step = slot.steps = slot.deaths_in_row = 0
 
@@ -290,7 +315,8 @@ class Supervisor:
         try:
             with open(self._log_path, "ab") as log:
                 slot.process = subprocess.Popen(
-                    [sys.executable, "-m", "syncam_engine.service.worker"],
+                    # -P: the server's working folder may be anybody's, and has no code for it.
+                    [sys.executable, "-P", "-m", "syncam_engine.service.worker"],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
@@ -335,14 +361,3 @@ class Supervisor:
             LOG.warning("worker cannot be told: %s", error, extra={"worker": slot.index})
             return False
         return True
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = str(-code)
-    hint = ", which the system sends when memory runs out" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"

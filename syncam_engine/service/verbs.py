@@ -7,43 +7,49 @@ A method returns the answer, or raises `SynCamError`. Every verb may come twice.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from syncam_engine import __version__
 from syncam_engine.link import limits
 from syncam_engine.link import messages as wire
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.engine_facts import EngineStatus, Hello
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo
 
 from .acceptance import accept
+from .files import CANNOT_WRITE, not_written
 from .hub import Session
-from .jobs import OPEN, WAITING, Job, fingerprint_of
+from .jobs import OPEN, WAITING, Job, Ticket, fingerprint_of
+from .patient_disk import StillWriting
 
 LOG = logging.getLogger("syncam.engine")
-CANNOT_WRITE = (OSError, sqlite3.Error)
+MOST_SAID_CHARS = 2000
+LONGEST_HOLD_S = 600.0
+"""The others' jobs wait for no render longer than that; its host may ask again."""
 
 
 class Verbs:
     """The part of `Engine` that clients reach."""
 
     def handle(self, session: Session, body: Any, buffers: list) -> Any:
-        """Answer one message; a disk that does not take it is an answer as well."""
+        """Answer one message; a disk that does not take it is an answer as well. One that has not
+        taken it yet is none: the client sends its call again, as after each lost answer."""
         try:
             return _VERBS[type(body)](self, session, body, buffers)
+        except StillWriting as error:
+            LOG.warning("the disk is slow: %s", error.strerror)
+            return []
         except CANNOT_WRITE as error:
             LOG.error("cannot write: %s", error)
-            raise SynCamError(
-                "disk.full",
-                f"The engine cannot write to its disk: {error}. Earlier jobs are kept.",
-                fix="Free disk space on the engine's machine",
-            ) from error
+            raise not_written(error) from error
+        except SynCamError as error:
+            raise _short(error) from error
 
     def on_hello(self, session: Session, body: wire.SayHello, _: list) -> Hello:
         return Hello(
@@ -53,8 +59,6 @@ class Verbs:
             presets=self.catalog.infos(),
             worker=self.workers.state,
             device=self.workers.device,
-            log_path=str(self.log_path) if session.local else "",
-            local=session.local,
         )
 
     def on_submit(self, session: Session, body: wire.Submit, _: list) -> wire.Queued:
@@ -79,6 +83,15 @@ class Verbs:
                 nearest=self.rules.max_jobs_per_client,
                 fix="Wait for one to end, or cancel one",
             )
+        kept = self.store.count(session.owner)
+        if kept >= limits.MAX_KEPT_JOBS_PER_CLIENT:
+            raise SynCamError(
+                "quota.jobs",
+                f"The engine keeps {kept} jobs of this client, the most there may be.",
+                value=kept,
+                nearest=limits.MAX_KEPT_JOBS_PER_CLIENT,
+                fix="Remove old jobs",
+            )
         self._check_disk(session.owner)
         request, notices = accept(
             request,
@@ -86,15 +99,16 @@ class Verbs:
             lambda digest: self.inputs.path_or_none(session.owner, digest),
         )
         self._place += 1.0
-        job = Job(
-            id=request.job_id,
-            owner=session.owner,
-            client_name=session.name,
-            request=request,
-            fingerprint=fingerprint,
-            place=self._place,
-            submitted_unix_s=time.time(),
-            warnings=notices,
+        job = Job.of(
+            Ticket(
+                owner=session.owner,
+                client_name=session.name,
+                fingerprint=fingerprint,
+                place=self._place,
+                submitted_unix_s=time.time(),
+                warnings=notices,
+                request=request,
+            )
         )
         self.inputs.used_now(session.owner, request.inputs)
         self.store.add(job)
@@ -106,12 +120,11 @@ class Verbs:
     def on_cancel(self, session: Session, body: wire.Cancel, _: list) -> wire.Acknowledged:
         job = self._own(session, body.job_id)
         if job.state in OPEN:
-            was_running = job.state == "running"
+            # Whatever the disk says, nothing more is done for it.
+            self.workers.stop_job(job.id)
             error = ErrorInfo(code="job.cancelled", sentence="The job was cancelled.")
-            self._end(job, "cancelled", error)
-            if was_running:
-                self.workers.stop_job(job.id)
-        return wire.Acknowledged(note=job.state)
+            self._settle(job.id, lambda: self._end(job, "cancelled", error))
+        return wire.Acknowledged(note="cancelling" if job.state in OPEN else job.state)
 
     def on_pause(self, session: Session, body: wire.Pause, _: list) -> wire.Acknowledged:
         return self._set_waiting(session, body.job_id, "queued", "paused")
@@ -148,26 +161,35 @@ class Verbs:
         return wire.Acknowledged()
 
     def on_yield(self, session: Session, body: wire.YieldDevice, _: list) -> wire.Acknowledged:
-        if body.hold_s:
-            self._hold_until_s = time.monotonic() + body.hold_s
-            LOG.info("device held for %g s by %s", body.hold_s, session.name)
-        else:
-            self._hold_until_s = 0.0
+        if session.remote:
+            raise SynCamError(
+                "yield.remote",
+                "The device is left to programs of the engine's own machine alone, and this client "
+                "is on another.",
+            )
+        hold_s = min(body.hold_s, LONGEST_HOLD_S)
+        self._hold_until_s = time.monotonic() + hold_s if hold_s else 0.0
+        if hold_s:
+            LOG.info("device held for %g s by %s", hold_s, session.name)
         self._yield_idle()
         return wire.Acknowledged(note=self.workers.state)
 
     def on_status(self, session: Session, body: wire.AskStatus, _: list) -> EngineStatus:
-        return self.status(with_paths=session.local)
+        return self.status(owner=session.owner)
 
     def on_jobs(self, session: Session, body: wire.AskJobs, _: list) -> wire.JobList:
-        owner = session.owner if body.mine else None
         if body.before:
             self._own(session, body.before)
-        newest = self.store.newest(body.limit, owner, before=body.before, begins=body.begins)
-        jobs = [self.jobs.get(job.id, job) for job in newest]
+        newest = self.store.newest(
+            session.owner, body.limit, mine=body.mine, before=body.before, begins=body.begins
+        )
+        infos = (
+            self._info(self.jobs.get(job.id, job), mine=job.owner == session.owner)
+            for job in newest
+        )
         return wire.JobList(
-            jobs=[self._info(job, mine=job.owner == session.owner) for job in jobs],
-            total=self.store.count(owner),
+            jobs=list(reversed(_in_one_frame(infos))),
+            total=self.store.count(session.owner if body.mine else None),
         )
 
     def on_sync(self, session: Session, body: wire.Sync, _: list) -> wire.Synced:
@@ -177,19 +199,22 @@ class Verbs:
             if job is None or job.owner != session.owner:
                 unknown.append(job_id)
             else:
-                found.append(self._info(job, mine=True))
+                found.append(replace(self._info(job, mine=True), prompt=""))
+        # Those that have ended first: once they are told of, they are not asked for again, and
+        # there is room for the others.
+        found.sort(key=lambda info: info.state in OPEN)
         return wire.Synced(
             instance=self.instance,
             worker=self.workers.state,
             device=self.workers.device,
-            jobs=found,
+            jobs=_in_one_frame(found),
             unknown=unknown,
         )
 
     def on_upload(self, session: Session, body: wire.Upload, buffers: list) -> wire.UploadState:
         if len(buffers) != 1:
             raise SynCamError("message.invalid", "An upload has exactly one buffer.")
-        if self.inputs.path_or_none(session.owner, body.digest) is None:
+        if not self.inputs.has_all(session.owner, body.digest):
             # What has come of it already lies on the disk: it needs no room a second time.
             try:
                 self._check_disk(session.owner, max(0, body.size - body.offset))
@@ -208,7 +233,8 @@ class Verbs:
             clip = next((c for c in clips if c.digest and c.digest == body.digest), None)
             if clip is None:
                 raise SynCamError("fetch.unknown", "The job has no such clip.", value=body.digest)
-            artefact = self.artefacts.add(job.id, body.digest, job.owner, Path(clip.path))
+            path = self.store.job_dir(job.id) / "result" / clip_name(clip.index, clip.camera)
+            artefact = self.artefacts.add(job.id, body.digest, job.owner, path)
         end = min(artefact.size, body.offset + body.length)
         # A chunk is encrypted in one go, and another client's answer may be next.
         chunk = limits.CHUNK_BYTES if session.user_id else limits.FETCH_CHUNK_BYTES
@@ -266,6 +292,30 @@ class Verbs:
                 nearest=most,
                 fix="Remove old jobs",
             )
+
+
+def _short(error: SynCamError) -> SynCamError:
+    """The same error without what a client sent of a length that no answer holds."""
+    sentence = error.sentence
+    if len(sentence) > MOST_SAID_CHARS:
+        sentence = f"{sentence[: MOST_SAID_CHARS - 40]} ... {sentence[-35:]}"
+    value, nearest = (
+        repr(item)[:MOST_SAID_CHARS] if len(repr(item)) > 4 * MOST_SAID_CHARS else item
+        for item in (error.value, error.nearest)
+    )
+    return SynCamError(error.code, sentence, value=value, nearest=nearest, fix=error.fix)
+
+
+def _in_one_frame(infos: Iterable[wire.JobInfo]) -> list[wire.JobInfo]:
+    """As many of the first as one answer holds, and at least one."""
+    taken: list[wire.JobInfo] = []
+    room = limits.PAGE_BYTES
+    for info in infos:
+        room -= len(msgspec.msgpack.encode(info))
+        if taken and room < 0:
+            break
+        taken.append(info)
+    return taken
 
 
 _VERBS: dict[type[msgspec.Struct], Callable[..., Any]] = {

@@ -43,6 +43,7 @@ from .memory import (
     memory_mb,
     out_of_memory,
 )
+from .processes import end_with_the_starter
 
 PREVIEW_SIDE_PX = 256
 PREVIEW_EVERY_S = 0.4
@@ -280,10 +281,11 @@ class Worker:
             self._talk.say(pixels, small.tobytes())
 
     def _read_input(self, request: GenerateRequest, path: str, index: int) -> Any:
-        from syncam_engine.media.read import read_resampled
+        from syncam_engine.sampling.clips import read_fitted
 
+        size = (request.width, request.height, request.frames)
         try:
-            return read_resampled(Path(path), request.frames, Fraction(*request.fps))
+            return read_fitted(Path(path), *size, Fraction(*request.fps), request.fit_rule)
         except SynCamError as error:
             said = error.sentence.replace(Path(path).name, "it")
             raise SynCamError(
@@ -350,7 +352,9 @@ def as_syncam_error(error: Exception, phase: str, request: GenerateRequest | Non
             "The engine's disk is full: the clips could not be written.",
             fix="Free disk space, then run the job again",
         )
-    text = " ".join(str(error).split())[:300]
+    # The system's errors name a file with its folder, which is nobody's business.
+    said = getattr(error, "strerror", None) or str(error)
+    text = " ".join(said.split())[:300]
     return SynCamError(
         "job.failed",
         f"The engine failed while it was in {phase or 'load'}: {type(error).__name__}: {text}",
@@ -359,27 +363,9 @@ def as_syncam_error(error: Exception, phase: str, request: GenerateRequest | Non
     )
 
 
-def _leave_with_the_server() -> None:
-    """Wait for the end of standard input, which the server holds open."""
-    while os.read(0, 1024):
-        pass
-    os._exit(1)
-
-
-def _die_with_the_parent() -> None:
-    """Linux: have the kernel kill this process with the server, even while it is stopped."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-    import signal
-
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-
-
 def main() -> None:
     settings = Settings(**json.loads(os.environ.pop("SYNCAM_WORKER")))
-    _die_with_the_parent()
-    threading.Thread(target=_leave_with_the_server, name="stdin", daemon=True).start()
+    end_with_the_starter()
     if hasattr(os, "nice"):
         os.nice(2)  # the server, and the artist's own programs, come first
     Worker(settings, Talk(settings)).main()

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 
 FORMAT_VERSION = 1
@@ -106,7 +107,7 @@ def read_state(checkpoint: Path, config_digest: str | None = None) -> RunState:
     """The state of a checkpoint; with a digest, refuses a checkpoint of another config."""
     file = checkpoint / "state.json"
     with _reading(file):
-        document = dict(json.loads(file.read_text("utf-8")))
+        document = dict(json_text.loads(file.read_text("utf-8")))
     if document.pop("format", None) != "syncam-checkpoint":
         raise SynCamError("checkpoint.format", f"{checkpoint} is not a SynCam checkpoint.")
     if document.pop("version", None) != FORMAT_VERSION:

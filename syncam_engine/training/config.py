@@ -158,6 +158,10 @@ class ModelConfig:
     """Pictures a second of the training clips; 0 keeps the preset's."""
     envelope: dict[str, Any] = field(default_factory=dict)
     """What the training data covers, where it differs from the preset's envelope."""
+    title: str = ""
+    """What people read of the exported preset where they choose one; empty says run and step."""
+    licence: str = ""
+    """The exported weights' licence, which is whoever trained them to give."""
 
     def __post_init__(self) -> None:
         _share(self, "model.", "dropout")

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -39,6 +41,34 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         except yaml.YAMLError as error:
             raise _not_yaml(f"The value of {override!r}", error) from error
     return config_from_dict(TrainConfig, document, "")
+
+
+def write_config(config: TrainConfig, path: Path) -> None:
+    """Write a config, overrides and defaults included, so that `read_config` gives it again."""
+    partial = path.with_name(f".{path.name}.partial")
+    text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+    partial.write_text(text, "utf-8")
+    os.replace(partial, path)
+
+
+def differing_fields(one: TrainConfig, other: TrainConfig) -> list[str]:
+    """The fields of two configs that differ, by their dotted names."""
+    found, others = [], _plain(other)
+    for name, value in _plain(one).items():
+        there = others.get(name)
+        if isinstance(value, dict) and isinstance(there, dict):
+            found += [f"{name}.{key}" for key in value if value[key] != there.get(key)]
+        elif value != there:
+            found.append(name)
+    return found
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """A config as its YAML file has it: a section of its kind's own under the kind's name."""
+    plain = asdict(config)
+    if (section := plain.pop("section")) is not None:
+        plain[config.kind] = section
+    return json.loads(json.dumps(plain))  # tuples as lists, which YAML has
 
 
 def _not_yaml(what: str, error: Exception) -> SynCamError:

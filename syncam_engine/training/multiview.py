@@ -112,7 +112,11 @@ class MultiViewTask(Task):
     @classmethod
     def of_run(cls, config: TrainConfig, mixture: Mixture, words: Sequence[str]) -> MultiViewTask:
         scenes = [scene for source, _ in mixture.sources for scene in source.scenes]
-        return cls(config, scenes, words)
+        task = cls(config, scenes, words)
+        for source, weight in mixture.sources:
+            if task.autoencoder is None and weight > 0 and not hasattr(source, "read_latents"):
+                raise lacks_autoencoder(source.name)
+        return task
 
     def build(self) -> MultiViewNet:
         """The model: the base's weights where there is one, else fresh from the config's seed."""
@@ -205,12 +209,7 @@ class MultiViewTask(Task):
         if sample.latents_VZFhw is not None:
             return torch.from_numpy(np.ascontiguousarray(sample.latents_VZFhw)).float()
         if self.autoencoder is None:
-            raise SynCamError(
-                "config.autoencoder",
-                f"Source {sample.source} gives pictures, and the config's model.autoencoder is "
-                "empty.",
-                fix="Name the autoencoder's folder, or encode with `syncam data latents`",
-            )
+            raise lacks_autoencoder(sample.source)
         with torch.inference_mode():
             return self.autoencoder.encode(to_network(sample.pictures_VTHW3)).clone()
 
@@ -223,6 +222,15 @@ class MultiViewTask(Task):
             sample.width_px,
             sample.height_px,
         )
+
+
+def lacks_autoencoder(source: str) -> SynCamError:
+    """The error for a source of pictures where nothing encodes them."""
+    return SynCamError(
+        "config.autoencoder",
+        f"Source {source} gives pictures, and the config's model.autoencoder is empty.",
+        fix="Name the autoencoder's folder, or encode with `syncam data latents`",
+    )
 
 
 def jittered(sample: Sample, deviation: float, generator: torch.Generator) -> Sample:

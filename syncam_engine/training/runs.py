@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from syncam_engine.model.registry import named
 from syncam_engine.model.transformer_files import write_package
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.config_file import differing_fields, read_config
 from syncam_engine.training.multiview import MultiViewTask, trained_preset
 from syncam_engine.training.registry import EXPORTS, SHEETS, TASKS
 from syncam_engine.training.tasks import Task
-from syncam_engine.training.trainer import Trainer, run_folder
+from syncam_engine.training.trainer import CONFIG_FILE, Trainer, run_folder
 
 
 def open_mixture(config: TrainConfig, say: Callable[[str], None] = print) -> Mixture:
@@ -93,6 +94,44 @@ def make_trainer(
     return Trainer(config, task, mixture, folder, say=say, on_sheet=on_sheet)
 
 
+def run_config(
+    config: TrainConfig, overrides: Sequence[str], folder: Path, say: Callable[[str], None] = print
+) -> TrainConfig:
+    """The config that the run in `folder` was last trained with, with `overrides`; the given one
+    where the run has none. Where they differ it is said."""
+    saved = folder / CONFIG_FILE
+    if not saved.is_file():
+        return config
+    own = read_config(saved, overrides)
+    if differing := differing_fields(config, own):
+        say(f"by the run's own config {saved}; the one given differs in {', '.join(differing)}")
+    return own
+
+
+def check(config: TrainConfig, folder: Path, say: Callable[[str], None] = print) -> bool:
+    """Say what a run asks for: its data, what it starts from, memory and time; nothing is written.
+
+    Returns whether all is there. What is missing is said, all of it and not the first alone.
+    """
+    faults, scenes = [], []
+    for source in config.data.sources:
+        try:
+            scenes += open_source(source.kind, source.path, source.pictures).scenes
+        except SynCamError as error:
+            faults.append(error)
+    if config.kind == "multiview":
+        try:
+            MultiViewTask(config, scenes, saved_words(folder))
+        except SynCamError as error:
+            faults.append(error)
+    for fault in faults:
+        say(str(fault))
+    if not faults:
+        trainer = make_trainer(config, folder, say)
+        say(trainer.needs(config.steps))
+    return not faults
+
+
 def draws_in_words(config: TrainConfig, task: Task, mixture: Mixture) -> Iterator[str]:
     """How stills and clips are drawn from the sources, in each phase where it is another way; what
     the config asks for and is not drawn."""
@@ -156,7 +195,7 @@ def export(
     target.mkdir(parents=True, exist_ok=True)
     tensors = averaged_tensors(found)
     if config.kind == "multiview":
-        _export_multiview(config, tensors, state, target)
+        _export_multiview(config, tensors, state, target, say)
     else:
         named(EXPORTS[config.kind])(config, tensors, target, partial(open_mixture, config, say))
     for path in target.iterdir():
@@ -168,7 +207,11 @@ def export(
 
 
 def _export_multiview(
-    config: TrainConfig, tensors: dict[str, Tensor], state: files.RunState, target: Path
+    config: TrainConfig,
+    tensors: dict[str, Tensor],
+    state: files.RunState,
+    target: Path,
+    say: Callable[[str], None],
 ) -> None:
     preset = trained_preset(config)
     if preset.source.kind == "diffusers":
@@ -185,11 +228,23 @@ def _export_multiview(
     net = task.build()
     net.load_state_dict(tensors)
     preset = task.preset
-    if target.resolve() != package_folder(preset.source.base).resolve():
-        # Anywhere but in the package the preset must name its own folder, or it would be read
-        # with the package's weights.
-        preset = replace(preset, source=replace(preset.source, base=str(target.resolve())))
+    base = preset.source.base
+    if target.resolve() != package_folder(base).resolve():
+        # Anywhere but in the package the preset names its own folder, wherever that is moved; or
+        # it would be read with the package's weights.
+        base = "."
+    preset = replace(
+        preset,
+        name=config.name,
+        title=config.model.title or f"{config.name}, {state.step} steps of training",
+        source=replace(preset.source, base=base, licence=config.model.licence),
+    )
     write_package(target, preset, net.transformer, torch.float16)
     net.text_encoder.save(target)
     if task.autoencoder is not None:
         task.autoencoder.save(target)
+    else:
+        say(
+            f"model.autoencoder is empty: before the preset can be used, copy the "
+            f"autoencoder.safetensors of its latents to {target}"
+        )

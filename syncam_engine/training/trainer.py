@@ -28,6 +28,7 @@ from syncam_engine.link.errors import SynCamError
 from syncam_engine.training import checkpoint as files
 from syncam_engine.training.averaging import AveragedWeights
 from syncam_engine.training.config import TrainConfig
+from syncam_engine.training.config_file import write_config
 from syncam_engine.training.estimate import check_memory, duration, estimate
 from syncam_engine.training.processes import (
     load_optimizer_state,
@@ -42,6 +43,10 @@ from syncam_engine.training.tasks import Task
 log = logging.getLogger(__name__)
 
 LOG_FILE = "log.jsonl"
+CONFIG_FILE = "config.yaml"
+"""The run's own config, as its last session had it."""
+FIRST_STEPS = (1, 2, 5, 10)
+"""Of a session: they are told whatever `log_steps` is, as many a step takes its time."""
 LR_FLOOR = 0.1
 MEAN_KEEP = 0.98
 """Share of the old value in the running means that are printed."""
@@ -129,6 +134,8 @@ class Trainer:
         self.broken = BrokenFiles()
         """Met while training; those that opening the sources found are the sources' own."""
         self._stopping = False
+        self._first = self.state.step
+        """Where this session began."""
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, with each part's share of the rate where the task names one."""
@@ -153,7 +160,8 @@ class Trainer:
         self.state.scenes = scenes
         if self.task.words:
             self.state.words = list(self.task.words)
-        self._tell(self._estimate(last))
+        self._first = self.state.step
+        self._tell(self.needs(last))
         for note in self.mixture.notes:
             self._tell(note)
         writer = self._curves()
@@ -301,7 +309,8 @@ class Trainer:
         words = np.random.SeedSequence([self.config.seed, 3, step, micro, rank]).generate_state(2)
         return torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
 
-    def _estimate(self, last: int) -> str:
+    def needs(self, last: int) -> str:
+        """What the run to step `last` needs in memory and time, from a pass of each kind."""
         if self.state.step >= last:
             return f"nothing to do: the run is at step {self.state.step} of {last}"
         # Micro-batches of each kind still to come; kinds that recur are probed once.
@@ -344,13 +353,16 @@ class Trainer:
         recent = self.state.recent
         for name, value in {"loss": loss, "seconds": seconds, **logged}.items():
             recent[name] = MEAN_KEEP * recent.get(name, value) + (1.0 - MEAN_KEEP) * value
-        if not self.main or (step + 1) % self.config.run.log_steps:
+        due = (step + 1) % self.config.run.log_steps == 0
+        if not self.main or not (due or step + 1 - self._first in FIRST_STEPS):
             return
         left = duration(recent["seconds"] * (last - step - 1))
         shown = "  ".join(
             f"{k} {v:.4g}" for k, v in recent.items() if k not in ("seconds", "learning_rate")
         )
         self._tell(f"step {step + 1}/{last}  {shown}  {recent['seconds']:.2f} s  {left} to go")
+        if not due:
+            return
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
             line = {"step": step + 1, "hours": self.state.hours, **recent}
             file.write(json.dumps({k: round(v, 6) for k, v in line.items()}) + "\n")
@@ -364,6 +376,7 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        write_config(self.config, self.folder / CONFIG_FILE)
         files.forget_after(self.folder / LOG_FILE, self.state.step)
         curves = self.folder / "curves"
         files.wait_for_next_second(curves)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.owners import program_on_path
 
 ENVIRONMENT = "SYNCAM_UNREAL_EDITOR"
 PLAN_VARIABLE, REPORT_VARIABLE = "SYNCAM_UNREAL_PLAN", "SYNCAM_UNREAL_REPORT"
@@ -33,9 +33,8 @@ def find_editor(given: str = "") -> Path:
                 )
             return path.absolute()
     for name in ("UnrealEditor-Cmd", "UnrealEditor-Cmd.exe"):
-        found = shutil.which(name)
-        if found:
-            return Path(found)
+        if found := program_on_path(name):
+            return found
     raise SynCamError(
         "unreal.editor",
         "No Unreal editor was found.",

@@ -13,11 +13,11 @@ do, has a yaw offset of -90 degrees.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syncam_engine.link import json_text
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.hemisphere import RADIUS_M
 
@@ -61,7 +61,7 @@ def read_library(path: str | Path) -> Library:
     """Read a library file. Raises SynCamError ("unreal.library") that names the entry and field."""
     path = Path(path)
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json_text.loads(path.read_text("utf-8"))
     except OSError as error:
         raise _error(path, f"cannot be read: {error.strerror}") from None
     except ValueError as error:

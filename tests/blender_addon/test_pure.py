@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon import install_engine, lens, names, rig_math, timing, waiting
+from blender_addon import install_engine, lens, names, rig_math, tick_work, timing, waiting
 from blender_addon.jobs import JobRecord, JobStore, age_text
-from syncam_engine.link import png, poses
+from syncam_engine.link import limits, png, poses
 from syncam_engine.link.camera import Camera, intrinsics_from_lens
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import (
@@ -125,11 +125,44 @@ def test_job_follows_events_and_ends_once():
     record.take(Progress(job_id="job00001", step=4, steps=10, eta_s=200.0))
     assert record.headline == "Sampling 4/10, 3 min left"
     assert record.fraction == pytest.approx(0.42)
-    clip = ClipResult(camera="A", index=0, path="/x.mp4", frames=17, fps=(8, 1), width=160)
+    clip = ClipResult(camera="A", index=0, frames=17, fps=(8, 1), width=160)
     record.take(Done(job_id="job00001", clips=[clip], seconds={"sample": 2.5}, model="preview"))
     assert (record.state, record.fraction) == ("done", 1.0)
     assert record.clips[0]["fps"] == [8, 1]
     assert not record.take(Progress(job_id="job00001", step=5, steps=10))
+
+
+def test_what_an_engine_says_without_end_is_not_kept_without_end():
+    record = a_record()
+    for k in range(40):
+        notices = [Notice(code="x", sentence=f"{k} {n}") for n in range(100)]
+        record.take(Queued(job_id="job00001", warnings=notices))
+    assert len(record.notices) == limits.MAX_NOTICES
+    record.take(Progress(job_id="job00001", step=9000, steps=2))
+    assert record.fraction <= 1
+
+
+def test_clips_that_cannot_be_had_are_not_asked_for_without_end():
+    record = a_record(state="done")
+    for _ in range(3):
+        assert record.is_landing_due
+        record.failed_landings += 1
+    assert not record.is_landing_due
+    assert not a_record(state="done", applied=True).is_landing_due
+
+
+@pytest.mark.parametrize("fault", [StopIteration, ZeroDivisionError, OverflowError, BufferError])
+def test_a_step_of_work_raises_nothing(fault, capsys):
+    class Work:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            raise fault("odd")
+
+    has_ended, error = tick_work.advance(Work())
+    assert has_ended
+    assert (error is None) == (fault is StopIteration)
 
 
 def test_late_progress_of_a_cancelled_job_changes_no_state():

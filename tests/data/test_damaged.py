@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,6 +71,65 @@ def test_a_scene_whose_lens_or_caption_is_none(tmp_path):
     source = SynCamVideo(tmp_path)
     assert_named(source, "without a focal length")
     assert_named(source, "caption.txt (the caption cannot be read")
+
+
+def write_scene(folder: Path, films: dict[str, int], start: bool) -> None:
+    """A scene of films with so many pictures, the index of each at its start or end."""
+    (folder / "videos").mkdir(parents=True)
+    (folder / "cameras").mkdir()
+    rng = np.random.default_rng(5)
+    for name, pictures in films.items():
+        write_noise(folder / "videos" / f"{name}.mp4", pictures, rng, start=start)
+    extrinsics = {f"frame{k}": dict.fromkeys(films, MATRIX) for k in range(9)}
+    (folder / "cameras" / "camera_extrinsics.json").write_text(json.dumps(extrinsics))
+
+
+def write_noise(path: Path, pictures: int, rng, *, start: bool) -> None:
+    flags = {"movflags": "faststart"} if start else {}
+    with av.open(str(path), "w", options=flags) as container:
+        stream = container.add_stream("libx264", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(pictures):
+            picture = rng.integers(0, 255, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+
+
+def cut(path: Path, share: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_films_that_were_cut_off_are_listed(tmp_path, capsys, start):
+    """Whether the file says at its start or at its end what it holds, and in any camera."""
+    for number in (1, 2, 3):
+        films = {"cam01": 9, "cam02": 9 if number < 3 else 5}
+        write_scene(tmp_path / f"scene{number}", films, start)
+    assert main(["data", "list", "rendered", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "2 scenes, 4 cameras, 1 broken files" in said
+    assert "cam02.mp4 (it ends after 5 of 9 pictures)" in said
+    cut(tmp_path / "scene2" / "videos" / "cam02.mp4", 0.7)
+    assert main(["data", "list", "rendered", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "1 scenes, 2 cameras, 2 broken files" in said
+    assert "scene2/videos/cam02.mp4 (" in said
+
+
+def test_other_sources_files_that_were_cut_off_are_listed(tmp_path, capsys):
+    (tmp_path / "clips").mkdir()
+    write_noise(tmp_path / "clips" / "a.mp4", 9, np.random.default_rng(7), start=True)
+    cut(tmp_path / "clips" / "a.mp4", 0.8)
+    assert main(["data", "list", "static-clips", str(tmp_path / "clips")]) == 0
+    assert "0 scenes, 0 cameras, 1 broken files skipped" in capsys.readouterr().out
+    poses = [f"{k} 0.5 0.9 0.5 0.5 0 0 1 0 0 {k} 0 1 0 0 0 0 1 0" for k in (1, 2, 3)]
+    (tmp_path / "s.txt").write_text("\n".join(["url", *poses]))
+    write_pictures(tmp_path / "frames" / "s")
+    cut(tmp_path / "frames" / "s" / "2.jpg", 0.8)
+    assert main(["data", "list", "realestate10k", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "0 scenes, 0 cameras, 1 broken files skipped" in said
+    assert "2.jpg" in said
 
 
 def test_a_static_clips_caption_that_is_no_text(tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 
 from syncam_engine.cli import main
 from syncam_engine.evaluation import clips as clips_module
+from syncam_engine.evaluation.learned import LearnedScore
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
-from syncam_engine.link.rig_json import read_rig, write_rig
+from syncam_engine.link.rig_json import read_rig, rig_to_dict, write_rig
 from syncam_engine.media.write import write_mp4
 from syncam_engine.preview.score import evaluate_preview
 from syncam_engine.preview.score_run import orthonormal, rig_of
@@ -68,6 +70,57 @@ def test_clips_of_syncam_generate_are_found_as_it_names_them(job, capsys):
     (folder / "clips" / "result.json").write_text(json.dumps({"clips": made}))
     assert main(["evaluate", "clips", str(folder / "clips"), "--rig", str(rig)]) == 0
     assert "temporal flickering" in capsys.readouterr().out
+
+
+def rendered_scene(folder: Path, source: BoxSource, fps: int) -> Path:
+    """A scene as `syncam render` leaves it: `scene.json` and its films."""
+    scene = source.scenes[0]
+    rig = rig_of(scene, range(scene.cameras))
+    films = source.read_pictures(0, range(scene.cameras), range(scene.frames))
+    (folder / "videos").mkdir(parents=True)
+    for camera, film in zip(rig.cameras, films, strict=True):
+        write_mp4(folder / "videos" / f"{camera.name}.mp4", film, Fraction(fps), {})
+    cameras = [
+        {**c, "c2w_cv_m": [c["c2w_cv_m"]] * scene.frames} for c in rig_to_dict(rig)["cameras"]
+    ]
+    document = {"format": "syncam-scene", "version": 1, "scene": 1, "fps": fps}
+    size = {"width_px": scene.width_px, "height_px": scene.height_px, "cameras": cameras}
+    (folder / "scene.json").write_text(json.dumps({**document, **size}))
+    return folder / "scene.json"
+
+
+def test_a_rendered_scene_is_rig_and_truth_of_smaller_and_slower_clips(tmp_path, capsys):
+    """Films at 30 a second, 128x64; clips of two of the cameras at 15 a second, 64x64."""
+    source = BoxSource(scenes=1, cameras=3, frames=9, size=(128, 64))
+    scene = rendered_scene(tmp_path / "scene1", source, 30)
+    films = source.read_pictures(0, [0, 2], range(0, 9, 2))
+    (tmp_path / "clips").mkdir()
+    made = []
+    for name, film in zip(("cam01", "cam03"), films, strict=True):
+        write_mp4(tmp_path / "clips" / f"{name}.mp4", film[:, :, 32:96], Fraction(15), {})
+        made.append({"camera": name, "path": f"{name}.mp4", "kind": "video/mp4"})
+    (tmp_path / "clips" / "result.json").write_text(json.dumps({"clips": made}))
+    given = ["evaluate", "clips", str(tmp_path / "clips"), "--rig", str(scene)]
+    given += ["--truth", str(scene.parent)]
+    assert main([*given, "--out", str(tmp_path / "report")]) == 0
+    scores = json.loads((tmp_path / "report" / "scores.json").read_text())
+    assert scores["psnr_db"] > 40
+    for name, film in zip(("cam01", "cam03"), films, strict=True):
+        longer = np.concatenate([film, film])[:, :, 32:96]
+        write_mp4(tmp_path / "clips" / f"{name}.mp4", longer, Fraction(15), {})
+    capsys.readouterr()
+    assert main(given) == 2
+    said = "have 9 poses at 30 a second; the clips have 10 pictures at 15."
+    assert said in capsys.readouterr().err
+
+
+def test_true_clips_that_end_before_the_clips_are_one_sentence(job, capsys):
+    folder, rig = job
+    write_clip(folder / "truth" / "cam02.mp4", np.zeros((3, 32, 64, 3), np.uint8))
+    given = ["evaluate", "clips", str(folder / "clips"), "--rig", str(rig)]
+    assert main([*given, "--truth", str(folder / "truth")]) == 2
+    said = "cam02.mp4 has 3 pictures; the 5 of the clips at 15 a second need 5."
+    assert said in capsys.readouterr().err
 
 
 def test_a_missing_clip_is_one_sentence(job, capsys):
@@ -140,6 +193,22 @@ def test_a_perfect_model_scores_one_and_a_copying_one_chance(held_out):
     worst = evaluate_preview(held_out, copying, lambda clips: clips, scenes=4)
     assert worst.retrieval_reference < 0.3
     assert worst.psnr_reference_db == pytest.approx(worst.psnr_copy_db)
+
+
+def test_what_was_measured_stands_first():
+    learned = [
+        LearnedScore(name=name, value=value, beside="", provenance={})
+        for name, value in (("CLIP-T", None), ("CLIP-F", 97.25))
+    ]
+    cameras = SimpleNamespace(
+        rot_err_rad=None, trans_err=None, found=0.0, pairs=[(0, 1)], matcher="SIFT", matches=3.5
+    )
+    scores = clips_module.ClipScores(cameras=cameras, temporal_flickering=0.99, learned=learned)
+    rows = scores.rows()
+    assert len(rows) == 7
+    assert [row[0] for row in rows[4:]] == ["RotErr", "TransErr", "CLIP-T"]
+    assert "enough matches" in rows[4][2]
+    assert "CLIP-F" in [row[0] for row in rows[:4]]
 
 
 def test_stills_have_no_time_alignment():

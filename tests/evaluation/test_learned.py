@@ -110,7 +110,9 @@ def test_what_no_network_was_named_for_is_said(scored, capsys):
     said = capsys.readouterr().out
     assert "RotErr" in said
     assert "SIFT matches" in said
-    assert re.search(r"VBench subject consistency +not measured +--weights dino=PLACE", said)
+    assert re.search(
+        r"\nnot measured:\n(.*\n)*  VBench subject consistency: --weights dino=PLACE", said
+    )
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_preview_pixels_travel_as_buffer():
     frames = codec.encode(event)
     assert frames[2] == bytes(range(18))
     assert codec.decode(frames, TO_CLIENT).body == event
-    with pytest.raises(SynCamError, match="do not fit"):
+    with pytest.raises(SynCamError, match="3x2 has 5 bytes"):
         codec.decode([*frames[:2], b"short"], TO_CLIENT)
 
 

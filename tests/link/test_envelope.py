@@ -7,8 +7,10 @@ import pytest
 
 from syncam_engine.link import poses
 from syncam_engine.link.camera import intrinsics_from_lens
-from syncam_engine.link.envelope import Envelope, check_request, check_rig
+from syncam_engine.link.envelope import Envelope, check_request, check_rig, said_once
+from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.hemisphere import hemisphere_pose_c2w_cv_m
+from syncam_engine.link.messages import Notice
 from syncam_engine.link.rig import Rig
 
 from .conftest import make_camera
@@ -122,6 +124,50 @@ def test_a_rolled_camera_is_named():
     assert codes(check_rig(rig, ENVELOPE)) == {("camera.roll_untrained", "c0", "warn")}
 
 
+def lens(*focal_lengths_mm):
+    return tuple(intrinsics_from_lens(focal, 23.76, 160, 96) for focal in focal_lengths_mm)
+
+
+def test_a_zoom_is_outside_wherever_it_begins():
+    """24 mm of 23.76 is the trained lens: the first picture, and then the last, is inside."""
+    for focals in ((24, 31, 50), (50, 31, 24), (24, 50, 24)):
+        rig = hemisphere_rig((5, 0, 10), K=lens(*focals))
+        (issue,) = check_rig(rig, ENVELOPE)
+        assert (issue.code, issue.kind, issue.camera) == ("camera.zoom_untrained", "warn", "c0")
+        assert issue.value == pytest.approx([26.73, 52.67], abs=0.01)
+        assert issue.sentence == (
+            "Camera 'c0' zooms: its horizontal field of view is 26.7 to 52.7 degrees; this preset "
+            "was trained on lenses that stay, of 52 to 53, so its picture may not follow the zoom."
+        )
+    fitted = replace(rig, cameras=(fit_camera(rig.cameras[0], 80, 80).camera,))
+    assert codes(check_rig(fitted, ENVELOPE)) == {("camera.zoom_untrained", "c0", "warn")}
+
+
+def test_a_lens_that_stays_is_no_zoom():
+    assert check_rig(hemisphere_rig((5, 0, 10), K=lens(24, 24.02, 24)), ENVELOPE) == []
+    (issue,) = check_rig(hemisphere_rig((5, 0, 10), K=lens(50, 50, 50)), ENVELOPE)
+    assert issue.code == "camera.lens_untrained"
+
+
+def test_what_holds_of_several_cameras_is_said_once():
+    def note(camera, degrees):
+        sentence = f"Camera {camera!r} is rolled by {degrees} degrees."
+        return Notice(code="camera.roll_untrained", sentence=sentence, camera=camera)
+
+    found = [note("A", 3), note("B", 4), note("C", 3), Notice(code="fps", sentence="7 fps.")]
+    assert said_once(found) == [
+        "Camera 'A' is rolled by 3 degrees. So it is with C.",
+        "Camera 'B' is rolled by 4 degrees.",
+        "7 fps.",
+    ]
+    rig = hemisphere_rig(*[(5, a, 10) for a in (0, 5, 10)])
+    long = lens(50)[0]
+    rig = replace(rig, cameras=tuple(replace(camera, K=long) for camera in rig.cameras))
+    (views, lenses) = said_once(check_rig(rig, ENVELOPE))
+    assert "3 cameras" in views
+    assert lenses.endswith(" So it is with c1, c2.")
+
+
 def test_view_counts_are_refused_over_the_most_and_warned_over_the_trained():
     places = [(5, a, 10) for a in (0, 15, 30, 45)]
     assert codes(check_rig(hemisphere_rig(*places), ENVELOPE)) == {("rig.views", None, "refuse")}
@@ -134,3 +180,19 @@ def test_an_envelope_survives_json():
     import json
 
     assert Envelope.from_dict(json.loads(json.dumps(ENVELOPE.to_dict()))) == ENVELOPE
+
+
+def test_a_rig_in_opengls_axes_is_told_so_first():
+    def opengl(pose):
+        return tuple((r[0], -r[1], -r[2], r[3]) for r in pose)
+
+    rig = hemisphere_rig((5, 355, 10), (4, 20, 20))
+    turned = replace(
+        rig, cameras=tuple(replace(c, c2w_cv_m=opengl(c.c2w_cv_m)) for c in rig.cameras)
+    )
+    first = check_rig(turned, ENVELOPE)[0]
+    assert (first.code, first.kind) == ("rig.axes", "warn")
+    assert first.sentence.startswith("All cameras of the rig are upside down, as poses with OpenGL")
+    # One camera on its head among others is only that.
+    mixed = replace(rig, cameras=(rig.cameras[0], turned.cameras[1]))
+    assert "rig.axes" not in {issue.code for issue in check_rig(mixed, ENVELOPE)}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from syncam_engine.cli import main
@@ -80,3 +82,12 @@ def test_unreadable_trust_trusts_nobody(config):
     keys.trust("client", "a", keys.new_pair("client").public)
     (config / "keys" / "clients" / "b.pub").write_text("nonsense")
     assert list(keys.trusted("client")) == ["a"]
+
+
+def test_new_key_stands_alone_and_what_to_do_with_it_beside_it(config, capsys):
+    assert main(["keys", "new", "--engine"]) == 0
+    said = capsys.readouterr()
+    public = said.out.strip()
+    assert public == keys.own_pair("engine", create=False).public
+    assert "syncam keys trust --engine NAME " in said.err
+    assert shlex.split(said.err)[-1] == public

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from syncam_engine.link import limits
 from syncam_engine.link.client import EngineClient
@@ -87,10 +91,55 @@ def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
     client.close()
 
 
+def test_engine_that_it_started_is_known_while_it_runs(tmp_path):
+    script, go = tmp_path / "python", tmp_path / "go"
+    script.write_text(f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.05; done\nexit 3\n")
+    script.chmod(0o755)
+    client = EngineClient(state_dir=tmp_path / "state")
+    launcher = EngineLauncher(client, python=script, state_dir=tmp_path / "state")
+    assert launcher.started_pid is None
+    launcher.ensure_started()
+    end_s = time.monotonic() + 60
+    try:
+        while launcher.started_pid is None and time.monotonic() < end_s:
+            client.wait(0.05)
+            launcher.status()
+        os.kill(launcher.started_pid, 0)
+    finally:
+        go.touch()
+    end_s = time.monotonic() + 60
+    while launcher.started_pid is not None and time.monotonic() < end_s:
+        client.wait(0.05)
+    assert launcher.started_pid is None
+    client.close()
+
+
 def test_engine_that_forgot_a_silent_client_is_not_said_to_be_stopped(tmp_path):
     client = EngineClient(state_dir=tmp_path / "state")
     launcher = EngineLauncher(client, python=sys.executable, state_dir=tmp_path / "state")
     assert launcher.status().state == "stopped"
     client.hello = Hello(engine="0", protocol=limits.PROTOCOL, instance="one")
     assert launcher.status().state == "starting"
+    client.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
+def test_engine_that_cannot_be_reached_safely_says_why(tmp_path):
+    """It runs, and the folder of its socket was taken from it."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "state").mkdir()
+    address = f"ipc://{tmp_path / 'open' / 's.sock'}"
+    (tmp_path / "state" / "engine.json").write_text(json.dumps({"address": address}))
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nexit 75\n")
+    script.chmod(0o755)
+    client = EngineClient(state_dir=tmp_path / "state")
+    launcher = EngineLauncher(client, python=script, state_dir=tmp_path / "state")
+    launcher.ensure_started()
+    end_s = time.monotonic() + 40
+    while launcher.status().state != "lost" and time.monotonic() < end_s:
+        client.wait(0.05)
+    assert str(tmp_path / "open") in launcher.status().sentence
+    assert launcher.status().fix == f"chmod 700 {tmp_path / 'open'}"
     client.close()

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from syncam_engine.link import poses, rig_json
+from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.rig import Rig
@@ -58,6 +60,80 @@ def test_a_rig_file_gives_the_same_rig_back(rig, tmp_path):
     assert rig_json.loads(rig_json.dumps(moving)) == moving
 
 
+def test_the_rig_by_hand_of_the_conventions_page_loads():
+    page = (PROJECT_ROOT / "docs" / "conventions.md").read_text("utf-8")
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    front, left = rig_json.loads(text).cameras
+    for camera in (front, left):
+        u, v, depth = camera.project((0.0, 0.0, 1.0))
+        assert (u, v, depth) == pytest.approx((416, 240, 4.0))
+        # What is higher in the world is higher in the picture; the first camera's right is +Y.
+        assert camera.project((0.0, 0.0, 1.5))[1] < 240
+    assert front.project((0.0, 1.0, 1.0))[0] > 416
+    assert left.project((1.0, 0.0, 1.0))[0] < 416
+
+
+@pytest.mark.parametrize(
+    ("fps", "read"), [(15, 15), (29.97, "2997/100"), ([24000, 1001], "24000/1001")]
+)
+def test_frames_a_second_may_be_a_number(rig, fps, read):
+    data = json.loads(rig_json.dumps(rig))
+    assert rig_json.rig_from_dict({**data, "fps": fps}).fps == Fraction(read)
+
+
+@pytest.mark.parametrize("fps", ["fast", None, True, [15], [15, 1, 1], [1, 0], [1.5, 1], {}])
+def test_frames_a_second_that_are_none_are_told_in_words(rig, fps):
+    data = json.loads(rig_json.dumps(rig))
+    with pytest.raises(SynCamError, match="must be a number of frames a second, or") as caught:
+        rig_json.rig_from_dict({**data, "fps": fps})
+    assert caught.value.code == "rig.fps"
+
+
+def test_a_doubled_name_is_said_before_what_else_is_wrong_with_its_cameras(rig):
+    data = json.loads(rig_json.dumps(rig))
+    data["cameras"][1].update(name="north", K=[[1, 0], [0, 1]])
+    with pytest.raises(SynCamError, match="Two cameras are named 'north'"):
+        rig_json.rig_from_dict(data)
+
+
+def test_a_rendered_scene_is_the_rig_of_its_cameras(rig, tmp_path):
+    plain = rig_json.rig_to_dict(rig)["cameras"]
+    cameras = [{k: c[k] for k in ("name", "K", "c2w_cv_m", "near_m", "far_m")} for c in plain]
+    scene = {
+        "format": "syncam-scene",
+        "version": 1,
+        "scene": 7,
+        "fps": 24,
+        "width_px": 161,
+        "height_px": 97,
+        "cameras": cameras,
+    }
+    path = tmp_path / "scene.json"
+    path.write_text(json.dumps(scene))
+    read = rig_json.read_rig(path)
+    assert read.cameras == rig.cameras
+    assert (read.fps, read.anchor, read.source) == (24, 0, "rendered scene 7")
+    for change, words in (({"version": 2}, "of version 2"), ({"cameras": [3]}, "cannot be read")):
+        path.write_text(json.dumps({**scene, **change}))
+        with pytest.raises(SynCamError, match=f"scene.json: .*{words}"):
+            rig_json.read_rig(path)
+    del scene["fps"]
+    path.write_text(json.dumps(scene))
+    with pytest.raises(SynCamError, match="field 'fps' is missing"):
+        rig_json.read_rig(path)
+
+
+def test_a_moving_rig_gives_a_pose_for_each_picture_of_a_clip():
+    path = tuple(poses.look_at_c2w_cv_m((4 + k, 1, 2), (0, 0, 1)) for k in range(11))
+    rig = Rig(cameras=(make_camera(c2w_cv_m=path), make_camera("still")), fps=Fraction(30))
+    clip = rig.for_clip(5, Fraction(15))
+    assert clip.cameras[0].c2w_cv_m == path[0:9:2]
+    assert (clip.cameras[1], clip.fps) == (rig.cameras[1], 15)
+    # Not enough of them, or just as many: for whoever asked to judge.
+    assert rig.for_clip(7, Fraction(15)) is rig
+    assert rig.for_clip(11, Fraction(8)) is rig
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -65,8 +141,8 @@ def test_a_rig_file_gives_the_same_rig_back(rig, tmp_path):
         (lambda d: d.update(version=9), "rig.version"),
         (lambda d: d.update(cameras=[]), "rig.empty"),
         (lambda d: d.update(anchor="nobody"), "rig.anchor"),
-        (lambda d: d.update(fps=[1, 0]), "rig.format"),
-        (lambda d: d.update(fps=[float("inf")]), "rig.format"),
+        (lambda d: d.update(fps=[1, 0]), "rig.fps"),
+        (lambda d: d.update(fps=float("inf")), "rig.fps"),
         (lambda d: d["cameras"][0].update(near_m=10**400), "rig.format"),
         (lambda d: d["cameras"][0].pop("K"), "rig.format"),
         (lambda d: d["cameras"][0].update(name="east"), "rig.names"),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.media.read import Clip, read_clip, resample
+from syncam_engine.media import read
+from syncam_engine.media.read import Clip, read_clip, read_resampled, resample
 from syncam_engine.media.write import write_mp4, write_png_sequence
 
 
@@ -123,13 +124,112 @@ def test_resampling_rule(fps_in, fps_out, expected):
     assert out[:, 0, 0, 0].tolist() == expected
 
 
-def test_of_a_long_clip_only_what_is_shown_is_decoded(tmp_path):
+def count_decoded(monkeypatch):
+    """Frames that are converted from here on."""
+    seen = []
+    monkeypatch.setattr(
+        read, "rgb_of", lambda *a, convert=read.rgb_of: seen.append(a) or convert(*a)
+    )
+    return seen
+
+
+@pytest.mark.parametrize("fps", [Fraction(15), Fraction(8), Fraction(30000, 1001), Fraction(50)])
+def test_of_a_long_clip_only_what_is_shown_is_converted(tmp_path, monkeypatch, fps):
     write_mp4(tmp_path / "long.mp4", patches(120), Fraction(30), crf=30)
-    whole = read_clip(tmp_path / "long.mp4")
-    start = read_clip(tmp_path / "long.mp4", last_s=5 / 15)
-    assert len(start.frames_THW3) == 11
-    wanted = resample(whole, 5, Fraction(15))
-    assert (resample(start, 5, Fraction(15)) == wanted).all()
+    wanted = resample(read_clip(tmp_path / "long.mp4"), 7, fps)
+    seen = count_decoded(monkeypatch)
+    assert (read_resampled(tmp_path / "long.mp4", 7, fps) == wanted).all()
+    assert len(seen) <= 7
+    short = resample(read_clip(tmp_path / "long.mp4"), 500, fps)
+    assert (read_resampled(tmp_path / "long.mp4", 500, fps) == short).all(), "the last one is held"
+
+
+def bomb(path, *, size=4096, pictures=4, step_s=Fraction(1, 1_000_000)):
+    """Plain pictures, a microsecond apart: little to send and much to decode."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=1000)
+        stream.width = stream.height = size
+        stream.pix_fmt, stream.options = "yuv420p", {"preset": "ultrafast", "bf": "0"}
+        stream.codec_context.time_base = step_s
+        grey = np.full((size * 3 // 2, size), 128, np.uint8)
+        for k in range(pictures):
+            frame = av.VideoFrame.from_ndarray(grey, format="yuv420p")
+            frame.pts, frame.time_base = k, step_s
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_pictures_beyond_the_limit_are_refused_before_one_is_decoded(tmp_path, monkeypatch):
+    bomb(tmp_path / "bomb.mp4", size=256, pictures=40)
+    monkeypatch.setattr(read, "MOST_DECODED_PIXELS", 39 * 256 * 256)
+    container = []
+    opened = read._opened
+    monkeypatch.setattr(
+        read, "_opened", lambda path: container.append(opened(path)) or container[-1]
+    )
+    with pytest.raises(SynCamError, match="39 of that size are the most") as caught:
+        read_resampled(tmp_path / "bomb.mp4", 5, Fraction(15))
+    assert caught.value.code == "clip.size"
+    assert len(container) == 1, "its packets were looked at, and nothing else"
+    monkeypatch.undo()
+    assert read_resampled(tmp_path / "bomb.mp4", 5, Fraction(15)).shape == (5, 256, 256, 3)
+
+
+def test_a_clip_read_whole_is_limited(tmp_path, monkeypatch):
+    write_mp4(tmp_path / "a.mp4", patches(5), Fraction(8))
+    monkeypatch.setattr(read, "MOST_KEPT_PIXELS", 4 * 34 * 58)
+    with pytest.raises(SynCamError, match="more than 4 pictures of 58x34"):
+        read_clip(tmp_path / "a.mp4")
+
+
+def test_a_large_picture_is_made_smaller_as_it_is_decoded(tmp_path):
+    from PIL import Image
+
+    left_red = np.zeros((900, 1600, 3), np.uint8)
+    left_red[:, :800, 0] = 240
+    Image.fromarray(left_red).save(tmp_path / "large.png")
+    sizes = []
+    fit = lambda picture: sizes.append(picture.shape) or picture  # noqa: E731
+    path = tmp_path / "large.png"
+    shown = read_resampled(path, 17, Fraction(15), most_pixels=160 * 90, fit=fit)
+    assert sizes == [(90, 160, 3)], "one picture, and that small"
+    assert shown.shape == (17, 90, 160, 3)
+    assert (shown[16, :, :78, 0] > 230).all()
+    assert (shown[16, :, 82:, 0] < 9).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a list of files", b"ffconcat version 1.0\nfile a.mp4\n"),
+        ("a playlist", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.mp4\n#EXT-X-ENDLIST\n"),
+        ("a drawing", b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"></svg>'),
+        ("an edit list", b"; FFMETADATA1\ntitle=a\n"),
+    ],
+)
+def test_text_is_no_clip(tmp_path, name, content):
+    write_mp4(tmp_path / "a.mp4", patches(), Fraction(8))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SynCamError) as caught:
+        read_resampled(tmp_path / name, 5, Fraction(8))
+    assert caught.value.code in ("clip.format", "clip.unreadable")
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_formats_that_are_not_read_are_told_which_are(tmp_path):
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"></svg>'
+    (tmp_path / "drawing").write_bytes(svg)
+    with pytest.raises(SynCamError, match="MP4 and MOV, Matroska and WebM, AVI") as caught:
+        read_clip(tmp_path / "drawing")
+    assert caught.value.code == "clip.format"
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "tiff", "bmp", "gif"])
+def test_pictures_are_clips_by_what_is_in_them(tmp_path, kind):
+    from PIL import Image
+
+    Image.fromarray(patches(1)[0]).save(tmp_path / "picture", format=kind)
+    assert read_resampled(tmp_path / "picture", 3, Fraction(8)).shape == (3, 34, 58, 3)
 
 
 def test_the_same_pictures_are_the_same_bytes(tmp_path):

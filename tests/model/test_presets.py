@@ -41,6 +41,30 @@ def test_faults_in_a_file_are_named(tmp_path):
         Preset.read(tmp_path / "p.json")
 
 
+DEEP = []
+for _ in range(900):  # so much of it json.loads still reads
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize("wrong", [DEEP, [], True], ids=["deep", "list", "bool"])
+@pytest.mark.parametrize("field", ["", "name", "source", "envelope", "transformer.eps"])
+def test_wrong_kinds_of_values_are_said(field, wrong):
+    data = json.loads(json.dumps(WAN_1_3B.to_dict()))
+    *parts, last = field.split(".")
+    place = data[parts[0]] if parts else data
+    place[last] = wrong
+    with pytest.raises(SynCamError) as caught:
+        Preset.from_dict(data if field else wrong)
+    assert caught.value.code == "preset.fields"
+
+
+def test_file_nested_without_end_is_said(tmp_path):
+    (tmp_path / "p.json").write_text('{"envelope":' + "[" * 100_000)
+    with pytest.raises(SynCamError, match="nested too deeply") as caught:
+        Preset.read(tmp_path / "p.json")
+    assert caught.value.code == "preset.file"
+
+
 def test_no_torch_is_imported():
     code = (
         "import sys, syncam_engine.model.presets as p; p.get_preset('preview');"

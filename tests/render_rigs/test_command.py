@@ -84,8 +84,12 @@ def test_what_an_engine_cannot_do_is_said_before_it_starts(
     code = main(["render", "--fast", "--scenes", "1", "--out", str(tmp_path / "s"), *words])
     assert code == 2
     assert said in capsys.readouterr().err
-    assert not list((tmp_path / "s").rglob("scene*"))
-    assert not (tmp_path / "s" / "job.json").exists()  # else the right options were other ones
+    assert not (tmp_path / "s").exists()  # else the right options were other ones
+    if words[0] == "--places":
+        (tmp_path / "mine" / "logs").mkdir(parents=True)
+        for out in (tmp_path / "mine" / "new" / "s", tmp_path / "mine"):
+            assert main(["render", "--fast", "--out", str(out), *words]) == 2
+        assert [p.name for p in (tmp_path / "mine").rglob("*")] == ["logs"]
 
 
 def test_a_gpu_that_is_not_there_is_an_error(bpy_python, tmp_path, capsys, in_blender):

@@ -57,6 +57,16 @@ def test_every_kind_of_file_plays_its_action_at_its_own_pace(library, in_blender
     assert both["names"] == ["Nod", "Nod"]
 
 
+def test_what_bones_are_drawn_as_is_no_part_of_a_subject(in_blender, tmp_path):
+    """Blender's importer of .glb adds a ball of two metres to every skeleton."""
+    told = in_blender(f"{HERE}/rigged.py", str(tmp_path))
+    assert [one["file"] for one in told] == ["figure.blend", "plain.glb"]
+    for one in told:
+        assert one["low_m"] == pytest.approx(0.0, abs=1e-4), one
+        assert one["high_m"] == pytest.approx(1.75, abs=1e-4), one
+        assert len(one["shown"]) == 1, one
+
+
 def test_a_set_of_the_users_own(library, tmp_path, capsys):
     out = tmp_path / "own"
     code = main(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ import torch
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig_json import rig_to_dict
+from syncam_engine.media.read import read_clip, resample
+from syncam_engine.media.write import write_mp4
 from syncam_engine.model.pixels import to_network, to_pictures
+from syncam_engine.sampling.clips import fit_clip, read_fitted
 from syncam_engine.sampling.pipeline import Cancelled, Report, load_pipeline
 from tests.sampling.tiny import make_request, make_rig, write_tiny
 
@@ -246,3 +250,14 @@ def test_the_digest_is_of_the_weights(tmp_path):
     (tmp_path / "transformer.safetensors").write_bytes(bytes(data))
     assert load_pipeline(str(preset), "cpu").digest != first
     assert len(first) == 64
+
+
+@pytest.mark.parametrize("rule", ["crop", "letterbox"])
+def test_clip_from_a_file_is_fitted_as_it_is_read(tmp_path, rule):
+    """The same pictures as those of the whole clip, fitted."""
+    rng = np.random.default_rng(4)
+    blocks = rng.integers(0, 256, (9, 5, 11, 3), dtype=np.uint8).repeat(14, 1).repeat(12, 2)
+    write_mp4(tmp_path / "a.mp4", blocks, Fraction(24))
+    whole = resample(read_clip(tmp_path / "a.mp4"), 7, Fraction(15))
+    wanted = fit_clip(whole, 64, 40, 7, rule=rule)
+    assert (read_fitted(tmp_path / "a.mp4", 64, 40, 7, Fraction(15), rule) == wanted).all()

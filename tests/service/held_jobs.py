@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from syncam_engine.link.messages import Done
 from syncam_engine.service.files import digest_of
 from syncam_engine.service.harness import sample_request
@@ -23,7 +21,7 @@ def stay(engine):
     (engine.folder / "go").unlink()
 
 
-def digests(done):
+def digests(engine, done):
     assert isinstance(done, Done), done
-    assert all(digest_of(Path(clip.path)) == clip.digest for clip in done.clips)
+    assert all(digest_of(engine.clip_file(done, clip.index)) == clip.digest for clip in done.clips)
     return [clip.digest for clip in done.clips]

@@ -89,6 +89,10 @@ def misbehave(words, request):
         time.sleep(3600)
     if "spoil" in words or ("spoil-once" in words and first_time(request)):
         spoil_the_result()
+    if "hoard" in words:
+        held = np.ones(75 * 2**20)  # 600 MiB
+        time.sleep(3600)
+        del held
     if "oom" in words:
         raise MemoryError("no room for the stub")
     if "full" in words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 import zmq
 
@@ -49,6 +50,24 @@ def no_camera(request):
     request.rig["cameras"] = []
 
 
+def endless_anchor(request):
+    request.rig["anchor"] = "x" * 2_000_000
+
+
+def odd_rate(request):
+    request.rig["fps"] = 1e-300
+
+
+def far_away(request):
+    request.rig["cameras"][1]["c2w_cv_m"] = [
+        *([1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1e30], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0])
+    ]
+
+
+def long_lens(focal_px):
+    return [[focal_px, 0, 80], [0, focal_px, 48], [0, 0, 1]]
+
+
 CASES = [
     # what, fields of the request, a change of its rig, code, words of the sentence, nearest
     ("no camera", {}, no_camera, "rig.empty", "no camera", 1),
@@ -68,6 +87,8 @@ CASES = [
     ("preset", {"preset": "../../etc/passwd"}, None, "preset.unknown", "passwd", "preview"),
     ("preset file", {"preset": "/tmp/preset.json"}, None, "preset.unknown", "/tmp", "preview"),
     ("guidance", {"guidance_scale": math.nan}, None, "guidance.impossible", "nan", None),
+    ("against", {"guidance_scale": -3.0}, None, "guidance.impossible", "is -3; it must be", 0.0),
+    ("much", {"guidance_scale": 101.0}, None, "guidance.impossible", "nearest is 100", 100.0),
     ("frame", {"scene_frames": [1.0, math.inf]}, None, "scene_frames.invalid", "finite", None),
     ("strength", {"mode": "previz", "previz_strength": 1.5}, None, "input.count", "0 came", 2),
     ("no input", {"mode": "reference"}, None, "input.count", "takes 1", 1),
@@ -77,6 +98,15 @@ CASES = [
     ("job id", {"job_id": "../../../../x"}, None, "message.invalid", "job_id", None),
     ("mode", {"mode": "magic"}, None, "message.invalid", "mode", None),
     ("rate", {"fps": (0, 1)}, None, "message.invalid", "fps", None),
+    ("fast", {"fps": (2**31, 1)}, None, "fps.impossible", "2147483648/1 pictures", 15),
+    ("slow", {"fps": (1, 2)}, None, "fps.impossible", "1/2 pictures", 15),
+    ("odd rate", {"fps": (2**31, 2**28 + 1)}, None, "fps.impossible", "1 to 240", None),
+    ("rig's rate", {}, odd_rate, "rig.fps", "1e-300 frames a second", None),
+    ("far away", {}, far_away, "camera.away", "1e+30 m", 1e6),
+    ("long lens", {}, change_camera(K=long_lens(1e30)), "camera.intrinsics", "1e+30", None),
+    ("short lens", {}, change_camera(K=long_lens(1e-30)), "camera.intrinsics", "1e-30", None),
+    ("long name", {}, change_camera(name="n" * 201), "camera.name", "201 characters", 200),
+    ("endless anchor", {}, endless_anchor, "rig.anchor", "... ", None),
     ("other rig", {"rig": {"cameras": 3}}, None, "rig.format", "format", "syncam-rig"),
 ]
 
@@ -104,6 +134,17 @@ def test_nothing_refused_was_kept_and_good_jobs_still_run(engine, client):
     status = engine.status(client)
     assert (status.queued, status.running, status.failed, status.done) == (0, 0, 0, 1)
     assert len(list((engine.state_dir / "jobs").iterdir())) == 1
+
+
+def test_what_is_sent_along_with_a_rig_is_not_kept(engine, client):
+    request = sample_request(2)
+    request.rig["note"] = msgspec.msgpack.Ext(5, b"not JSON")
+    request.rig["cameras"][0]["weight"] = "x" * 10_000
+    done, _ = run(client, request)
+    assert isinstance(done, Done)
+    text = (engine.state_dir / "jobs" / request.job_id / "request.json").read_text()
+    assert len(text) < 6000
+    assert answer(client, client.remove(request.job_id))
 
 
 def test_outside_the_training_is_allowed_and_said(client):

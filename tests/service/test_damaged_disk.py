@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sqlite3
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +27,7 @@ def test_full_disk_refuses_the_new_and_keeps_the_old(make_engine):
     refused, _ = run(client, sample_request(2))
     assert refused.error.code == "disk.full"
     assert "MiB" in refused.error.sentence
-    digests(old)
+    digests(engine, old)
     client.watch(old.job_id)
     ends, _ = follow(client, [old.job_id])
     assert ends[old.job_id].clips == old.clips
@@ -105,9 +104,9 @@ def test_half_written_and_damaged_results_are_not_believed(make_engine):
         with sqlite3.connect(engine.state_dir / "jobs.sqlite") as db:
             db.execute("UPDATE jobs SET state = 'running', done = NULL")
         db.close()
-        result = Path(reference.clips[0].path).parent
+        result = engine.clip_file(reference, 0).parent
         if kind == "damaged":
-            with open(reference.clips[1].path, "r+b") as file:
+            with open(engine.clip_file(reference, 1), "r+b") as file:
                 file.seek(100)
                 file.write(b"\0\xff" * 20)
         if kind == "part":
@@ -115,7 +114,7 @@ def test_half_written_and_damaged_results_are_not_believed(make_engine):
         engine.start()
         client.watch(reference.job_id)
         ends, _ = follow(client, [reference.job_id])
-        assert digests(ends[reference.job_id]) == [c.digest for c in reference.clips]
+        assert digests(engine, ends[reference.job_id]) == [c.digest for c in reference.clips]
         engine.stop()
     assert not list((engine.state_dir / "jobs" / reference.job_id).glob("*.part"))
 
@@ -126,7 +125,7 @@ def test_result_that_is_not_what_was_written_is_made_again_and_in_the_end_given_
     request = sample_request(2, prompt="spoil-once", seed=8)
     folder = engine.state_dir / "jobs" / request.job_id
     done, _ = run(client, request)
-    assert digests(done) == [clip.digest for clip in done.clips]
+    assert digests(engine, done) == [clip.digest for clip in done.clips]
     assert len(list(folder.glob("damaged-*"))) == 1
     request = sample_request(2, prompt="spoil", seed=8)
     failed, _ = run(client, request)

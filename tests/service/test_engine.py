@@ -94,14 +94,14 @@ def test_job_tells_its_story(client):
     assert done.seconds["total"] >= done.seconds["sample"] > 0.1
 
 
-def test_result_is_on_disk_with_its_recipe(client):
+def test_result_is_on_disk_with_its_recipe(engine, client):
     request = sample_request(2, prompt="a recipe", seed=11, fps=(24000, 1001))
     done, _ = run(client, request)
     for clip in done.clips:
-        data = Path(clip.path).read_bytes()
+        data = engine.clip_file(done, clip.index).read_bytes()
         assert hashlib.sha256(data).hexdigest() == clip.digest
         assert len(data) == clip.bytes
-        read = read_clip(Path(clip.path))
+        read = read_clip(engine.clip_file(done, clip.index))
         assert read.frames_THW3.shape == (5, 96, 160, 3)
         assert read.fps == Fraction(24000, 1001)
         recipe = read.metadata["syncam"]
@@ -114,7 +114,7 @@ def test_result_is_on_disk_with_its_recipe(client):
         assert recipe["sampling"]["steps"] == get_preset("preview").sampling.steps
         assert recipe["request"]["previz_strength"] == recipe["sampling"]["previz_strength"]
         assert read.metadata["camera"] == clip.camera
-    assert (Path(done.clips[0].path).parent.parent.stat().st_mode & 0o777) == 0o700
+    assert (engine.clip_file(done, 0).parent.parent.stat().st_mode & 0o777) == 0o700
 
 
 def test_same_seed_same_bytes_other_seed_other(client):
@@ -127,9 +127,9 @@ def test_same_seed_same_bytes_other_seed_other(client):
     assert len(set(digests[0])) == 2
 
 
-def test_png_sequence_beside(client):
+def test_png_sequence_beside(engine, client):
     done, _ = run(client, sample_request(2, outputs=["mp4", "png"]))
-    folders = [Path(clip.path) for clip in done.clips if clip.kind == "image/png"]
+    folders = [engine.clip_file(done, k, "image/png") for k in range(2)]
     assert len(folders) == 2
     assert all(len(list(folder.glob("frame_*.png"))) == 5 for folder in folders)
 
@@ -247,11 +247,12 @@ def test_position_and_time_to_go_are_told(client, let_go):
 def test_jobs_of_others_are_out_of_reach(engine, client):
     request = sample_request(2, prompt="my secret plan")
     done, _ = run(client, request)
-    thief = engine.client(client_name="a thief")
+    thief = engine.client(client_name="a thief", endpoint=engine.address)
     stolen, own = engine.folder / "stolen.mp4", engine.folder / "own.mp4"
     # The owner fetches it first: the engine holds the file open from then on.
-    client.fetch(request.job_id, done.clips[0], own)
-    wait_until(lambda: any(isinstance(e, Fetched) for e in client.wait(0.1)), 30)
+    honest = engine.client(client_id=client.client_id, endpoint=engine.address)
+    honest.fetch(request.job_id, done.clips[0], own)
+    wait_until(lambda: any(isinstance(e, Fetched) for e in honest.wait(0.1)), 30)
     for call, rest in (
         (thief.cancel, ()),
         (thief.pause, ()),
@@ -261,7 +262,7 @@ def test_jobs_of_others_are_out_of_reach(engine, client):
         assert answer(thief, call(request.job_id, *rest)).code == "job.unknown"
     assert not stolen.exists()
     answer(thief, thief.remove(request.job_id))
-    assert Path(done.clips[0].path).exists()
+    assert engine.clip_file(done, 0).exists()
     listed = answer(thief, thief.ask_jobs(limit=1000))
     assert isinstance(listed, JobList)
     assert "secret" not in repr(listed)
@@ -271,25 +272,31 @@ def test_jobs_of_others_are_out_of_reach(engine, client):
     assert ends[request.job_id].error.code == "job.unknown"
 
 
-def test_fetch_by_content(client, tmp_path):
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_fetch_by_content(engine, client, tmp_path, is_streamed):
+    """A client that names the engine by its address has no folder of it: the clip is sent."""
     done, _ = run(client, sample_request(2))
     clip = done.clips[1]
+    if is_streamed:
+        client = engine.client(client_id=client.client_id, endpoint=engine.address)
+    assert (client.local_file(done.job_id, clip) is None) == is_streamed
     message_id = client.fetch(done.job_id, clip, tmp_path / "sub" / "mine.mp4")
     got = []
     wait_until(lambda: got.extend(e for e in client.wait(0.1) if isinstance(e, Fetched)) or got, 30)
     assert got[0].message_id == message_id
-    assert Path(got[0].path).read_bytes() == Path(clip.path).read_bytes()
+    assert Path(got[0].path).read_bytes() == engine.clip_file(done, 1).read_bytes()
     assert [p.name for p in (tmp_path / "sub").iterdir()] == ["mine.mp4"]
     unknown = msgspec.structs.replace(clip, digest="f" * 64)
     error = answer(client, client.fetch(done.job_id, unknown, tmp_path / "no.mp4"))
     assert isinstance(error, ErrorInfo)
-    assert error.code == "fetch.unknown"
+    assert error.code == ("fetch.unknown" if is_streamed else "fetch.digest")
+    assert not (tmp_path / "no.mp4").exists()
 
 
-def test_remove_deletes_clips(client):
+def test_remove_deletes_clips(engine, client):
     done, _ = run(client, sample_request(2))
     answer(client, client.remove(done.job_id))
-    assert not Path(done.clips[0].path).exists()
+    assert not engine.clip_file(done, 0).exists()
 
 
 def make_clip(path, value, frames=9):
@@ -298,17 +305,17 @@ def make_clip(path, value, frames=9):
     return path
 
 
-def test_previz_and_reference_go_by_content(client, tmp_path):
+def test_previz_and_reference_go_by_content(engine, client, tmp_path):
     starts = [make_clip(tmp_path / f"{k}.mp4", 40 + 60 * k) for k in range(2)]
     plain, _ = run(client, sample_request(2, seed=5))
     done, _ = run(client, sample_request(2, seed=5, mode="previz"), starts)
     assert isinstance(done, Done), done
-    before, after = (read_clip(Path(d.clips[1].path)).frames_THW3 for d in (plain, done))
+    before, after = (read_clip(engine.clip_file(d, 1)).frames_THW3 for d in (plain, done))
     assert np.abs(after.astype(float) - (before / 2 + 50)).mean() < 3
     reference = make_clip(tmp_path / "r.mp4", 180).read_bytes()
     done, _ = run(client, sample_request(2, mode="reference"), [reference])
     assert isinstance(done, Done), done
-    assert abs(read_clip(Path(done.clips[0].path)).frames_THW3.mean() - 180) < 3
+    assert abs(read_clip(engine.clip_file(done, 0)).frames_THW3.mean() - 180) < 3
 
 
 def test_input_that_is_no_clip(client, tmp_path):

@@ -44,7 +44,7 @@ def test_worker_killed_runs_again_to_the_same_clip(make_engine):
     let_go(engine)
     ends, events = follow(client, [request.job_id])
     undisturbed, _ = run(client, held())
-    assert digests(ends[request.job_id]) == digests(undisturbed)
+    assert digests(engine, ends[request.job_id]) == digests(engine, undisturbed)
     assert {e.attempt for e in events if isinstance(e, Phase)} == {2}
     assert not any(isinstance(e, Lost) for e in events)
 
@@ -53,7 +53,7 @@ def test_server_killed_and_started_again(make_engine):
     engine = make_engine()
     client = engine.client()
     first, _ = run(client, sample_request(2, seed=1))
-    kept = digests(first)
+    kept = digests(engine, first)
     running, waiting = held(seed=2), [sample_request(1, seed=k) for k in range(3)]
     worker = engine.worker_pid()
     for request in (running, *waiting):
@@ -70,9 +70,9 @@ def test_server_killed_and_started_again(make_engine):
     assert all(isinstance(end, Done) for end in ends.values())
     # The interrupted one first, then the others in their order.
     assert [e.job_id for e in events if isinstance(e, Done)] == ids
-    assert digests(first) == kept
+    assert digests(engine, first) == kept
     again, _ = run(client, held(seed=2))
-    assert digests(ends[running.job_id]) == digests(again)
+    assert digests(engine, ends[running.job_id]) == digests(engine, again)
 
 
 def test_inputs_survive_with_their_job(make_engine, tmp_path):
@@ -96,7 +96,7 @@ def test_inputs_survive_with_their_job(make_engine, tmp_path):
     ends, _ = follow(client, [blocker.job_id, reference.job_id])
     done = ends[reference.job_id]
     assert isinstance(done, Done), done
-    assert abs(read_clip(Path(done.clips[0].path)).frames_THW3.mean() - 180) < 3
+    assert abs(read_clip(engine.clip_file(done, 0)).frames_THW3.mean() - 180) < 3
 
 
 def test_everything_killed_at_once(make_engine):

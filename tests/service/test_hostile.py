@@ -32,6 +32,7 @@ from syncam_engine.link.messages import (
 from syncam_engine.service import watch
 from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.hub import PARTS_READ, Hub
+from syncam_engine.service.soak.floods import RawPeer
 from syncam_engine.service.soak.hostile import mutate
 
 from .test_engine import answer, run
@@ -49,7 +50,7 @@ def test_mutated_messages(engine):
     attacker.send_multipart(codec.encode(SayHello(client_id=new_id())))
     honest = engine.client()
     assert isinstance(run(honest, sample_request(2))[0], Done)
-    server = psutil.Process(engine.process.pid)
+    server = psutil.Process(engine.server_pid())
     before = server.memory_info().rss
     for k in range(MUTATIONS):
         attacker.send_multipart(mutate(rng))
@@ -73,7 +74,7 @@ def test_client_that_never_reads(engine):
     deaf.connect(f"ipc://{socket_path(engine.state_dir)}")
     deaf.send_multipart(codec.encode(SayHello(client_id=owner.client_id)))
     call = Fetch(job_id=done.job_id, digest=done.clips[0].digest)
-    server = psutil.Process(engine.process.pid)
+    server = psutil.Process(engine.server_pid())
     before = server.memory_info().rss
     for _ in range(5000):
         deaf.send_multipart(codec.encode(call))
@@ -83,32 +84,11 @@ def test_client_that_never_reads(engine):
     context.destroy(linger=0)
 
 
-class Zmtp:
-    """ZeroMQ's own protocol by hand: libzmq never sends a message that is not finished."""
-
-    def __init__(self, path):
-        self.raw = socket.socket(socket.AF_UNIX)
-        self.raw.settimeout(30)
-        self.raw.connect(str(path))
-        greeting = b"\xff" + b"\0" * 8 + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
-        self.raw.sendall(greeting)
-        ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
-        self.raw.sendall(b"\x04" + bytes([len(ready)]) + ready)
-
-        self.sent = 0
-
-    def send_parts(self, size, count):
-        """Parts of a message, each of which says that more follow."""
-        for _ in range(count):
-            self.raw.sendall(b"\x03" + size.to_bytes(8, "big") + bytes(size))
-            self.sent += 1
-
-
 def test_message_that_never_ends_holds_little(make_engine):
     engine = make_engine("--max-memory-mb", "200")
     client = engine.client()
     done, _ = run(client, sample_request(2))
-    attacker = Zmtp(socket_path(engine.state_dir))
+    attacker = RawPeer(socket_path(engine.state_dir))
     with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
         attacker.send_parts(2**20, 3000)
     attacker.raw.close()
@@ -119,7 +99,7 @@ def test_message_that_never_ends_holds_little(make_engine):
     assert follow(client, [done.job_id])[0][done.job_id].clips == done.clips
     log = (engine.state_dir / "logs" / "engine.log").read_text()
     assert "every client is cut off: the server holds" in log
-    server = psutil.Process(engine.process.pid)
+    server = psutil.Process(engine.server_pid())
     wait_until(lambda: server.memory_info().rss < 200 * 2**20, 30)
 
 

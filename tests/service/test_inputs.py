@@ -21,8 +21,18 @@ def upload(store, owner, data, digest=None, chunk=CHUNK_BYTES):
     state = None
     for offset in range(0, len(data), chunk):
         call = Upload(digest=digest, size=len(data), offset=offset)
-        state = store.take(owner, call, data[offset : offset + chunk])
+        state = asked_until_flushed(store, owner, call, data[offset : offset + chunk])
     return digest, state
+
+
+def asked_until_flushed(store, owner, call, data):
+    """As a client does: the last chunk again while all of it is there and not on the disk yet."""
+    end_s = time.monotonic() + 60
+    state = store.take(owner, call, data)
+    while state.received == call.size and not state.complete and time.monotonic() < end_s:
+        time.sleep(0.002)
+        state = store.take(owner, call, data)
+    return state
 
 
 def test_inputs_belong_to_whoever_sent_them(tmp_path):
@@ -40,7 +50,11 @@ def test_inputs_say_where_to_go_on(tmp_path):
     store = InputStore(tmp_path, most_bytes_per_owner=10**7)
     data = b"0123456789" * 10
     digest = hashlib.sha256(data).hexdigest()
-    take = lambda o, n: store.take("a", Upload(digest=digest, size=100, offset=o), data[o : o + n])  # noqa: E731
+
+    def take(offset, count):
+        call = Upload(digest=digest, size=100, offset=offset)
+        return asked_until_flushed(store, "a", call, data[offset : offset + count])
+
     assert take(40, 20).received == 0
     assert take(0, 30).received == 30
     assert take(60, 20).received == 30
@@ -94,18 +108,22 @@ def test_input_is_kept_from_the_last_job_on_that_used_it(tmp_path):
     assert [store.path_or_none("a", digest) is not None for digest in digests] == [True, False]
 
 
-def test_large_input_is_flushed_beside_the_loop(tmp_path, monkeypatch):
+@pytest.mark.parametrize("pieces", [1, 20_000])
+def test_input_is_flushed_beside_the_loop_however_small(tmp_path, monkeypatch, pieces):
     disk = threading.Event()
     flush = os.fsync
     monkeypatch.setattr(
         "syncam_engine.service.inputs.os.fsync", lambda handle: (disk.wait(60), flush(handle))
     )
     store = InputStore(tmp_path, most_bytes_per_owner=10**7)
-    data = bytes(range(250)) * 20_000  # 5 MB
-    digest, state = upload(store, "anna", data)
+    data = bytes(range(250)) * pieces
+    digest, last = hashlib.sha256(data).hexdigest(), (len(data) - 1) // CHUNK_BYTES * CHUNK_BYTES
+    for offset in range(0, len(data), CHUNK_BYTES):
+        call = Upload(digest=digest, size=len(data), offset=offset)
+        state = store.take("anna", call, data[offset : offset + CHUNK_BYTES])
     assert (state.received, state.complete) == (len(data), False)
     # Whatever comes meanwhile changes nothing, also its first chunk.
-    for offset in (0, 4 * CHUNK_BYTES):
+    for offset in (0, last):
         call = Upload(digest=digest, size=len(data), offset=offset)
         assert not store.take("anna", call, data[offset : offset + CHUNK_BYTES]).complete
     store.forget_stale(after_s=-1.0)
@@ -140,3 +158,21 @@ def test_inputs_that_just_came_outlive_a_clock_that_jumps(tmp_path, monkeypatch)
     # A server that started since does not know when it came.
     InputStore(tmp_path, most_bytes_per_owner=10**6).sweep(set(), older_than_s=7 * 86400.0)
     assert store.path_or_none("a", digest) is None
+
+
+def test_inputs_are_limited_in_their_number_however_small(tmp_path):
+    store = InputStore(tmp_path, most_bytes_per_owner=10**6, most_files_per_owner=3)
+    for data in (b"a", b"b", b"c"):
+        assert upload(store, "anna", data)[1].complete
+    with pytest.raises(SynCamError, match="keeps 3 inputs") as refused:
+        upload(store, "anna", b"d")
+    assert refused.value.code == "quota.uploads"
+    assert upload(store, "bert", b"d")[1].complete
+
+
+def test_asking_for_an_input_makes_no_folder(tmp_path):
+    store = InputStore(tmp_path, most_bytes_per_owner=10**6)
+    assert store.path_or_none("anna", "a" * 64) is None
+    with pytest.raises(SynCamError):
+        upload(store, "anna", b"x" * (10**6 + 1))
+    assert list((tmp_path / "inputs").iterdir()) == []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import weakref
 from types import SimpleNamespace
 
@@ -43,9 +44,14 @@ class Desk(Verbs):
         digest = hashlib.sha256(data).hexdigest()
         call = Upload(digest=digest, size=len(data), offset=k * CHUNK)
         for partial in self.inputs._partials.values():
-            partial.file.flush()  # so that what has come is seen on the disk
+            if partial.settling is None:
+                partial.file.flush()  # so that what has come is seen on the disk
         piece = data[k * CHUNK : (k + 1) * CHUNK]
-        return self.on_upload(SimpleNamespace(owner="anna"), call, [piece])
+        state = self.on_upload(SimpleNamespace(owner="anna"), call, [piece])
+        while state.received == len(data) and not state.complete:
+            time.sleep(0.002)
+            state = self.on_upload(SimpleNamespace(owner="anna"), call, [piece])
+        return state
 
     def parts(self):
         return list((self.folder / "state" / "inputs").glob("*/*.part"))

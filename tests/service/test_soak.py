@@ -7,12 +7,18 @@ import json
 
 import pytest
 
+from syncam_engine.link import job_results
+from syncam_engine.link.environments import find_bpy_python
 from syncam_engine.service.soak.answers import soak_answers
 from syncam_engine.service.soak.disk import soak_disk
+from syncam_engine.service.soak.evil import soak_evil_engine
+from syncam_engine.service.soak.evil_lies import LIES
 from syncam_engine.service.soak.faults import _judge_order, soak_faults
 from syncam_engine.service.soak.findings import Finding, as_markdown, percentile
 from syncam_engine.service.soak.hostile import soak_decoder, soak_hostile
 from syncam_engine.service.soak.load import soak_load
+from syncam_engine.service.soak.locks import soak_locks
+from syncam_engine.service.soak.media import soak_media
 
 from .conftest import STUB
 
@@ -53,9 +59,41 @@ def test_hostile_peers():
     held(soak_hostile(3000, 6, 50, STUB))
 
 
+def test_evil_engine(monkeypatch):
+    monkeypatch.setattr("syncam_engine.service.soak.evil.find_bpy_python", lambda: None)
+    some = [name for name in LIES if name != "a message of 1200 parts"]
+    assert held(soak_evil_engine(1, some)).figures["jobs"] == len(some)
+
+
+@pytest.mark.skipif(find_bpy_python() is None, reason="no bpy Python here")
+def test_evil_engine_and_the_addon():
+    some = ["a path", "a file of mine", "another camera", "odd previews", "odd progress"]
+    some += ["no size", "a playlist", "more than asked", "nothing"]
+    assert held(soak_evil_engine(1, some)).figures["add-on"].startswith("9 jobs")
+
+
+def test_host_that_believes_is_seen(monkeypatch):
+    monkeypatch.setattr("syncam_engine.service.soak.evil.find_bpy_python", lambda: None)
+    monkeypatch.setattr(job_results, "checked", lambda done, _: done)
+    problems = soak_evil_engine(1, ["another camera"]).problems
+    assert "clips that were not asked for" in str(problems)
+
+
 def test_load():
     figures = held(soak_load(16, 5, STUB)).figures
     assert figures["jobs done"] == figures["jobs sent"] >= 16
+
+
+def test_media():
+    figures = held(soak_media(10, STUB, side=1000)).figures
+    ends = {name.split(",")[0]: end for name, end in figures.items()}
+    assert (ends["some.mp4"], ends["large.png"], ends["drawing"]) == ("done", "done", "clip.format")
+
+
+def test_locks():
+    figures = held(soak_locks(20, STUB)).figures
+    assert figures["locks that were refused"] == 60
+    assert figures["jobs"] > 0
 
 
 def test_order_that_was_not_kept_is_seen(tmp_path):

@@ -13,10 +13,14 @@ import yaml
 from PIL import Image
 
 from syncam_engine.cli import main
+from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import GenerateRequest
 from syncam_engine.link.rig_json import rig_to_dict
+from syncam_engine.model.presets import Preset
 from syncam_engine.preview.score_run import rig_of
 from syncam_engine.sampling.pipeline import load_pipeline
+from syncam_engine.service.catalog import read_catalog
+from syncam_engine.training.config_file import read_config
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource
 
@@ -58,6 +62,7 @@ def trained(tmp_path_factory):
             "transformer": SMALL,
             "autoencoder": str(folder / "coder"),
             "fps": 11,
+            "licence": "MIT",
             "envelope": {"fps": [11.0, 11.0], "distance_m": [1.0, 2.0]},
         },
         "flow": {"prediction": "x0"},
@@ -91,7 +96,7 @@ def test_run_leaves_checkpoints_curves_log_and_sheets(trained):
             assert np.asarray(sheet).std() > 10
 
 
-def test_exported_preset_makes_clips(trained):
+def test_exported_preset_makes_clips_wherever_it_is_moved(trained, tmp_path):
     names = {p.name for p in (trained / "preset").iterdir()}
     assert names == {
         "preset.json",
@@ -103,11 +108,11 @@ def test_exported_preset_makes_clips(trained):
     preset = json.loads((trained / "preset" / "preset.json").read_text())
     assert preset["fps"] == 11
     assert preset["envelope"]["distance_m"] == [1.0, 2.0]
-    # Outside the package the preset names its own folder, not the package's weights.
-    assert preset["source"]["base"] == str((trained / "preset").resolve())
-    preset["name"] = "test"
-    path = trained / "preset" / "preset.json"
-    path.write_text(json.dumps(preset))
+    # Outside the package the preset is the run's own, and names the folder that it lies in.
+    assert preset["source"] == {"kind": "package", "base": ".", "mvs_file": "", "licence": "MIT"}
+    assert (preset["name"], preset["title"]) == ("mv", "mv, 6 steps of training")
+    path = tmp_path / "moved" / "preset.json"
+    shutil.copytree(trained / "preset", path.parent)
     pipeline = load_pipeline(str(path), "cpu")
     scene = BoxSource(scenes=1, size=(160, 96)).scenes[0]
     request = GenerateRequest(
@@ -119,11 +124,72 @@ def test_exported_preset_makes_clips(trained):
         height=96,
         frames=5,
         fps=(11, 1),
-        preset="test",
+        preset="mv",
     )
     clips = pipeline.generate(request)
     assert clips.shape == (3, 5, 96, 160, 3)
     assert clips.std() > 1
+
+
+def test_preset_files_whose_weights_are_elsewhere_are_refused_at_the_start(trained, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(trained / "preset", moved)
+    catalog = read_catalog("mv", [moved / "preset.json"])
+    assert [info.available for info in catalog.infos() if info.name == "mv"] == [True]
+    (moved / "autoencoder.safetensors").unlink()
+    with pytest.raises(SynCamError, match=r"where autoencoder\.safetensors is missing"):
+        read_catalog("mv", [moved / "preset.json"])
+    # As exports were written before: a folder that is no more.
+    preset = json.loads((moved / "preset.json").read_text())
+    preset["source"]["base"] = str(tmp_path / "gone")
+    (moved / "preset.json").write_text(json.dumps(preset))
+    with pytest.raises(
+        SynCamError, match=r"gone, where transformer\.safetensors is missing"
+    ) as said:
+        read_catalog("mv", [moved / "preset.json"])
+    assert 'set source.base in it to "."' in said.value.fix
+
+
+def test_export_goes_by_the_config_that_the_run_was_trained_with(trained, tmp_path, capsys):
+    run = ["train", str(trained / "mv.yaml"), "--out", str(tmp_path / "run")]
+    changed = ["--set", "model.transformer.num_layers=2", "--set", "model.fps=13"]
+    assert main([*run, *changed, "--until", "2"]) == 0
+    own = read_config(tmp_path / "run" / "config.yaml")
+    assert own == read_config(trained / "mv.yaml", changed[1::2])
+    capsys.readouterr()
+    assert main([*run, "--export", str(tmp_path / "out"), "--set", "model.title=Mine"]) == 0
+    said = capsys.readouterr().out
+    assert "config.yaml; the one given differs in model.transformer, model.fps" in said
+    preset = Preset.read(tmp_path / "out" / "preset.json")
+    assert (preset.transformer.num_layers, preset.fps, preset.title) == (2, 13, "Mine")
+
+
+def test_check_says_what_a_run_needs_and_all_that_is_missing(trained, tmp_path, capsys):
+    run = ["train", str(trained / "mv.yaml"), "--out", str(tmp_path / "run"), "--check"]
+    assert main(run) == 0
+    said = capsys.readouterr().out
+    assert "multiview run named mv, 6 steps" in said
+    assert "latents: 4 scenes, no broken files" in said
+    assert "M parameters" in said
+    assert "GiB a process" in said
+    assert not (tmp_path / "run").exists()
+    gone = ["data.sources.0.path=/nowhere", "model.autoencoder=/nothing"]
+    assert main([*run, "--set", gone[0], "--set", gone[1]]) == 2
+    said = capsys.readouterr().out
+    assert "/nowhere of the latents source is not there" in said
+    assert "/nothing/autoencoder.safetensors is not there" in said
+    pictures = ["data.sources.0.kind=rendered", f"data.sources.0.path={trained / 'shards'}"]
+    pictures += ["model.autoencoder=''"]
+    assert main([*run, *(x for one in pictures for x in ("--set", one))]) == 2
+    assert "gives pictures, and the config's model.autoencoder" in capsys.readouterr().err
+
+
+def test_first_steps_are_told(trained, tmp_path, capsys):
+    run = ["train", str(trained / "mv.yaml"), "--out", str(tmp_path / "run"), "--until", "3"]
+    assert main(run) == 0
+    said = capsys.readouterr().out
+    assert [n for n in range(1, 7) if f"step {n}/3" in said] == [1, 2]
+    assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
 def test_encoding_again_does_nothing(trained, capsys):

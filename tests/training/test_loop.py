@@ -73,7 +73,7 @@ def test_what_is_dropped_has_other_numbers_than_the_noise(tmp_path):
         seeds.append(torch.initial_seed())
         return loss(model, batch)
 
-    trainer._estimate = lambda last: ""
+    trainer.needs = lambda last: ""
     trainer.task.prepare, trainer.task.loss = watched_prepare, watched_loss
     trainer.train(until=3)
     assert len(seeds) == len(set(seeds)) == 12

@@ -169,7 +169,7 @@ def test_clips_that_could_not_be_fetched_are_fetched_when_they_are_to_be_shown(
     ]
     watched = []
     monkeypatch.setattr(plugin.client, "fetch", lambda job_id, clip, target: clip.camera)
-    monkeypatch.setattr(plugin.client, "watch", watched.append)
+    monkeypatch.setattr(plugin.client, "watch", lambda job_id, asked: watched.append(job_id))
     monkeypatch.setattr(plugin.controller, "_check_engine", lambda: None)
 
     def hear(*events):

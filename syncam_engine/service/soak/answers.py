@@ -32,7 +32,7 @@ def soak_answers(seconds: float, pipeline: str) -> Finding:
     engine.environment["SYNCAM_STUB_LOAD_S"] = str(LOAD_S)
     try:
         engine.start()
-        asker = _Asker(engine)
+        asker = Asker(engine)
         asker.ask_for(min(seconds, LOAD_S), "loading", lambda: None)
         client = engine.client()
         wait_until(lambda: engine.status(client).workers[0].state == "ready", 120, engine.said)
@@ -64,7 +64,7 @@ def _kill(engine: LocalEngine) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-class _Asker:
+class Asker:
     """A bare socket, so that what is measured is the engine and not a client's own second look."""
 
     def __init__(self, engine: LocalEngine) -> None:
@@ -110,6 +110,9 @@ class _Asker:
             f"p99 {percentile(waits, 0.99):.2f} ms, longest {max(waits):.1f} ms"
             for state, waits in self._waits_ms.items()
         }
+
+    def longest_ms(self) -> float:
+        return max((max(waits) for waits in self._waits_ms.values()), default=0.0)
 
     def close(self) -> None:
         self._context.destroy(linger=0)

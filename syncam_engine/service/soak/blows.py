@@ -136,7 +136,7 @@ class Blows:
 
     def stop_server(self) -> None:
         """For a moment, or for longer than clients wait before they say that it is lost."""
-        self._stop_a_while(self._engine.process.pid, self._rng.choice((0.5, 2.0, SILENCE_S + 2)))
+        self._stop_a_while(self._engine.server_pid(), self._rng.choice((0.5, 2.0, SILENCE_S + 2)))
 
     def stop_client(self) -> None:
         self._stop_a_while(self._rng.choice(self._clients).pid(), self._rng.uniform(0.2, 3.0))

@@ -54,7 +54,7 @@ def soak_disk(pipeline: str) -> Finding | None:
         if not isinstance(again, Done):
             finding.fault(f"no job after room was made: {again.error.sentence}")
         for clip in first.clips:
-            if digest_of(Path(clip.path)) != clip.digest:
+            if digest_of(engine.clip_file(first, clip.index)) != clip.digest:
                 finding.fault("an earlier clip has changed")
         engine.kill()
         engine.start()

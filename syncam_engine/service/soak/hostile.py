@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 import msgspec
+import psutil
 import zmq
 
 from syncam_engine.link import codec, keys, limits, messages
@@ -21,9 +22,12 @@ from syncam_engine.link.client import EngineClient, Lost, Reply
 from syncam_engine.link.endpoint import Endpoint, socket_path
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
+from syncam_engine.service.hub import MAX_STRANGERS
 
 from .findings import Finding
+from .floods import Unfinished, connect_all, still_open
 
+_MEMORY_MB = 300
 _ODD: tuple[Any, ...] = (
     None,
     -1,
@@ -184,26 +188,33 @@ def soak_hostile(count: int, seed: int, silent: int, pipeline: str) -> Finding:
     finding = Finding(
         "hostile peers",
         "50,000 mutated messages to a live server, 500 silent connections, wrong keys, plain TCP "
-        "garbage, a client that never reads, replays",
-        f"{count:,} mutated messages, {silent} silent connections, the others as stated",
+        "garbage, a client that never reads, replays; 10,000 connections without a key, and raw "
+        "local clients whose messages never end, who come again 20 times when cut off",
+        f"{count:,} mutated messages, {silent} silent connections, {20 * silent:,} without a key, "
+        f"{max(2, silent // 25)} times cut off, the others as stated",
     )
     folder = tempfile.mkdtemp(prefix="syncam-")
     os.environ["SYNCAM_CONFIG_DIR"] = f"{folder}/config"
-    engine = LocalEngine("--bind", "tcp://127.0.0.1:*", pipeline=pipeline)
+    options = ("--bind", "tcp://127.0.0.1:*", "--max-memory-mb", str(_MEMORY_MB))
+    engine = LocalEngine(*options, pipeline=pipeline)
     engine.environment["SYNCAM_CONFIG_DIR"] = f"{folder}/config"
     try:
         engine.start()
         honest = engine.client()
         _one_job(finding, honest, "before")
-        path = str(socket_path(engine.state_dir))
+        path, first = str(socket_path(engine.state_dir)), engine.server_pid()
         quiet = _silent(path, silent)
-        base_kb = _resident_kb(engine.process.pid)
+        base_kb = _resident_kb(engine.server_pid())
         pauses = _bombard(engine, honest, path, random.Random(seed), count)
         _one_job(finding, honest, "after the mutated messages")
-        grown_kb = _resident_kb(engine.process.pid) - base_kb
+        grown_kb = _resident_kb(engine.server_pid()) - base_kb
         _knock(finding, engine, folder)
         _one_job(finding, honest, "after the strangers")
         deaf_kb = _deaf(engine, honest, path)
+        held, files = _flood(finding, engine, honest, 20 * silent)
+        _one_job(finding, honest, "after the flood")
+        peak_kb = _unfinished(engine, path, max(2, silent // 25))
+        _one_job(finding, honest, "after the messages without end")
         for raw in quiet:
             raw.close()
         wait_until(lambda: True, 1)
@@ -211,7 +222,16 @@ def soak_hostile(count: int, seed: int, silent: int, pipeline: str) -> Finding:
             "longest wait for a status meanwhile (s)": max(pauses),
             "server's memory grown by the messages (KiB)": grown_kb,
             "server's memory grown by a client that never reads (KiB)": deaf_kb,
+            "connections held without a key, of those tried": held,
+            "server's open files then": files,
+            "server's largest memory by messages without end (KiB)": peak_kb,
         }
+        if held > MAX_STRANGERS:
+            finding.fault(f"{held} connections without a key are held")
+        if peak_kb > 3 * _MEMORY_MB * 1024:
+            finding.fault(f"messages without end held {peak_kb} KiB of the server's memory")
+        if engine.server_pid() != first:
+            finding.fault("the server ended by accident")
         if max(pauses) > 1.0:
             finding.fault(f"a status took {max(pauses):.1f} s")
         if grown_kb > 100 * 1024 or deaf_kb > 200 * 1024:
@@ -278,6 +298,41 @@ def _knock(finding: Finding, engine: LocalEngine, folder: str) -> None:
             raw.sendall(random.Random(k).randbytes(3000))
 
 
+def _flood(
+    finding: Finding, engine: LocalEngine, honest: EngineClient, count: int
+) -> tuple[int, int]:
+    """Connect to the TCP port without a key, as often as there may be files; return how many of
+    these connections stay, and how many files the server has open."""
+    host, port = engine.info()["remote"][0].removeprefix("tcp://").split(":")
+    made = connect_all(host, int(port), count)
+    _reply(honest, honest.ask_status())
+    for _ in range(20):  # local clients come meanwhile
+        late = EngineClient(state_dir=engine.state_dir)
+        _reply(late, late.ask_status())
+        late.close()
+    if len(made) < count:
+        finding.figures["connections that could not be made"] = count - len(made)
+    held, files = still_open(made), psutil.Process(engine.server_pid()).num_fds()
+    for one in made:
+        one.close()
+    return held, files
+
+
+def _unfinished(engine: LocalEngine, path: str, times: int) -> int:
+    """Raw clients send without end until everybody was cut off so often; return the most memory
+    that the server held."""
+    log, peak_kb = engine.state_dir / "logs" / "engine.log", 0
+
+    def look() -> bool:
+        nonlocal peak_kb
+        peak_kb = max(peak_kb, _resident_kb(engine.server_pid()))
+        return log.read_text("utf-8").count("every client is cut off") >= times
+
+    with Unfinished(path, 4):
+        wait_until(look, 60 + 10 * times, "messages without end were never cut off")
+    return peak_kb
+
+
 def _deaf(engine: LocalEngine, honest: EngineClient, path: str) -> int:
     """A client asks for a clip again and again and never reads; return the memory it costs."""
     request = sample_request(2)
@@ -288,12 +343,12 @@ def _deaf(engine: LocalEngine, honest: EngineClient, path: str) -> int:
     deaf.linger, deaf.rcvhwm = 0, 1
     deaf.connect(f"ipc://{path}")
     deaf.send_multipart(codec.encode(messages.SayHello(client_id=honest.client_id)))
-    before_kb = _resident_kb(engine.process.pid)
+    before_kb = _resident_kb(engine.server_pid())
     call = messages.Fetch(job_id=request.job_id, digest=done.clips[0].digest)
     for _ in range(20_000):
         deaf.send_multipart(codec.encode(call))
     _reply(honest, honest.ask_status())
-    grown_kb = _resident_kb(engine.process.pid) - before_kb
+    grown_kb = _resident_kb(engine.server_pid()) - before_kb
     context.destroy(linger=0)
     return grown_kb
 

@@ -29,9 +29,9 @@ def soak_load(clients: int, seconds: float, pipeline: str) -> Finding:
         asker = engine.client(client_name="asker")
         _warm_up(crowd, asker)
         # What grows once with the number of clients is not a leak: memory counts from here.
-        early_kb = _resident_kb(engine.process.pid)
+        early_kb = _resident_kb(engine.server_pid())
         ends, latencies, sent = _work(crowd, asker, seconds)
-        late_kb = _resident_kb(engine.process.pid)
+        late_kb = _resident_kb(engine.server_pid())
         status = engine.status(asker)
         finding.figures = {
             "jobs sent": len(sent),

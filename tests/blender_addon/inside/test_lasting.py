@@ -25,7 +25,7 @@ RUN = {"prompt": "a test pattern", "steps": 2, "frames": 5, "frame_step": 3}
 
 
 def plates_before(thing):
-    return [o for o in bpy.data.objects if o.get(plates.KEY) and plates._target_of(o) == thing]
+    return [o for o in bpy.data.objects if o.get(plates.KEY) and plates.target_of(o) == thing]
 
 
 def test_camera_renamed_between_two_runs_keeps_its_one_plate(plaza):
@@ -65,7 +65,6 @@ def test_fetched_clip_goes_elsewhere_when_its_place_cannot_be_written(plaza, sta
     local = Path(clip["local"])
     local.unlink()
     local.mkdir()
-    clip["path"] = ""
     assert bpy.ops.syncam.refetch() == {"FINISHED"}
     assert Path(clip["local"]).is_relative_to(state.store.folder)
     assert record.applied

@@ -20,7 +20,7 @@ def test_camera_renamed_and_camera_deleted_during_the_job(plaza, state):
     bpy.data.objects.remove(plaza.objects["Dolly"])
     tick_until(state, lambda: state.is_settled([job_id]))
     found = plates_of(plaza)
-    assert found["Wide"].constraints[0].target.name == "Renamed"
+    assert found["Renamed"].constraints[0].target.name == "Renamed"
     assert "Dolly" not in found
     record = state.records[job_id]
     assert any("'Dolly' is not in the scene any more" in note for note in record.notices)

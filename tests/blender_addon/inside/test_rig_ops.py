@@ -259,13 +259,13 @@ CHANGED = {
     "start_at": "FRAME",
     "frame_start": 12,
     "frame_step": 4,
-    "fit_rule": "letterbox",
+    "fit_rule": "LETTERBOX",
     "mode": "REFERENCE",
     "previz_strength": 0.25,
     "reference_source": "FILE",
     "reference_file": "//clips/anchor 1.mp4",
     "targets": {"SEQUENCER", "MATERIAL"},
-    "plate_distance": 2.25,
+    "plate_distance_m": 2.25,
 }
 
 

@@ -39,7 +39,7 @@ def main() -> None:
         state=state.engine.state,
         sentence=state.engine.sentence,
         applied=record.applied,
-        engine_paths=[clip["path"] for clip in record.clips],
+        is_streamed=state.client.local_state_dir is None,
         digests=[clip["digest"] for clip in record.clips],
         landed=[hashlib.sha256(Path(c["local"]).read_bytes()).hexdigest() for c in record.clips],
         locals=[clip["local"] for clip in record.clips],

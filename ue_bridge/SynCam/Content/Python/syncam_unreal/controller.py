@@ -71,7 +71,7 @@ class Controller:
         self._removing: dict[str, JobRecord] = {}
         for job in self.history:
             if not job.ended:
-                client.watch(job.job_id)
+                client.watch(job.job_id, job.asked)
 
     # ---- what the user does ----
 
@@ -160,7 +160,7 @@ class Controller:
             if job.missing:
                 self._check_engine()
                 job.state, job.sentence = "sent", "Fetching the clips."
-                self.client.watch(job.job_id)
+                self.client.watch(job.job_id, job.asked)
                 self.status = job.sentence
                 return
             self._shower.add(job)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished job's clips as files of this machine: by path, or fetched from a remote engine."""
+"""A finished job's clips as files of the host's own, checked on their way (`client.fetch`)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,10 @@ class ClipFetcher:
         self._fetching: dict[str, tuple[JobRecord, ClipResult]] = {}
 
     def take(self, job: JobRecord, done: Done) -> None:
-        """Record the clips that are here and begin to fetch the others."""
+        """Begin to bring a job's clips."""
         job.clips = []
         for clip in done.clips:
-            if clip.path and Path(clip.path).is_file():
-                job.clips.append(_described(clip, clip.path))
-            else:
+            if clip.kind == "video/mp4":
                 target = self._downloads(job.job_id) / f"{clip.index:02d}.mp4"
                 self._fetching[self._client.fetch(job.job_id, clip, target)] = (job, clip)
 
@@ -44,7 +42,7 @@ class ClipFetcher:
         return self._fetching.pop(message_id, (None, None))[0]
 
     def delete(self, job: JobRecord) -> None:
-        """Delete what was fetched of a job; clips that the engine lent by path are its own."""
+        """Delete what was fetched of a job."""
         shutil.rmtree(self._downloads(job.job_id), ignore_errors=True)
 
     def is_complete(self, job: JobRecord) -> bool:

@@ -24,6 +24,7 @@ def take(job: JobRecord, event: Queued | Phase | Progress) -> None:
     elif isinstance(event, Phase):
         job.state, job.sentence = "running", f"{PHASES.get(event.phase, event.phase)}."
     else:
-        job.state, job.progress = "running", event.step / max(1, event.steps)
+        job.state = "running"
+        job.progress = min(1.0, event.step / max(1, event.steps))
         left = f", about {event.eta_s:.0f} s left" if event.eta_s else ""
         job.sentence = f"Step {event.step} of {event.steps}{left}."

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from syncam_engine.link.job_results import Asked
+
 SOURCES = ("selected", "all", "tag", "sequence", "cuts")
 SEQUENCE_SOURCES = ("sequence", "cuts")
 MODES = ("text", "reference", "previz")
@@ -79,6 +81,11 @@ class JobRecord:
     clips: list[dict[str, Any]] = field(default_factory=list)
     """camera, path, width, height, frames, fps of each clip on this machine."""
     first_frame: int = 0
+
+    @property
+    def asked(self) -> Asked:
+        """What its result must be, as far as the history knows."""
+        return Asked.of_rig(self.rig)
 
     @property
     def ended(self) -> bool:

@@ -11,7 +11,13 @@ from types import SimpleNamespace
 
 from syncam_engine.link import rig_json
 from syncam_engine.link.engine_facts import PresetInfo
-from syncam_engine.link.envelope import Envelope, EnvelopeIssue, check_request, check_rig
+from syncam_engine.link.envelope import (
+    Envelope,
+    EnvelopeIssue,
+    check_request,
+    check_rig,
+    said_once,
+)
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.fit import fit_camera
 from syncam_engine.link.messages import GenerateRequest
@@ -183,7 +189,7 @@ def check(request: GenerateRequest, rig: Rig, preset: PresetInfo) -> list[str]:
     for issue in issues:
         if issue.kind == "refuse":
             raise issue.to_error()
-    return [issue.sentence for issue in issues]
+    return said_once(issues)
 
 
 def given_clips(fields: PanelFields, rig: Rig) -> list[Path] | None:

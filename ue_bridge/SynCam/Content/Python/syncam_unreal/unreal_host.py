@@ -12,7 +12,7 @@ from typing import Any
 
 import unreal
 
-from syncam_engine.link import rig_json
+from syncam_engine.link import json_text, rig_json
 from syncam_engine.link.rig import Rig
 
 from . import preconditions, request_making, results, rig_placing, sequence_cameras, views
@@ -164,7 +164,7 @@ class UnrealHost:
         """Return what `save` wrote last, or {} where there is none or it cannot be read."""
         path = folder() / "state.json"
         try:
-            data = json.loads(path.read_text("utf-8"))
+            data = json_text.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
