@@ -21,6 +21,7 @@ from syncam_engine.link.printable import printable
 COMMANDS = {
     "serve": "start the engine: the server process and its worker",
     "generate": "generate one clip for every camera of a rig file",
+    "spread": "generate one request's clips on several GPUs, without an engine",
     "status": "what a running engine is doing",
     "jobs": "list, cancel, pause, resume and remove your jobs in an engine",
     "keys": "make, trust, list and revoke the keys of remote engines and clients",

@@ -68,7 +68,7 @@ def test_every_option_of_a_command_is_explained(command):
 @pytest.mark.parametrize("name", BENCHES)
 def test_every_option_of_a_benchmark_is_explained(name):
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"syncam_engine.bench.{name}").configure(parser)
+    importlib.import_module(f"syncam_engine.devtools.bench.{name}").configure(parser)
     assert not [action.dest for action in parser._actions if not action.help]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import syncam_engine
@@ -25,13 +26,11 @@ FLOORS = (
     "training",
     "preview",
     "service",
-    "bench",
-    "unreal_rigs",
+    "rendering",
     "packaging",
     "commands",
+    "devtools",
 )
-# To be emptied: `syncam render`'s manifest, which Unreal's route shares, lies among the commands.
-NOT_YET = {("unreal_rigs", "commands")}
 
 
 def imported(path: Path) -> set[str]:
@@ -59,7 +58,32 @@ def test_imports_run_down():
         for below in imported(path)
         if FLOORS.index(below) > FLOORS.index(package)
     }
-    assert set(found) == NOT_YET, found
+    assert not found
+
+
+def test_the_developers_tools_are_named_where_verbs_find_them_only():
+    files = [*ROOT.rglob("*.py")]
+    for folder in ("blender_addon", "ue_bridge", "render_rigs"):
+        files += (ROOT.parent / folder).rglob("*.py")
+    named = {
+        path.relative_to(ROOT.parent).as_posix()
+        for path in files
+        if ROOT / "devtools" not in path.parents and "devtools" in path.read_text("utf-8")
+    }
+    # The second leaves them out of Blender's zip.
+    assert named == {
+        "syncam_engine/commands/developers.py",
+        "syncam_engine/packaging/blender.py",
+    }
+
+
+def test_the_projects_wheel_has_the_developers_tools():
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text("utf-8"))
+    found = project["tool"]["setuptools"]["packages"]["find"]
+    assert "syncam_engine*" in found["include"]
+    assert "exclude" not in found
+    folders = {path.parent for path in (ROOT / "devtools").rglob("*.py")}
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
 
 
 def test_the_wan_transformer_is_imported_without_the_preview():

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`syncam bench NAME`: the project's speeds, each a module of `syncam_engine.bench`."""
+"""`syncam bench NAME`: the project's speeds, each a module of the developers' tools."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 
+from syncam_engine.commands.developers import devtool
 from syncam_engine.commands.parsing import Parser
 
 BENCHES = {
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    module = importlib.import_module(f"syncam_engine.bench.{args.name}")
+    module = devtool(f"bench.{args.name}")
     parser = Parser(prog=f"syncam bench {args.name}", description=BENCHES[args.name])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     module.configure(parser)

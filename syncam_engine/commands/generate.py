@@ -10,7 +10,6 @@ import shutil
 import sys
 import time
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from syncam_engine.commands.generate_options import (
     check_options,
     configure,
     folders_of,
-    size_of,
 )
 from syncam_engine.commands.jobs import job_or_none
 from syncam_engine.commands.out_folder import (
@@ -32,6 +30,7 @@ from syncam_engine.commands.out_folder import (
     remove,
     write_result,
 )
+from syncam_engine.commands.request_options import request_of
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.clip_names import clip_name
@@ -53,7 +52,6 @@ from syncam_engine.link.messages import (
     new_id,
 )
 from syncam_engine.link.printable import printable
-from syncam_engine.link.rig import Rig
 
 __all__ = ["configure", "connect", "run"]
 
@@ -100,7 +98,7 @@ def _generate(args, rig, client: EngineClient, launcher: EngineLauncher | None) 
         msgspec.structs.replace(request, seed=seed, job_id=new_id() if k else request.job_id)
         for k, seed in enumerate(folders)
     ]
-    names = names_of(rig, request.outputs)
+    names = names_of(rig_json.rig_from_dict(request.rig), request.outputs)
     for take in takes:
         check_room(folders[take.seed], take.job_id, names)
     texts = []
@@ -213,40 +211,16 @@ def _request(args, rig, hello: Hello) -> GenerateRequest:
     negative = args.negative_prompt
     if negative is None:
         negative = preset.defaults.get("negative_prompt", "") if preset else ""
-    width, height = size_of(args.size)
-    if args.cameras:
-        rig = rig.subset(args.cameras)
-    if preset and rig.frame_count > 1:
-        rig = _posed(args, rig, preset.defaults)
-    return GenerateRequest(
+    return request_of(
+        args,
+        rig,
+        preset.defaults if preset else {},
         job_id=args.job_id or new_id(),
-        rig=rig_json.rig_to_dict(rig),
-        prompt=args.prompt,
         negative_prompt=negative,
-        seed=args.seed,
-        steps=args.steps,
-        guidance_scale=args.guidance,
-        width=width,
-        height=height,
-        frames=args.frames,
-        fps=(args.fps, 1) if args.fps else None,
-        mode="previz" if args.previz else "reference" if args.reference else "text",
         preset=args.preset or default,
-        previz_strength=args.previz_strength,
-        fit_rule=args.fit,
         outputs=["mp4", "png"] if args.png else ["mp4"],
         priority=args.priority,
     )
-
-
-def _posed(args, rig: Rig, defaults: dict) -> Rig:
-    """The rig with a pose for each picture of the clips; as it is where that cannot be told."""
-    try:
-        frames = defaults["frames"] if args.frames is None else args.frames
-        fps = Fraction(args.fps) if args.fps else Fraction(*defaults["fps"])
-        return rig.for_clip(frames, fps)
-    except (KeyError, TypeError, ValueError, ArithmeticError):
-        return rig  # the engine, whose defaults these are, judges
 
 
 def _follow(client: EngineClient, launcher: EngineLauncher | None, job_id: str, bar: _Bar) -> Done:

@@ -8,17 +8,15 @@ say comes back as JSON lines.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
-from syncam_engine import __version__
-from syncam_engine.commands import render_farm, render_manifest
-from syncam_engine.commands.render_run import RenderRun
 from syncam_engine.link import json_text
-from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.unreal_rigs import run as unreal_rigs
+from syncam_engine.rendering import farm, manifest
+from syncam_engine.rendering.run import RenderRun
+from syncam_engine.rendering.unreal import run as unreal
+from syncam_engine.rendering.version import renderer_version
 
 PASSES = ("rgb", "depth", "normal", "mask", "flow", "albedo")
 FAST = {
@@ -109,7 +107,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--unit", type=int, metavar="N", help="with --job: only this scene (or shard)")
     add("--collect", action="store_true", help="with --job: only write the manifest")
     add("--only", type=_range, metavar="FIRST-LAST", help="only these scenes (from 1), or shards")
-    unreal_rigs.add_options(parser)
+    unreal.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -117,9 +115,9 @@ def run(args: argparse.Namespace) -> int:
     if args.collect:
         if not Path(spec["out"]).is_dir():
             raise SynCamError("render.out", f"There is no set at {spec['out']}.", value=spec["out"])
-        return 0 if render_manifest.write(Path(spec["out"]), spec) else 1
+        return 0 if manifest.write(Path(spec["out"]), spec) else 1
     if spec["engine"] == "unreal":
-        return unreal_rigs.render(spec, args)
+        return unreal.render(spec, args)
     if args.unit is not None:
         units = spec["scenes"] if not spec["packed"] else -(-spec["scenes"] // spec["per_shard"])
         if not 1 <= args.unit <= units:
@@ -131,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
             )
         return 0 if RenderRun(spec).alone(args.unit - 1) else 1
     if args.openjd:
-        render_farm.write_openjd(args.openjd, spec)
+        farm.write_openjd(args.openjd, spec)
         print(f"wrote {args.openjd}: openjd check {args.openjd}")
         return 0
     run = RenderRun(spec, workers=args.workers, cluster=args.cluster, only=args.only)
@@ -229,19 +227,6 @@ def job_spec(args: argparse.Namespace) -> dict:
                 nearest=1,
             )
     return spec
-
-
-def renderer_version() -> str:
-    """The package's version and a digest of the renderer's sources.
-
-    The same seed gives the same pictures only from the same renderer, so a set keeps to one.
-    """
-    sources = sorted((PROJECT_ROOT / "render_rigs").rglob("*.py"))
-    digest = hashlib.sha256()
-    for path in sources:
-        digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 def _given(value: int | None, default: int) -> int:

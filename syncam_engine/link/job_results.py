@@ -40,8 +40,9 @@ class Asked:
     @classmethod
     def of_rig(cls, rig: dict[str, Any], **known: Any) -> Asked:
         """`rig` is a rig as plain data (`link.rig_json`)."""
-        cameras = rig.get("cameras") or ()
-        return cls(cameras=tuple(str(camera.get("name", "")) for camera in cameras), **known)
+        cameras = rig.get("cameras")
+        named = [c for c in cameras if isinstance(c, dict)] if isinstance(cameras, list) else []
+        return cls(cameras=tuple(str(camera.get("name", "")) for camera in named), **known)
 
     @classmethod
     def of_request(cls, request: GenerateRequest | dict[str, Any]) -> Asked:

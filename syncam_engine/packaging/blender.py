@@ -2,8 +2,9 @@
 """`syncam package blender`: the extension as one zip for each platform.
 
 A zip has the add-on, its manifest, the locked wheels of pyzmq, msgpack and msgspec for Blender's
-Pythons, `syncam_engine.link` as a wheel of its own, and in engine/ the whole engine as a wheel that
-"Install the Engine" puts into an environment of its own. The same sources give the same bytes.
+Pythons, `syncam_engine.link` as a wheel of its own, and in engine/ the whole engine, without the
+developers' tools, as a wheel that "Install the Engine" puts into an environment of its own. The
+same sources give the same bytes.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from .wheels import WheelLock, collect_wheels
 ROOT = Path(__file__).resolve().parents[2]
 ADDON = ROOT / "blender_addon"
 LOCKS = ADDON / "host_wheels.json"
-BENCH = "tick_times.py"
-"""Stands beside the extension since it needs bpy, and is no part of it."""
 STAMP = (2026, 1, 1, 0, 0, 0)
 
 
@@ -87,7 +86,7 @@ def build_zips(
     made = []
     for name in chosen:
         carried = {**fetched[name], link[0]: link[1]}
-        files = {p.name: p.read_bytes() for p in sorted(ADDON.glob("*.py")) if p.name != BENCH}
+        files = {p.name: p.read_bytes() for p in sorted(ADDON.glob("*.py"))}
         files.update({f"wheels/{wheel}": data for wheel, data in carried.items()})
         files[f"engine/{engine[0]}"] = engine[1]
         files["LICENSE.txt"] = (ROOT / "LICENSES" / "GPL-3.0-or-later.txt").read_bytes()
@@ -122,13 +121,14 @@ def link_wheel() -> tuple[str, bytes]:
 
 
 def engine_wheel() -> tuple[str, bytes]:
-    """Return the wheel of the whole engine with the preview weights, its extras as in a clone."""
+    """Return the wheel of the engine with the preview weights, its extras as in a clone."""
     package = ROOT / "syncam_engine"
     files = {
         path.relative_to(ROOT).as_posix(): path.read_bytes()
         for path in sorted(package.rglob("*"))
         if path.is_file()
         and "__pycache__" not in path.parts
+        and package / "devtools" not in path.parents
         and (path.suffix == ".py" or "weights" in path.parts)
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -111,7 +111,13 @@ def test_engine_wheel_is_a_wheel_that_pip_takes(tmp_path):
     subprocess.run([*command, "--target", str(target), str(tmp_path / name)], check=True)
     assert (target / "syncam_engine" / "cli.py").is_file()
     assert (target / "syncam_engine" / "weights").is_dir()
-    script = "import syncam_engine.cli as c; print(c.__file__); c.main(['--version'])"
+    assert not (target / "syncam_engine" / "devtools").exists()
+    script = (
+        # A clone that is installed for editing would lend the wheel what it lacks.
+        "import sys; "
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
+        "import syncam_engine.cli as c; print(c.__file__); c.main(['bench', 'wire'])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": str(target)},
@@ -120,6 +126,10 @@ def test_engine_wheel_is_a_wheel_that_pip_takes(tmp_path):
         text=True,
     )
     assert done.stdout.startswith(str(target))
+    assert done.stderr == (
+        "syncam: This engine came without the developers' tools that bench and soak need.\n"
+        "  fix: Run it from a clone of SynCam\n"
+    )
 
 
 INSTALL = """

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from blender_addon import install_engine
+from syncam_engine.devtools.harness import LocalEngine
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import read_engine_info
 from syncam_engine.link.engine_facts import EngineStatus
 from syncam_engine.link.environments import find_bpy_python
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.packaging import blender as package
-from syncam_engine.service.harness import LocalEngine
 
 from .engine_wrapper import ROOT, STUB, blender_folder
 
@@ -103,9 +103,9 @@ def test_blender_killed_during_jobs_finds_them_again_by_id(blender):
         for camera, file in found.items():
             assert Path(file).name == f"{camera}.mp4"
             assert Path(file).is_relative_to(folder / "syncam")
-    # A camera has one movie datablock: both targets show what came last, each camera its own.
-    assert plates == backgrounds
-    assert len({Path(file).read_bytes() for file in plates.values()}) == 2
+    # Each target keeps the clip of its own job, and each camera its own.
+    shown = [*plates.values(), *backgrounds.values()]
+    assert len({Path(file).read_bytes() for file in shown}) == 4
 
 
 def wait_for_done(state_dir: Path, count: int, limit_s: float = 120.0) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import stat
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,7 +115,15 @@ def test_loopback_port_may_be_a_tunnel():
     assert not Endpoint(address="tcp://127.0.0.1:7788").is_local
 
 
-def test_taken_folder_is_passed_over_for_one_of_ones_own(tmp_path, monkeypatch):
+@pytest.fixture
+def short_tmp():
+    """A folder whose sockets' paths are as short as the system wants them."""
+    with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp") as name:
+        yield Path(name)
+
+
+def test_taken_folder_is_passed_over_for_one_of_ones_own(short_tmp, monkeypatch):
+    tmp_path = short_tmp
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(endpoint, "SHARED_FOLDER", tmp_path)
     monkeypatch.setenv("SYNCAM_STATE_DIR", "/s")

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from syncam_engine.commands import render as command
-from syncam_engine.commands.render_run import RenderRun
 from syncam_engine.link.environments import PROJECT_ROOT
+from syncam_engine.rendering.run import RenderRun
 
 ray = pytest.importorskip("ray", reason="NO RAY: pip install 'syncam[cluster]'")
 SCENES = 5

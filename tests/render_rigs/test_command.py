@@ -10,8 +10,8 @@ import pytest
 
 from syncam_engine.cli import main
 from syncam_engine.commands import render as command
-from syncam_engine.commands.render_run import RenderRun
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.rendering.run import RenderRun
 
 
 def spec(*words):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from syncam_engine.cli import main
 from syncam_engine.link.rig_json import write_rig
 from syncam_engine.model.view_parallel import ViewGroup, shares
 from syncam_engine.sampling.pipeline import load_pipeline
@@ -73,9 +76,10 @@ def test_torchrun_makes_the_same_clips(tmp_path, monkeypatch, mode):
         "reference": (["--reference", paths[0]], {"reference_clip_THW3": stills[0]}),
     }[mode]
     result = torchrun(
-        "-m", "syncam_engine.sampling.spread", str(tmp_path / "rig.json"), "a red dog runs",
-        str(tmp_path / "out.npz"), "--preset", str(preset), "--device", "cpu", "--seed", "7",
-        "--steps", "3", "--frames", "9", "--guidance-scale", "2", *options,
+        "-m", "syncam_engine.cli", "spread", "--rig", str(tmp_path / "rig.json"),
+        "--prompt", "a red dog runs", "--out", str(tmp_path / "out.npz"),
+        "--preset", str(preset), "--device", "cpu", "--seed", "7",
+        "--steps", "3", "--frames", "9", "--guidance", "2", *options,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     with np.load(tmp_path / "out.npz") as made:
@@ -90,3 +94,18 @@ def test_more_ranks_than_views_is_said(monkeypatch):
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
     with pytest.raises(ValueError, match="2 ranks share 1 views; use at most 1"):
         ViewGroup.current(1)
+
+
+def test_spread_alone_is_told_to_be_started_by_torchrun(monkeypatch, capsys):
+    monkeypatch.delenv("RANK", raising=False)
+    assert main(["spread", "--rig", "rig.json", "--prompt", "a dog", "--out", "o.npz"]) == 2
+    assert "  fix: torchrun --nproc-per-node N -m" in capsys.readouterr().err
+
+
+def test_spread_has_the_options_of_generate():
+    options = {}
+    for verb in ("spread", "generate"):
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"syncam_engine.commands.{verb}").configure(parser)
+        options[verb] = {word for action in parser._actions for word in action.option_strings}
+    assert options["spread"] - options["generate"] == {"--device"}

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.messages import Done
 from syncam_engine.service.files import digest_of
-from syncam_engine.service.harness import sample_request
 
 
 def held(**changes):

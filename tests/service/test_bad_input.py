@@ -9,11 +9,11 @@ import msgspec
 import pytest
 import zmq
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link import codec, limits
 from syncam_engine.link.endpoint import socket_path
 from syncam_engine.link.messages import TO_CLIENT, AskStatus, Done, ErrorInfo, Failed, SayHello
 from syncam_engine.model.presets import get_preset
-from syncam_engine.service.harness import sample_request
 
 from .test_engine import answer, run
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import Done
-from syncam_engine.service.harness import follow, sample_request, wait_until
 
 from .test_engine import reach_step, run
 

@@ -10,8 +10,8 @@ import sqlite3
 
 import pytest
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link.messages import Done
-from syncam_engine.service.harness import follow, sample_request, wait_until
 
 from .held_jobs import digests, held, let_go, stay
 from .test_engine import answer, reach_step, run

@@ -9,8 +9,8 @@ import signal
 
 import pytest
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link.messages import Done, Phase
-from syncam_engine.service.harness import follow, sample_request, wait_until
 
 from .test_engine import run
 

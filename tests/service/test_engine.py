@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link.events import Fetched, Reply
 from syncam_engine.link.messages import (
     Acknowledged,
@@ -28,7 +29,6 @@ from syncam_engine.link.messages import (
 from syncam_engine.media.read import read_clip
 from syncam_engine.media.write import write_mp4
 from syncam_engine.model.presets import get_preset
-from syncam_engine.service.harness import follow, sample_request, wait_until
 
 
 def answer(client, message_id):

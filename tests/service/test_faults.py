@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link.client import Lost
 from syncam_engine.link.launch import EXIT_ENGINE_RUNS
 from syncam_engine.link.messages import Done, Failed, Phase, Progress, Queued
 from syncam_engine.media.read import read_clip
 from syncam_engine.media.write import write_mp4
-from syncam_engine.service.harness import follow, sample_request, wait_until
 
 from .held_jobs import digests, held, let_go
 from .test_engine import answer, reach_step, run

@@ -14,15 +14,15 @@ import psutil
 import pytest
 import zmq
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
+from syncam_engine.devtools.soak.floods import RawPeer, Unfinished, connect_all, still_open
 from syncam_engine.link import codec, keys
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import Endpoint, socket_path
 from syncam_engine.link.events import Lost
 from syncam_engine.link.messages import TO_CLIENT, Acknowledged, Done, Phase, SayHello, new_id
 from syncam_engine.service.doorkeeper import Doorkeeper
-from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.hub import MAX_STRANGERS, Hub
-from syncam_engine.service.soak.floods import RawPeer, Unfinished, connect_all, still_open
 
 from .held_jobs import digests, held, let_go
 from .test_engine import reach_step, run
@@ -167,7 +167,7 @@ def test_server_that_ends_by_accident_is_started_again(make_engine):
     os.kill(server, signal.SIGABRT)
     let_go(engine)
     ends, events = follow(client, [request.job_id])
-    assert len(digests(ends[request.job_id])) == 2
+    assert len(digests(engine, ends[request.job_id])) == 2
     assert 2 in {event.attempt for event in events if isinstance(event, Phase)}
     assert engine.server_pid() != server
     status = engine.status(client)

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from syncam_engine.devtools.harness import follow, sample_request
 from syncam_engine.link import limits
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.messages import ErrorInfo, Failed
-from syncam_engine.service.harness import follow, sample_request
 from syncam_engine.service.store import Store
 
 from .test_engine import answer
@@ -19,7 +19,7 @@ from .test_store import make_job
 
 JOBS = 120
 PROMPT = "🦊" * 4000
-VALUE = "x" * 20_000
+VALUE = ["x" * limits.MAX_TEXT_CHARS] * 5
 """2.4 MB of them all, and 4.3 MB with the prompts."""
 
 
@@ -43,7 +43,7 @@ def full(make_engine):
 
 def test_jobs_that_do_not_fit_one_answer_are_listed_named_and_removed(full, capsys):
     engine, ids = full
-    assert JOBS * len(VALUE) > limits.MAX_FRAME_BYTES
+    assert JOBS * sum(map(len, VALUE)) > limits.MAX_FRAME_BYTES
     status, said, _ = ask(capsys, engine, "list", "--all", "--json")
     assert status == 0
     assert [job["job_id"] for job in json.loads(said)["jobs"]] == ids

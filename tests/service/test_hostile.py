@@ -15,6 +15,9 @@ import psutil
 import pytest
 import zmq
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
+from syncam_engine.devtools.soak.floods import RawPeer
+from syncam_engine.devtools.soak.hostile import mutate
 from syncam_engine.link import codec
 from syncam_engine.link.endpoint import socket_path
 from syncam_engine.link.engine_facts import EngineStatus, Hello
@@ -30,10 +33,7 @@ from syncam_engine.link.messages import (
     new_id,
 )
 from syncam_engine.service import watch
-from syncam_engine.service.harness import follow, sample_request, wait_until
 from syncam_engine.service.hub import PARTS_READ, Hub
-from syncam_engine.service.soak.floods import RawPeer
-from syncam_engine.service.soak.hostile import mutate
 
 from .test_engine import answer, run
 

@@ -15,12 +15,12 @@ import pytest
 from syncam_engine.cli import main
 from syncam_engine.commands import generate, jobs
 from syncam_engine.commands.asking import answers
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link import rig_json
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import Done, Failed, JobInfo, new_id
-from syncam_engine.service.harness import follow, sample_request, wait_until
 
 IDS = ["aa11bb22", "aa11cc33", "dd44ee55"]
 

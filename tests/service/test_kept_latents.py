@@ -9,9 +9,9 @@ import os
 import numpy as np
 import pytest
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.link.messages import Done, Failed
 from syncam_engine.model.presets import package_folder
-from syncam_engine.service.harness import LocalEngine, follow, sample_request, wait_until
 from syncam_engine.service.kept_latents import KeptLatents, key_of
 
 from .stub_pipeline import flip

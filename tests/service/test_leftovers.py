@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ErrorInfo, Upload
 from syncam_engine.service import worker, worker_messages
 from syncam_engine.service.engine import Rules
 from syncam_engine.service.files import LATENTS_FILE, bytes_in
-from syncam_engine.service.harness import sample_request
 from syncam_engine.service.inputs import InputStore
 from syncam_engine.service.store import Store
 from syncam_engine.service.verbs import Verbs

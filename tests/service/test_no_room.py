@@ -12,20 +12,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import AskStatus, Cancel, Done, Failed, Submit, YieldDevice
 from syncam_engine.service import worker_messages as wm
 from syncam_engine.service.catalog import read_catalog
 from syncam_engine.service.engine import Engine, Rules
 from syncam_engine.service.files import not_written
-from syncam_engine.service.harness import sample_request
 from syncam_engine.service.inputs import InputStore
 from syncam_engine.service.store import Store
 from syncam_engine.service.worker import as_syncam_error
 
 from .test_engine import run
 
-ME = SimpleNamespace(owner="local:me", name="me", local=True, user_id="")
+ME = SimpleNamespace(owner="local:me", name="me", remote=False, user_id="")
 
 
 class Workers:
@@ -168,7 +168,7 @@ def test_device_is_held_for_minutes_and_by_programs_of_its_machine_alone(heart):
     (note,) = [note for note in heart.status().notes if "left to other" in note]
     assert "600 s more" in note
     heart.handle(ME, YieldDevice(), [])
-    afar = SimpleNamespace(owner="key:x", name="x", local=False, user_id="x")
+    afar = SimpleNamespace(owner="key:x", name="x", remote=True, user_id="x")
     with pytest.raises(SynCamError, match="own machine"):
         heart.handle(afar, YieldDevice(hold_s=5.0), [])
     job_id = submit(heart)

@@ -10,9 +10,10 @@ import pytest
 
 from syncam_engine.cli import main
 from syncam_engine.commands import generate, out_folder
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link import rig_json
+from syncam_engine.link.clip_names import clip_name
 from syncam_engine.link.errors import SynCamError
-from syncam_engine.service.harness import sample_request
 
 FIRST, SECOND = "a1" * 16, "b2" * 16
 
@@ -202,3 +203,14 @@ def test_variations_are_jobs_by_consecutive_seeds_in_folders_of_their_own(ask, t
     assert [found["seed"] for found in json.loads(said)] == [20, 21]
     status, _, error = ask("--variations", "2", "--seed", str(2**53))
     assert (status, f"at most {2**53 - 1}" in error) == (2, True)
+
+
+def test_the_names_of_the_chosen_cameras_are_looked_at_before_sampling(ask, engine, tmp_path):
+    name = rig_json.read_rig(tmp_path / "rig.json").cameras[1].name
+    (tmp_path / "out").mkdir()
+    mine = tmp_path / "out" / clip_name(0, name)
+    mine.write_text("mine")
+    done = engine.status().done
+    status, _, error = ask("--cameras", name)
+    assert (status, engine.status().done) == (2, done)
+    assert error.startswith(f"syncam: {mine} is there already")

@@ -14,9 +14,9 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.service.estimate import Estimator
 from syncam_engine.service.fairness import fair_order
-from syncam_engine.service.harness import sample_request
 from syncam_engine.service.jobs import fingerprint_of
 from syncam_engine.service.logs import JsonLines, start_logging
 from syncam_engine.service.memory import is_out_of_memory, out_of_memory

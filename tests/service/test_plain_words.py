@@ -59,7 +59,7 @@ def evil_job(**changes):
 
 def test_table_of_jobs():
     error = ErrorInfo(code="job.failed", sentence=EVIL)
-    said = shown(asking.job_table([evil_job(), evil_job(state="failed", error=error)]))
+    said = shown(asking.job_table([evil_job(), evil_job(state="failed", error=error)], 80))
     assert is_plain(said)
     assert "owned" in said
 
@@ -73,7 +73,6 @@ def test_status(capsys):
         endpoint=EVIL,
         workers=[WorkerInfo(index=0, state="busy", device=EVIL, preset=EVIL, phase=EVIL)],
         notes=[EVIL],
-        log_path=EVIL,
     )
     status.show(found, JobList(jobs=[evil_job()]))
     assert is_plain(capsys.readouterr().out)

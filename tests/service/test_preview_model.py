@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from syncam_engine.devtools.harness import LocalEngine, follow, sample_request
 from syncam_engine.link.messages import Done, Preview
 from syncam_engine.media.read import read_clip
 from syncam_engine.media.write import write_mp4
 from syncam_engine.model.presets import get_preset, package_folder
 from syncam_engine.sampling.placement import Placement
-from syncam_engine.service.harness import LocalEngine, follow, sample_request
 
 pytestmark = pytest.mark.skipif(
     not (package_folder("preview") / "transformer.safetensors").is_file(),

@@ -12,8 +12,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
+from syncam_engine.devtools.harness import sample_request, wait_until
 from syncam_engine.link import rig_json
-from syncam_engine.service.harness import sample_request, wait_until
 
 from .conftest import STUB
 from .test_engine import run

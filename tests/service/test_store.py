@@ -12,12 +12,12 @@ import time
 import msgspec
 import pytest
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import ClipResult, Done, ErrorInfo
 from syncam_engine.service import job_index
 from syncam_engine.service.fairness import fair_order
 from syncam_engine.service.files import write_whole
-from syncam_engine.service.harness import sample_request
 from syncam_engine.service.job_index import _MIGRATIONS, SCHEMA_VERSION
 from syncam_engine.service.jobs import Job, Ticket, fingerprint_of
 from syncam_engine.service.store import Store

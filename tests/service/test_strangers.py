@@ -6,16 +6,16 @@ from __future__ import annotations
 import os
 import stat
 
+from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.endpoint import parse_endpoint
 from syncam_engine.link.messages import Done
-from syncam_engine.service.harness import sample_request
 
 from .test_engine import run
 
 
-def test_engine_whose_folder_another_took_uses_one_of_its_own(make_engine, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    taken = tmp_path / f"syncam-{os.getuid()}"
+def test_engine_whose_folder_another_took_uses_one_of_its_own(make_engine, short_tmp, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_tmp))
+    taken = short_tmp / f"syncam-{os.getuid()}"
     taken.mkdir()
     taken.chmod(0o777)
     engine = make_engine()

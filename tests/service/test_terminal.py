@@ -17,15 +17,15 @@ from rich.console import Console
 from syncam_engine.cli import main
 from syncam_engine.commands import generate, status
 from syncam_engine.commands.asking import job_table
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
+from syncam_engine.devtools.soak.evil import evil_engine
+from syncam_engine.devtools.soak.evil_lies import SECRET
 from syncam_engine.link import rig_json
 from syncam_engine.link.engine_facts import EngineStatus, WorkerInfo
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.launch import EngineLauncher
 from syncam_engine.link.messages import Done, ErrorInfo, JobInfo, JobList
 from syncam_engine.link.rig import Rig
-from syncam_engine.service.harness import follow, sample_request, wait_until
-from syncam_engine.service.soak.evil import evil_engine
-from syncam_engine.service.soak.evil_lies import SECRET
 
 
 @pytest.fixture

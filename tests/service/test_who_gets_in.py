@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import zmq
 
+from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link import codec, keys
 from syncam_engine.link.client import EngineClient
 from syncam_engine.link.endpoint import Endpoint, socket_path
 from syncam_engine.link.events import Fetched, Lost
 from syncam_engine.link.messages import Done, SayHello, new_id
-from syncam_engine.service.harness import follow, sample_request, wait_until
 
 from .test_engine import answer, run
 

@@ -17,7 +17,7 @@ for folder in (HERE, BRIDGE):
 
 import stand_in  # noqa: E402
 
-from syncam_engine.service.harness import LocalEngine  # noqa: E402
+from syncam_engine.devtools.harness import LocalEngine  # noqa: E402
 
 
 @pytest.fixture(params=["5.5"])

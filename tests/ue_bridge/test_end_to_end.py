@@ -14,9 +14,9 @@ import pytest
 from unreal_jobs import generate, place_rig, playing, ready, texture_digests, tick_until
 from unreal_scenes import make_sequence, move, place_camera
 
+from syncam_engine.devtools.harness import LocalEngine
 from syncam_engine.media.read import read_clip
 from syncam_engine.model.presets import package_folder
-from syncam_engine.service.harness import LocalEngine
 
 PREVIEW = package_folder("preview") / "preset.json"
 

@@ -60,7 +60,9 @@ def test_the_zip(tmp_path, lock):
         "SynCam/Content/Python/Linux/Lib/site-packages/zmq_fake/__init__.py",
         "SynCam/Content/Python/MacIntel/Lib/site-packages/zmq_fake/__init__.py",
     } <= names  # fmt: skip
-    assert not [n for n in names if "__pycache__" in n or ".data/" in n or "numpy" in n]
+    assert not [
+        n for n in names if "devtools" in n or "__pycache__" in n or ".data/" in n or "numpy" in n
+    ]
     assert not [
         n for n in names if "/syncam_engine/" in n and "/link/" not in n and "__init__" not in n
     ]

@@ -13,7 +13,7 @@ from unreal_rig_content import LIBRARY, fill, full_plan
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.rig_json import rig_from_dict
-from syncam_engine.unreal_rigs import commands, drawing, library
+from syncam_engine.rendering.unreal import commands, drawing, library
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_what_is_built_is_what_was_drawn(unreal, editor, content, tmp_path):
 
 def test_another_unit_is_honoured(unreal, editor, content, tmp_path):
     """A level where 250 units are a metre: the same rig in metres, extrinsics in centimetres."""
-    from syncam_engine.unreal_rigs.collect import placed_cameras
+    from syncam_engine.rendering.unreal.collect import placed_cameras
 
     fill(unreal, editor)
     editor.world_to_meters = 250.0
@@ -250,7 +250,7 @@ def test_a_build_that_fails_half_way_takes_all_back(unreal, editor, content, tmp
 
 def test_cameras_placed_elsewhere_than_drawn_are_noticed(unreal, editor, content, tmp_path):
     """An editor that clamps, snaps or flips: the set must not say what is not in its pictures."""
-    from syncam_engine.unreal_rigs.collect import placed_cameras
+    from syncam_engine.rendering.unreal.collect import placed_cameras
 
     fill(unreal, editor)
     from syncam_unreal import rig_scene
@@ -264,7 +264,7 @@ def test_cameras_placed_elsewhere_than_drawn_are_noticed(unreal, editor, content
 
 
 def test_cameras_are_found_by_what_the_render_queue_calls_them(unreal, editor, content, tmp_path):
-    from syncam_engine.unreal_rigs.collect import frame_files
+    from syncam_engine.rendering.unreal.collect import frame_files
 
     fill(unreal, editor)
     editor.queue_suffix = "_1"

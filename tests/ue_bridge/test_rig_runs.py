@@ -16,7 +16,7 @@ from unreal_rig_content import LIBRARY, WORLD
 from syncam_engine.data.syncamvideo import SynCamVideo, parse_matrix, unreal_to_c2w_cv_m
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.media.read import read_clip
-from syncam_engine.unreal_rigs import run
+from syncam_engine.rendering.unreal import run
 
 HERE = Path(__file__).resolve().parent
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from syncam_engine.unreal_rigs import drawing
+from syncam_engine.rendering.unreal import drawing
 
 LIBRARY = {
     "locations": [

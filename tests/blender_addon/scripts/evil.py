@@ -11,8 +11,8 @@ from pathlib import Path
 
 import bpy
 
+from syncam_engine.devtools.soak.evil_lies import SECRET
 from syncam_engine.link import mp4
-from syncam_engine.service.soak.evil_lies import SECRET
 
 from .common import RUN, arguments, enable, tell
 
