@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.guides import LEVELS, NEAREST_M
+from syncam_engine.model.presets import GUIDE_CHANNELS
 
-CHANNELS = 10
-"""G: inverse depth, log depth, whether something is there, normal x, y, z, colour r, g, b, and
-whether colours are given."""
 FAR_M = 100.0
 """Log depth ends here: what is farther looks the same."""
 
@@ -30,8 +29,49 @@ class Guides:
     """Plane depth in metres, float32; infinity where nothing is."""
     colour_VTHW3: np.ndarray | None = None
     """Flat or shaded colours of the scene, uint8 sRGB."""
-    keep_VTHW: np.ndarray | None = None
-    """Matte of what stays as rendered, uint8: 255 keeps, 0 generates."""
+
+    def of_views(self, order: list[int]) -> Guides:
+        """The guides of these views, in this order."""
+        colour = self.colour_VTHW3
+        return Guides(
+            depth_m_VTHW=self.depth_m_VTHW[order],
+            colour_VTHW3=None if colour is None else colour[order],
+        )
+
+    def check(self, names: list[str], pictures: int, width_px: int, height_px: int) -> None:
+        """Raise SynCamError ("guides.*") naming the camera, unless they fit a request's views."""
+        wanted = (len(names), pictures, height_px, width_px)
+        given = [("depth", self.depth_m_VTHW.shape)]
+        if self.colour_VTHW3 is not None:
+            given.append(("colours", self.colour_VTHW3.shape[:4]))
+        for what, shape in given:
+            if tuple(shape) != wanted:
+                raise SynCamError(
+                    "guides.size",
+                    f"The {what} are of {shape[0]} cameras, {shape[1]} pictures and "
+                    f"{shape[3]}x{shape[2]}; the request has {wanted[0]} cameras, {wanted[1]} "
+                    f"pictures and {width_px}x{height_px}.",
+                    value=list(shape),
+                    nearest=list(wanted),
+                )
+        for name, depth_m in zip(names, self.depth_m_VTHW, strict=True):
+            wrong = np.isnan(depth_m) | (depth_m <= 0)
+            if wrong.any():
+                raise SynCamError(
+                    "guides.depth",
+                    f"The depth of camera {name!r} has the value {depth_m[wrong][0]:g} in picture "
+                    f"{int(np.argwhere(wrong)[0][0])}; it must be above 0 m, or infinite for "
+                    "nothing.",
+                    value=repr(float(depth_m[wrong][0])),
+                )
+            if not np.isfinite(depth_m).any():
+                raise SynCamError(
+                    "guides.nothing",
+                    f"Camera {name!r} sees nothing of the scene in any picture: all of its depth "
+                    "is empty.",
+                    value=name,
+                    fix="Turn the camera to the scene, or look at its clip distances",
+                )
 
 
 def levels_of_depth(depth_m: np.ndarray) -> np.ndarray:
@@ -99,6 +139,9 @@ def gravity_axes(c2w_cv_m: np.ndarray) -> np.ndarray:
 def guide_channels(guides: Guides, K_VT33: np.ndarray, c2w_cv_m_VT44: np.ndarray) -> np.ndarray:
     """What the network reads: float32 [V, T, G, H, W], each channel within about -1 to 1.
 
+    G: inverse depth, log depth, whether something is there, normal x, y, z, colour r, g, b, and
+    whether colours are given.
+
     K and poses have a time axis of T or 1; view 0 is the anchor.
     """
     depth = guides.depth_m_VTHW
@@ -111,7 +154,7 @@ def guide_channels(guides: Guides, K_VT33: np.ndarray, c2w_cv_m_VT44: np.ndarray
     log = np.log(np.minimum(near, FAR_M) / 5.0) / 3.0
     turn = gravity_axes(c2w[0, 0]) @ c2w[..., :3, :3]
     normals = np.einsum("vtij,vthwj->vtihw", turn, normals_of_depth(depth, K))
-    out = np.zeros((views, pictures, CHANNELS, *depth.shape[2:]), np.float32)
+    out = np.zeros((views, pictures, GUIDE_CHANNELS, *depth.shape[2:]), np.float32)
     out[:, :, 0], out[:, :, 1], out[:, :, 2] = inverse, log, there
     out[:, :, 3:6] = normals
     if guides.colour_VTHW3 is not None:

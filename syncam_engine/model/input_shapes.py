@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from syncam_engine.model.interfaces import SPATIAL_STRIDE, TEMPORAL_STRIDE
+
 
 def check_inputs(
     config: Any, z: Tensor, t: Tensor, text: Tensor, text_mask: Tensor | None, cameras: Tensor
@@ -65,4 +67,19 @@ def check_pattern(pattern: Tensor, batch: int, frames: int, tokens: int) -> None
         raise ValueError(
             f"pattern_FhKK is of {pattern.dtype}; it must be bool (who is seen) or float (added to "
             "the scores)"
+        )
+
+
+def check_guides(config: Any, guides: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless guides fit latents of this shape [B, V, C, F, H, W]."""
+    batch, views, _, frames, rows, columns = shape
+    if not config.guide_channels:
+        raise ValueError("guides_BVTGHW is given, and this network takes no guides")
+    pictures = TEMPORAL_STRIDE * (frames - 1) + 1
+    pixels = rows * SPATIAL_STRIDE, columns * SPATIAL_STRIDE
+    wanted = (views, pictures, config.guide_channels, *pixels)
+    if guides.ndim != 6 or len(guides) not in (1, batch) or tuple(guides.shape[1:]) != wanted:
+        raise ValueError(
+            f"guides_BVTGHW has shape {tuple(guides.shape)}; it must be "
+            f"[{batch} or 1, {', '.join(map(str, wanted))}]"
         )

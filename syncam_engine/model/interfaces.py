@@ -60,6 +60,14 @@ class Autoencoder(Protocol):
         ...
 
 
+class Sharpener(Protocol):
+    """A last look at decoded pictures, for views whose geometry is known."""
+
+    def __call__(self, video_VCTHW: Tensor, guides_VTGHW: Tensor, z_VCFHW: Tensor) -> Tensor:
+        """Return video_VCTHW in about [-1, 1]; guides as `guides.guide_channels` makes them."""
+        ...
+
+
 @runtime_checkable
 class TextEncoder(Protocol):
     """Prompts to tokens. The empty prompt is a valid one: it is the unconditional branch."""

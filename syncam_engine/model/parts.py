@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from syncam_engine.model.interfaces import Autoencoder, TextEncoder
+from syncam_engine.model.interfaces import Autoencoder, Sharpener, TextEncoder
 from syncam_engine.model.transformer import MultiViewWanTransformer
 
 OnProgress = Callable[[float, str], None]
@@ -22,5 +22,7 @@ class Parts:
     autoencoder: Autoencoder
     text_encoder: TextEncoder
     digest: str
+    sharpener: Sharpener | None = None
+    """What a guided clip's pictures go through after decoding, where the preset has one."""
     offload_hooks: list[Any] = field(default_factory=list)
     """Under model offload: what moves a network away again."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PatternName = Literal["full", *PATTERNS]
 ENGINE_FOLDER = Path(__file__).parent.parent
+GUIDE_CHANNELS = 10
+"""What `guides.guide_channels` makes of depth and colours."""
 PACKAGE_FILES = tuple(f"{n}.safetensors" for n in ("transformer", "autoencoder", "text_encoder"))
 """The weights in a folder of our own format."""
 
@@ -54,6 +56,9 @@ class TransformerConfig:
     view_rope: bool = True
     """Whether the view attention's rotary embedding counts the views (in the frames' place)."""
 
+    guide_channels: int = 0
+    """G: what the network reads of a scene's geometry (`guides.guide_channels`); 0 for none."""
+
     NETWORK: ClassVar[str] = "syncam_engine.model.transformer:MultiViewWanTransformer"
     """The class that is built with these sizes (`registry.named`)."""
 
@@ -71,6 +76,10 @@ class TransformerConfig:
                 f"patch_size is {list(self.patch_size)}; it must be [1, 2, 2], Wan's: cameras are "
                 "encoded for tokens of that size"
             )
+        if self.guide_channels not in (0, GUIDE_CHANNELS):
+            raise ValueError(
+                f"guide_channels is {self.guide_channels}; it must be 0 or {GUIDE_CHANNELS}"
+            )
         if self.mvs_form not in ("paper", "released"):
             raise ValueError(f"mvs_form is {self.mvs_form!r}; it must be 'paper' or 'released'")
 
@@ -80,7 +89,15 @@ class TransformerConfig:
 
     def own_parameters(self) -> int:
         """Return how many parameters the network has beyond Wan's and the MVS modules'."""
-        return 0
+        if not self.guide_channels:
+            return 0
+        import torch
+
+        from syncam_engine.model.guide_embedding import GuideEmbedding
+
+        with torch.device("meta"):
+            embedding = GuideEmbedding(self.guide_channels, self.width)
+        return sum(parameter.numel() for parameter in embedding.parameters())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +176,17 @@ class SamplingDefaults:
     """Share of the starting noise's variance that all frames of a camera have in common."""
     previz_shared_noise: float = 0.0
     """The same for previz jobs, whose own pictures hold the figures."""
+    scene_guidance_scale: float = 1.0
+    """The guidance scale of scene jobs."""
+    scene_steps: int = 0
+    """Steps of scene jobs; 0: as all others."""
+    scene_strength: float = 1.0
+    """How far a scene job follows the guides: v = v_plain + s [v_scene - v_plain]."""
+    scene_until: float = 1.0
+    """The share of a scene job's steps, from the first, that see the guides."""
 
     def __post_init__(self) -> None:
-        for name in ("shared_noise", "previz_shared_noise"):
+        for name in ("shared_noise", "previz_shared_noise", "scene_strength", "scene_until"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         if not 0.0 < self.previz_strength <= 1.0:
@@ -224,19 +249,23 @@ class Preset:
 
         With a reference video the guidance scale is s_T of Eq. 7.
         """
-        reference = mode == "reference"
         sampling = self.sampling
+        scales = {
+            "reference": sampling.reference_text_scale,
+            "scene": sampling.scene_guidance_scale,
+        }
+        steps = sampling.scene_steps if mode == "scene" else 0
         return {
-            "steps": sampling.steps,
-            "guidance_scale": (
-                sampling.reference_text_scale if reference else sampling.guidance_scale
-            ),
+            "steps": steps or sampling.steps,
+            "guidance_scale": scales.get(mode, sampling.guidance_scale),
             "width": self.size[0],
             "height": self.size[1],
             "frames": self.frames,
             "fps": (self.fps, 1),
             "negative_prompt": sampling.negative_prompt,
             "previz_strength": sampling.previz_strength,
+            "scene_strength": sampling.scene_strength,
+            "scene_until": sampling.scene_until,
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from syncam_engine.model.arithmetic import gated, shifted, use_fast_layers
 from syncam_engine.model.attention import MultiViewAttnProcessor, TextKeys
-from syncam_engine.model.input_shapes import check_inputs, check_pattern
+from syncam_engine.model.guide_embedding import GuideEmbedding
+from syncam_engine.model.input_shapes import check_guides, check_inputs, check_pattern
 from syncam_engine.model.mvs import MultiViewSync
 from syncam_engine.model.presets import TransformerConfig
 from syncam_engine.model.registry import named
@@ -142,6 +143,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         mvs_form: str = "paper",
         camera_numbers: int = 12,
         view_rope: bool = True,
+        guide_channels: int = 0,
     ) -> None:
         super().__init__(
             patch_size=patch_size,
@@ -174,6 +176,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             )
             for index in range(num_layers)
         )
+        self.guide_embedding = GuideEmbedding(guide_channels, width) if guide_channels else None
         use_fast_layers(self)
 
     def set_fused(self, fused: bool) -> None:
@@ -197,6 +200,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         cameras_BVFSR: Tensor,
         *,
         pattern_FhKK: Tensor | None = None,
+        guides_BVTGHW: Tensor | None = None,
         views: Views | None = None,
     ) -> Tensor:
         """Return the prediction [B, V, C, F, H, W] (velocity or clean latents, as it was trained).
@@ -208,6 +212,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         text_tokens_BLD, text_mask_BL: of a text encoder; the mask is used if `mask_text`.
         cameras_BVFSR: `EncodedCameras.numbers_VFSR` with a batch axis of B or 1.
         pattern_FhKK: `EncodedCameras.pattern_FhKK`, or with a batch axis of B before, or None.
+        guides_BVTGHW: `guides.guide_channels`, with a batch axis of B or 1; None for none.
         views: what an earlier call of the same request prepared (`prepare_views`).
         Raises ValueError naming the argument whose shape is wrong.
         """
@@ -216,10 +221,16 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         if views is None:
             shape = (batch, *z_BVCFHW.shape[1:])
             views = self.prepare_views(
-                shape, cameras_BVFSR, text_mask_BL, pattern_FhKK=pattern_FhKK
+                shape,
+                cameras_BVFSR,
+                text_mask_BL,
+                pattern_FhKK=pattern_FhKK,
+                guides_BVTGHW=guides_BVTGHW,
             )
         x = rearrange(z_BVCFHW, "b v c f h w -> (b v) c f h w")
         x = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()
+        if views.guide_tokens_RND is not None:
+            x = x + views.guide_tokens_RND.repeat(len(x) // len(views.guide_tokens_RND), 1, 1)
 
         tokens_BLD = text_tokens_BLD
         if not self.fused:  # as in diffusers, every view carries its own copy of the text
@@ -248,7 +259,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         shift, scale = (self.scale_shift_table + temb_RD.unsqueeze(1)).chunk(2, dim=1)
         x = (self.norm_out(x.float()) * (1 + scale) + shift).type_as(x)
         z_BVCFHW = z_BVCFHW.expand(batch, -1, -1, -1, -1, -1)
-        return self.head(x, z_BVCFHW, temb_RD)
+        return self.head(x, z_BVCFHW, temb_RD, views)
 
     def extra_modulation(
         self, temb_RD: Tensor, text_BLD: Tensor, mask_BL: Tensor | None
@@ -259,7 +270,7 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         """
         return None
 
-    def head(self, x_RND: Tensor, z_BVCFHW: Tensor, temb_RD: Tensor) -> Tensor:
+    def head(self, x_RND: Tensor, z_BVCFHW: Tensor, temb_RD: Tensor, views: Views) -> Tensor:
         """Return the prediction [B, V, C, F, H, W] from the tokens behind the last norm.
 
         The other seam: a model may look at the noisy latents again.
@@ -296,6 +307,8 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         text_mask_BL: Tensor | None,
         *,
         pattern_FhKK: Tensor | None = None,
+        guides_BVTGHW: Tensor | None = None,
+        guided_B: Tensor | None = None,
         keep: bool = False,
         exchange: ViewExchange | None = None,
         all_views: int | None = None,
@@ -304,7 +317,8 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         """Return what the blocks need beside the tokens, for latents of shape [B, V, C, F, H, W].
 
         With `keep`, text keys/values and camera terms are computed at the first step and read at
-        the others: pass the result to every `forward` of one request.
+        the others: pass the result to every `forward` of one request. `guided_B` (bool) says which
+        scenes of the batch see the guides; None: all.
         """
         batch, view_count, _, frames, rows, columns = shape
         _, p_h, p_w = self.config.patch_size
@@ -322,9 +336,12 @@ class MultiViewWanTransformer(WanTransformer3DModel):
         text_mask = None
         if self.config.mask_text and text_mask_BL is not None:
             text_mask = text_mask_BL[:, None, None, :].to(torch.bool)
+        tokens, features = self._guided(guides_BVTGHW, guided_B, shape)
         return Views(
             views=view_count,
             frames=frames,
+            guide_tokens_RND=tokens,
+            guide_features_RKFhw=features,
             cameras_BVFSR=cameras_BVFSR,
             own_rotary=own_rotary,
             rotary=rotary,
@@ -333,6 +350,25 @@ class MultiViewWanTransformer(WanTransformer3DModel):
             exchange=exchange,
             keep=keep,
         )
+
+    def _guided(
+        self, guides_BVTGHW: Tensor | None, guided_B: Tensor | None, shape: tuple[int, ...]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return what the guides add to the tokens, and their features; Nones without guides."""
+        if guides_BVTGHW is None:
+            return None, None
+        check_guides(self.config, guides_BVTGHW, shape)
+        dtype = self.patch_embedding.weight.dtype
+        tokens, features = self.guide_embedding(guides_BVTGHW.flatten(0, 1).to(dtype))
+        if guided_B is None:
+            return tokens, features
+        batch, views = shape[:2]
+        scenes = len(guides_BVTGHW)
+        share_R = guided_B.to(tokens).repeat_interleave(views)
+        tokens, features = (
+            x.repeat(batch // scenes, *[1] * (x.ndim - 1)) for x in (tokens, features)
+        )
+        return tokens * share_R[:, None, None], features * share_R[:, None, None, None, None]
 
     def view_rotary(
         self, views: int, rows: int, columns: int, device: torch.device

@@ -39,6 +39,10 @@ class Views:
     """[1 or BF, 1 or heads, VS, VS]: True where a token may look, or a float that is added to the
     score; None means everywhere."""
     text_mask_B11L: Tensor | None = None
+    guide_tokens_RND: Tensor | None = None
+    """What the guides add to the tokens, of all rows or of one scene's; None without guides."""
+    guide_features_RKFhw: Tensor | None = None
+    """Of each latent cell, 0 in rows that are not guided."""
     exchange: ViewExchange | None = None
     """Set under view parallelism."""
     keep: bool = False

@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as functional
 from einops import rearrange
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from syncam_engine.link.errors import SynCamError
+from syncam_engine.model.convolutions import ResidualBlock
 from syncam_engine.model.weight_files import read_header
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
@@ -48,21 +48,6 @@ class PatchAutoencoderConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.width % 8:
             raise ValueError(f"width must divide by 8 (group norm), got {self.width}")
-
-
-class ResidualBlock(nn.Module):
-    """x + mix(silu(conv3x3(norm(x)))), the last layer zero at the start."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(8, width)
-        self.spread = nn.Conv2d(width, width, 3, padding=1)
-        self.mix = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.mix(functional.silu(self.spread(self.norm(x))))
 
 
 def _tower(channels_in: int, width: int, blocks: int, channels_out: int) -> nn.Sequential:

@@ -36,7 +36,8 @@ class PreviewTransformerConfig(TransformerConfig):
             )
 
     def own_parameters(self) -> int:
-        found = self.text_dim * self.width + self.width if self.pooled_text else 0
+        found = TransformerConfig.own_parameters(self)
+        found += self.text_dim * self.width + self.width if self.pooled_text else 0
         return found + (self._refiner_parameters() if self.refiner_width else 0)
 
     def _refiner_parameters(self) -> int:
@@ -46,7 +47,11 @@ class PreviewTransformerConfig(TransformerConfig):
 
         with torch.device("meta"):
             refiner = CellRefiner(
-                self.in_channels, self.refiner_width, self.width, math.prod(self.patch_size)
+                self.in_channels,
+                self.refiner_width,
+                self.width,
+                math.prod(self.patch_size),
+                guided=bool(self.guide_channels),
             )
         return sum(parameter.numel() for parameter in refiner.parameters())
 

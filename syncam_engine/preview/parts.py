@@ -14,6 +14,7 @@ from syncam_engine.model.presets import PACKAGE_FILES, Preset, package_folder
 from syncam_engine.model.transformer_files import expected_shapes, load_transformer
 from syncam_engine.model.weight_files import check_shapes, digest_of, read_header
 from syncam_engine.preview.autoencoder import PatchAutoencoder
+from syncam_engine.preview.sharpener import SHARPENER_FILE, Sharpener
 from syncam_engine.preview.text_encoder import WordTextEncoder
 
 
@@ -37,8 +38,11 @@ def load_package_parts(
     text_encoder = WordTextEncoder.load(folder).to(device)
     say(0.3, "reading the transformer")
     transformer = load_transformer(preset.transformer, load_file(files[0]), device, dtype)
+    sharpener = None
+    if preset.transformer.guide_channels:
+        sharpener = Sharpener.load(folder).to(device)
     say(1.0, "ready")
-    return Parts(transformer, autoencoder, text_encoder, digest_of(files))
+    return Parts(transformer, autoencoder, text_encoder, digest_of(files), sharpener)
 
 
 def check_package_files(preset: Preset) -> list[Path]:
@@ -48,6 +52,8 @@ def check_package_files(preset: Preset) -> list[Path]:
     """
     folder = package_folder(preset.source.base)
     files = [folder / name for name in PACKAGE_FILES]
+    if preset.transformer.guide_channels:
+        files.append(folder / SHARPENER_FILE)
     headers = [read_header(path) for path in files]
     check_shapes(
         headers[0].shapes,

@@ -15,7 +15,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from syncam_engine.preview.autoencoder import ResidualBlock
+from syncam_engine.model import guide_embedding
+from syncam_engine.model.convolutions import ResidualBlock
 
 FEATURES = 16
 """K: what the transformer's last layer tells the refiner of each cell beside its prediction."""
@@ -25,8 +26,16 @@ BLOCKS = 4
 class CellRefiner(nn.Module):
     """prediction + convolutions(noisy latents, prediction, features, time), frame by frame."""
 
-    def __init__(self, channels: int, width: int, transformer_width: int, cells: int) -> None:
-        """`cells` is the number of latent cells of a token."""
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        transformer_width: int,
+        cells: int,
+        *,
+        guided: bool = False,
+    ) -> None:
+        """`cells` is the number of latent cells of a token; `guided`: features of guides join."""
         super().__init__()
         self.features = nn.Linear(transformer_width, cells * FEATURES)
         self.time = nn.Linear(transformer_width, width)
@@ -35,6 +44,11 @@ class CellRefiner(nn.Module):
         self.leave = nn.Conv2d(width, channels, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
+        self.guides = None
+        if guided:
+            # Without a bias: a row that is not guided has features of 0 and is told nothing.
+            self.guides = nn.Conv3d(guide_embedding.FEATURES, FEATURES, 1, bias=False)
+            nn.init.zeros_(self.guides.weight)
 
     def forward(
         self, z_BVCFHW: Tensor, prediction_BVCFHW: Tensor, cells_BVKFHW: Tensor, temb_RD: Tensor

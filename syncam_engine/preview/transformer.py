@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from syncam_engine.model.arithmetic import use_fast_layers
 from syncam_engine.model.transformer import MultiViewWanTransformer
+from syncam_engine.model.views import Views
 from syncam_engine.preview.refiner import CellRefiner
 
 
@@ -33,7 +34,10 @@ class PreviewTransformer(MultiViewWanTransformer):
         self.refiner = None
         if refiner_width:
             cells = math.prod(self.config.patch_size)
-            self.refiner = CellRefiner(self.config.out_channels, refiner_width, width, cells)
+            guided = bool(self.config.guide_channels)
+            self.refiner = CellRefiner(
+                self.config.out_channels, refiner_width, width, cells, guided=guided
+            )
         use_fast_layers(self)
 
     def extra_modulation(
@@ -46,13 +50,17 @@ class PreviewTransformer(MultiViewWanTransformer):
         mean_BD = torch.einsum("bl,bld->bd", seen_BL, text_BLD) / seen_BL.sum(1, keepdim=True)
         return self.text_pooler(mean_BD.to(temb_RD.dtype))
 
-    def head(self, x_RND: Tensor, z_BVCFHW: Tensor, temb_RD: Tensor) -> Tensor:
-        """Return the refined prediction."""
-        prediction = super().head(x_RND, z_BVCFHW, temb_RD)
+    def head(self, x_RND: Tensor, z_BVCFHW: Tensor, temb_RD: Tensor, views: Views) -> Tensor:
+        """Return the refined prediction; the refiner sees the guides' features of each cell."""
+        prediction = super().head(x_RND, z_BVCFHW, temb_RD, views)
         if self.refiner is None:
             return prediction
         batch, _, _, frames, rows, columns = z_BVCFHW.shape
         cells = self.cells(self.refiner.features(x_RND), (batch, frames, rows, columns))
+        if views.guide_features_RKFhw is not None:
+            told = self.refiner.guides(views.guide_features_RKFhw)
+            told = told.repeat(len(x_RND) // len(told), 1, 1, 1, 1)
+            cells = cells + told.unflatten(0, (batch, -1)).type_as(cells)
         return self.refiner(z_BVCFHW, prediction, cells, temb_RD)
 
     def compiled_parts(self) -> list[nn.Module]:

@@ -36,6 +36,8 @@ class Conditions:
     negative_mask_L: Tensor | None
     cameras_VFSR: Tensor
     pattern_FhKK: Tensor | None = None
+    guides_VTGHW: Tensor | None = None
+    """What `guides.guide_channels` makes of the scene's geometry."""
     reference_CFHW: Tensor | None = None
     """Clean latents of view 0."""
     reference_noise_CFHW: Tensor | None = None
@@ -151,7 +153,13 @@ class Denoiser:
                     "frames_of_rank": self.group.my_frames(self.frames),
                 }
             self.views[index] = self.model.prepare_views(
-                z_EMCFHW.shape, cameras, mask, pattern_FhKK=pattern, keep=True, **spread
+                z_EMCFHW.shape,
+                cameras,
+                mask,
+                pattern_FhKK=pattern,
+                keep=True,
+                **self._batch_guides(batch),
+                **spread,
             )
         context = (
             self.model.cache_context(f"batch{index}")
@@ -172,7 +180,9 @@ class Denoiser:
     def _branches_start_alike(self) -> bool:
         """Whether a batch's evaluations differ by their text alone: their common start (the first
         block up to its cross-attention) is computed once. Block caches want whole batches."""
-        same = len(self.groups) == 1 and not any(b.video for b in self.method.guidance.branches)
+        branches = self.method.guidance.branches
+        alike = len({branch.scene for branch in branches}) == 1
+        same = len(self.groups) == 1 and alike and not any(branch.video for branch in branches)
         return same and self.model.fused and not self.model.is_cache_enabled
 
     @property
@@ -188,6 +198,20 @@ class Denoiser:
             return text, None
         masks = [c.prompt_mask_L if prompt else c.negative_mask_L for prompt in wanted]
         return text, torch.stack(masks)
+
+    def _batch_guides(self, batch) -> dict[str, Tensor | None]:
+        """The guides of a batch and which of its evaluations see them; nothing where none does."""
+        guides_VTGHW = self.conditions.guides_VTGHW
+        seeing = [self.method.guidance.branches[branch].scene for branch, _ in batch]
+        if guides_VTGHW is None or not any(seeing):
+            return {}
+        given = {"guides_BVTGHW": guides_VTGHW[None]}
+        if len(self.groups) > 1:
+            picked = [guides_VTGHW[self.groups[group]] for _, group in batch]
+            given["guides_BVTGHW"] = torch.stack(picked)
+        if not all(seeing):
+            given["guided_B"] = torch.tensor(seeing, device=guides_VTGHW.device)
+        return given
 
     def _batch_cameras(self, batch) -> tuple[Tensor, Tensor | None]:
         cameras, pattern = self.conditions.cameras_VFSR, self.conditions.pattern_FhKK

@@ -8,7 +8,7 @@ Reference video (Eq. 7, two scales): v = v(none, none) + s_V [v(video, none) - v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -21,6 +21,8 @@ class Branch:
     """The prompt, or the negative prompt ("none")."""
     video: bool = False
     """Whether view 0 is shown clean (the reference)."""
+    scene: bool = False
+    """Whether the guides are seen."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,19 @@ class Guidance:
     branches: tuple[Branch, ...]
     scales: tuple[float, ...]
     """One fewer than the branches."""
+    scene_strength: float | None = None
+    """s of `scene_guidance`: the branches are then twice the scales' plus one, first those without
+    the guides."""
 
     def combine(self, v_GVCFHW: Tensor) -> Tensor:
         """Return v_0 + sum of scale_k [v_k+1 - v_k], [V, C, F, H, W]."""
+        if self.scene_strength is None:
+            return self._along_scales(v_GVCFHW)
+        half = len(self.branches) // 2
+        plain, scene = (self._along_scales(v) for v in (v_GVCFHW[:half], v_GVCFHW[half:]))
+        return plain + self.scene_strength * (scene - plain)
+
+    def _along_scales(self, v_GVCFHW: Tensor) -> Tensor:
         guided = v_GVCFHW[0]
         for k, scale in enumerate(self.scales):
             guided = guided + scale * (v_GVCFHW[k + 1] - v_GVCFHW[k])
@@ -55,6 +67,21 @@ def reference_guidance(text_scale: float = 7.5, video_scale: float = 1.8) -> Gui
         (Branch(text=False), Branch(text=False, video=True), Branch(text=True, video=True)),
         (video_scale, text_scale),
     )
+
+
+def scene_guidance(guidance: Guidance, strength: float) -> Guidance:
+    """Return a mode's guidance with the scene in it: v = v_plain + s [v_scene - v_plain].
+
+    Strength 0 is the mode itself and 1 the scene's own branches alone: neither costs more.
+    """
+    if not 0.0 <= strength <= 1.0:
+        raise ValueError(f"scene_strength is {strength!r}; it must be 0 to 1")
+    if strength == 0.0:
+        return guidance
+    seeing = tuple(replace(branch, scene=True) for branch in guidance.branches)
+    if strength == 1.0:
+        return Guidance(seeing, guidance.scales)
+    return Guidance((*guidance.branches, *seeing), guidance.scales, strength)
 
 
 def _check(name: str, scale: float) -> None:

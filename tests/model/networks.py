@@ -50,7 +50,7 @@ def randomized(config: TransformerConfig, seed: int = 17):
 def base_of(model) -> WanTransformer3DModel:
     """Return the plain diffusers model with the same base weights."""
     config = {k: v for k, v in model.config.items() if not k.startswith("_")}
-    ours = ("mask_text", "mvs_form", "camera_numbers", "view_rope")
+    ours = ("mask_text", "mvs_form", "camera_numbers", "view_rope", "guide_channels")
     base = WanTransformer3DModel(**{k: v for k, v in config.items() if k not in ours})
     base.load_state_dict({k: v for k, v in model.state_dict().items() if ".mvs." not in k})
     return base.eval()

@@ -11,7 +11,6 @@ import pytest
 from syncam_engine.link import guides as wire
 from syncam_engine.link.poses import look_at_c2w_cv_m
 from syncam_engine.model.guides import (
-    CHANNELS,
     Guides,
     depth_of_levels,
     gravity_axes,
@@ -19,6 +18,7 @@ from syncam_engine.model.guides import (
     levels_of_depth,
     normals_of_depth,
 )
+from syncam_engine.model.presets import GUIDE_CHANNELS
 
 HEIGHT, WIDTH = 38, 61
 K = np.array([[57.0, 0.0, 29.0], [0.0, 51.0, 20.5], [0.0, 0.0, 1.0]])
@@ -92,7 +92,7 @@ def test_one_wall_has_one_normal_in_every_view_whichever_way_the_scene_is_turned
         return guide_channels(guides, K[None, None], np.stack(poses)[:, None])
 
     here, turned = channels(0), channels(73)
-    assert here.shape == (3, 1, CHANNELS, HEIGHT, WIDTH)
+    assert here.shape == (3, 1, GUIDE_CHANNELS, HEIGHT, WIDTH)
     inner = here[:, 0, 3:6, 2:-2, 2:-2]
     assert np.abs(inner - inner[:1, :, :1, :1]).max() < 0.02, "the same in all views"
     assert np.allclose(here, turned, atol=2e-3)

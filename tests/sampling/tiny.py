@@ -18,6 +18,7 @@ from syncam_engine.model.presets import Preset, get_preset
 from syncam_engine.model.transformer import build_transformer
 from syncam_engine.model.transformer_files import write_package
 from syncam_engine.preview.autoencoder import PatchAutoencoder, PatchAutoencoderConfig
+from syncam_engine.preview.sharpener import Sharpener
 from syncam_engine.preview.text_encoder import WordTextEncoder, WordTextEncoderConfig
 from syncam_engine.preview.vocabulary import Vocabulary
 
@@ -32,7 +33,7 @@ def randomize(model: torch.nn.Module, seed: int = 11, scale: float = 0.08) -> to
     return model
 
 
-def tiny_preset(folder: Path, **sampling) -> Preset:
+def tiny_preset(folder: Path, *, guide_channels: int = 0, **sampling) -> Preset:
     """Return a preset of the preview's kind with two thin blocks, its files in `folder`."""
     shipped = get_preset("preview")
     config = replace(
@@ -44,6 +45,7 @@ def tiny_preset(folder: Path, **sampling) -> Preset:
         in_channels=6,
         text_dim=16,
         refiner_width=8,
+        guide_channels=guide_channels,
     )
     return replace(
         shipped,
@@ -54,14 +56,16 @@ def tiny_preset(folder: Path, **sampling) -> Preset:
     )
 
 
-def write_tiny(folder: Path, **sampling) -> Path:
+def write_tiny(folder: Path, **changes) -> Path:
     """Write the preset and its random weights; return the path of its preset.json."""
     torch.manual_seed(5)
-    preset = tiny_preset(folder, **sampling)
+    preset = tiny_preset(folder, **changes)
     write_package(folder, preset, randomize(build_transformer(preset.transformer)), torch.float16)
     PatchAutoencoder(
         PatchAutoencoderConfig(z_channels=6, width=8, encoder_blocks=1, decoder_blocks=1)
     ).save(folder)
+    if preset.transformer.guide_channels:
+        randomize(Sharpener(6), scale=0.02).save(folder)
     vocabulary = Vocabulary.from_captions(["a red dog runs in the street", "a woman waves"])
     WordTextEncoder(vocabulary, WordTextEncoderConfig(width=16, layers=1, heads=2)).save(folder)
     return folder / "preset.json"
