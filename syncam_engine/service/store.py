@@ -177,14 +177,21 @@ class Store:
         job.deaths += died
         job.state, job.phase, job.step, job.eta_s = "queued", "", 0, None
 
-    def set_waiting(self, job: Job, state: JobState, place: float | None = None) -> None:
-        """Pause, resume or move a waiting job."""
-        place = job.place if place is None else place
+    def set_waiting(self, job: Job, state: JobState) -> None:
+        """Pause or resume a waiting job."""
         with self._flushed():
-            self._db.execute(
-                "UPDATE jobs SET state = ?, place = ? WHERE id = ?", (state, place, job.id)
+            self._db.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, job.id))
+        job.state = state
+
+    def set_places(self, jobs: Sequence[Job], places: Sequence[float]) -> None:
+        """Move waiting jobs, all of them or none."""
+        with self._flushed():
+            self._db.executemany(
+                "UPDATE jobs SET place = ? WHERE id = ?",
+                [(place, job.id) for job, place in zip(jobs, places, strict=True)],
             )
-        job.state, job.place = state, place
+        for job, place in zip(jobs, places, strict=True):
+            job.place = place
 
     def end(self, job: Job, state: JobState, error: ErrorInfo) -> None:
         """Cancelled or failed, for good. Its request stays; what else it holds makes room first."""
