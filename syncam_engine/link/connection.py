@@ -32,7 +32,7 @@ _FAILURES_THAT_COUNT = 3
 _TCP_INFO_BYTES = 136
 """Of Linux's `tcp_info`, up to and with `tcpi_bytes_received`."""
 _MOST_BESIDE_FRAME_BYTES = 64
-"""What encryption and framing add to a frame, and more: heartbeats are in it."""
+"""What encryption and framing add to a frame, and more."""
 
 
 class Connection:
@@ -209,7 +209,7 @@ class Connection:
         socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 1000
         socket.sndhwm, socket.rcvhwm = 256, limits.HIGH_WATER_CLIENT
         socket.maxmsgsize = limits.MAX_FRAME_BYTES
-        socket.heartbeat_ivl, socket.heartbeat_timeout = 5000, 15000
+        notice_dead_peers(socket)
         if over_tcp:
             socket.curve_serverkey = server_key.encode("ascii")
             socket.curve_publickey = pair.public.encode("ascii")
@@ -250,6 +250,16 @@ class Connection:
         (received,) = struct.unpack_from("=Q", facts, _TCP_INFO_BYTES - 8)
         self._read_bytes = min(self._read_bytes, received)
         return received - self._read_bytes
+
+
+def notice_dead_peers(socket: zmq.Socket) -> None:
+    """Have the system find out that the machine at the other end is gone.
+
+    libzmq's own heartbeats would do it, but end the process (`!_io_error`) when one is due on a
+    connection that the other side has closed while what it sent waits to be read.
+    """
+    socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle, socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = 10, 10, 3
 
 
 def _server_key(endpoint: Endpoint) -> str:

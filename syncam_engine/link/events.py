@@ -130,7 +130,9 @@ def as_events(info: JobInfo) -> list[Any]:
                 paused=info.state == "paused",
             )
         ]
-    events: list[Any] = [Phase(job_id=info.job_id, phase=info.phase, attempt=info.attempt)]
+    events: list[Any] = []
+    if info.phase:  # the worker has the job and has said nothing yet
+        events.append(Phase(job_id=info.job_id, phase=info.phase, attempt=info.attempt))
     if info.step:
         events.append(
             Progress(job_id=info.job_id, step=info.step, steps=info.steps, eta_s=info.eta_s)

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 import zmq
 from zmq.utils import z85
 
 LOG = logging.getLogger("syncam.door")
+HEAR_S = 0.02
+MOST_SAID = 20
+"""Refused handshakes that the log names in a minute: a flood must not push out the rest."""
 _NOT_NOW = b"300"
 """ZAP's "temporary": the client is not told that it is refused, and comes again."""
 
@@ -25,13 +29,16 @@ class Doorkeeper:
 
     def __init__(self, context: zmq.Context, allowed: dict[bytes, Callable[[], set[str]]]) -> None:
         self._allowed = allowed
-        self.refused = 0
+        self.refused = self._said = self._unsaid = 0
+        self._minute_ends_s = 0.0
         self.socket = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind("inproc://zeromq.zap.01")
 
     def hear(self) -> None:
-        while True:
+        """Answer a bounded time at once: strangers who come without end keep nobody waiting."""
+        end_s = time.monotonic() + HEAR_S
+        while time.monotonic() < end_s:
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
@@ -58,10 +65,22 @@ class Doorkeeper:
         if key and domain in self._allowed and key in self._allowed[domain]():
             return b"200", b"OK", key.encode("ascii")
         self.refused += 1
+        self._say_refused(address, mechanism, key)
+        return b"400", b"The key is not trusted here.", b""
+
+    def _say_refused(self, address: bytes, mechanism: bytes, key: str) -> None:
+        if time.monotonic() >= self._minute_ends_s:
+            if self._unsaid:
+                LOG.warning("refused %d more handshakes in the minute before", self._unsaid)
+            self._minute_ends_s = time.monotonic() + 60.0
+            self._said = self._unsaid = 0
+        if self._said >= MOST_SAID:
+            self._unsaid += 1
+            return
+        self._said += 1
         LOG.warning(
             "refused a handshake from %s (%s)",
             address.decode("ascii", "replace"),
             mechanism.decode("ascii", "replace"),
             extra={"key": key or None},
         )
-        return b"400", b"The key is not trusted here.", b""

@@ -25,6 +25,7 @@ import zmq
 from msgspec import Struct
 
 from syncam_engine.link import codec, keys, limits
+from syncam_engine.link.connection import notice_dead_peers
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.messages import (
     TO_ENGINE,
@@ -43,6 +44,8 @@ PARTS_ANSWERED = 4096
 sender of one with so many is cut off."""
 PARTS_READ = 262_144
 """To read so many keeps the others waiting for as long as a new socket does."""
+HEAR_S = 0.1
+"""So long, and for one message more, a hub's clients keep the other's and the workers waiting."""
 PIPE_BYTES = 512 * 1024
 """What the kernel is asked to hold of an answer on its way over ipc."""
 SESSION_SILENCE_S = 60.0
@@ -102,7 +105,7 @@ class Hub:
         socket.sndhwm, socket.rcvhwm = limits.HIGH_WATER_SEND, limits.HIGH_WATER_RECEIVE
         socket.maxmsgsize = limits.MAX_FRAME_BYTES
         socket.handshake_ivl = 5_000
-        socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000
+        notice_dead_peers(socket)
         socket.backlog = 512
         is_tcp = address.startswith("tcp://")
         if self._context.get(zmq.IO_THREADS) > 1:
@@ -148,8 +151,12 @@ class Hub:
         self._open(self.address)
 
     def hear(self, most: int = 64) -> None:
-        """Answer what has come, a bounded number at a time so that workers are heard as well."""
+        """Answer what has come, a bounded number and time at once: workers are heard as well, and
+        the other hub's clients. A message may hold so much that it takes a while to refuse."""
+        end_s = time.monotonic() + HEAR_S
         for _ in range(most):
+            if time.monotonic() > end_s:
+                return
             frames = self._receive()
             if frames is None:
                 return

@@ -58,7 +58,8 @@ class InputStore:
         self._arrived_s: dict[tuple[str, str], float] = {}
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="inputs")
         for leftover in self._folder.glob("*/*.part"):
-            leftover.unlink()
+            with contextlib.suppress(OSError):  # another user's, as after one start as root
+                leftover.unlink()
 
     def path_or_none(self, owner: str, digest: str) -> Path | None:
         path = self._owner_dir(owner) / digest

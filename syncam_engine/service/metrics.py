@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator, Sequence
+from socketserver import ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from syncam_engine.link.errors import SynCamError
 
 from .engine import Engine
 from .hub import Hub
+
+MOST_ASKING = 8
+"""Any user of the machine may connect, and each connection is a file and a thread of the server."""
+ASKED_WITHIN_S = 5.0
 
 
 class Metrics:
@@ -79,7 +88,7 @@ def start_metrics(engine: Engine, hubs: Sequence[Hub], port: int) -> Metrics:
     registry = CollectorRegistry()
     registry.register(metrics)
     try:
-        start_http_server(port, addr="127.0.0.1", registry=registry)
+        server = make_server("127.0.0.1", port, make_wsgi_app(registry), _FewAtOnce, _Quiet)
     except OSError as error:
         raise SynCamError(
             "serve.metrics_port",
@@ -87,4 +96,44 @@ def start_metrics(engine: Engine, hubs: Sequence[Hub], port: int) -> Metrics:
             value=port,
             fix="Choose another --metrics-port",
         ) from error
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return metrics
+
+
+class _FewAtOnce(ThreadingMixIn, WSGIServer):
+    """One more than `MOST_ASKING` is shut out at once, and who says nothing after a while."""
+
+    daemon_threads = True
+
+    def __init__(self, *where: Any) -> None:
+        super().__init__(*where)
+        self._free = threading.BoundedSemaphore(MOST_ASKING)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        late = threading.Timer(ASKED_WITHIN_S, _end, (request,))
+        late.daemon = True
+        late.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            late.cancel()
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked has gone, or was too slow."""
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass

@@ -25,7 +25,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -177,14 +177,21 @@ class Store:
         job.deaths += died
         job.state, job.phase, job.step, job.eta_s = "queued", "", 0, None
 
-    def set_waiting(self, job: Job, state: JobState, place: float | None = None) -> None:
-        """Pause, resume or move a waiting job."""
-        place = job.place if place is None else place
+    def set_waiting(self, job: Job, state: JobState) -> None:
+        """Pause or resume a waiting job."""
         with self._flushed():
-            self._db.execute(
-                "UPDATE jobs SET state = ?, place = ? WHERE id = ?", (state, place, job.id)
+            self._db.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, job.id))
+        job.state = state
+
+    def set_places(self, jobs: Sequence[Job], places: Sequence[float]) -> None:
+        """Move waiting jobs, all of them or none."""
+        with self._flushed():
+            self._db.executemany(
+                "UPDATE jobs SET place = ? WHERE id = ?",
+                [(place, job.id) for job, place in zip(jobs, places, strict=True)],
             )
-        job.state, job.place = state, place
+        for job, place in zip(jobs, places, strict=True):
+            job.place = place
 
     def end(self, job: Job, state: JobState, error: ErrorInfo) -> None:
         """Cancelled or failed, for good. Its request stays; what else it holds makes room first."""
@@ -305,31 +312,40 @@ class Store:
         known = {row["id"]: row["state"] for row in self._db.execute("SELECT id, state FROM jobs")}
         unknown = []
         for folder in self.jobs_dir.iterdir():
-            state = known.get(folder.name)
-            for leftover in folder.glob("*.part"):
-                if leftover.is_dir():
-                    shutil.rmtree(leftover, ignore_errors=True)
-                else:
-                    leftover.unlink(missing_ok=True)
-            if state is not None and state not in OPEN:
-                (folder / LATENTS_FILE).unlink(missing_ok=True)
+            try:
+                place = self._mend_folder(folder, known.get(folder.name))
+            except OSError as error:  # another user's, as after one start as root: it alone waits
+                self.mended.append(f"The job folder {folder} is left alone: {error.strerror}.")
                 continue
-            if (ticket := _read_ticket(folder)) is None:
-                # Never acknowledged: the request is written before the client is told.
-                LOG.warning("no request in job folder", extra={"job": folder.name})
-                if state is None and not (folder / "result").exists():
-                    shutil.rmtree(folder, ignore_errors=True)
-            elif state is None:
-                unknown.append((ticket.place, folder))
-            else:
-                with self._db:
-                    self._keep_ticket(folder.name, ticket)
-                self._settle(folder)
+            if place is not None:
+                unknown.append((place, folder))
         for _, folder in sorted(unknown):  # in the order in which they came
             ticket = _read_ticket(folder)
             self.mended.append(f"Job {folder.name} was not in the database.")
             self._insert(Job.of(ticket), ticket)
             self._settle(folder)
+
+    def _mend_folder(self, folder: Path, state: JobState | None) -> float | None:
+        """Bring the database level with one folder. Return the place of a job that it lacks."""
+        for leftover in folder.glob("*.part"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+        if state is not None and state not in OPEN:
+            (folder / LATENTS_FILE).unlink(missing_ok=True)
+        elif (ticket := _read_ticket(folder)) is None:
+            # Never acknowledged: the request is written before the client is told.
+            LOG.warning("no request in job folder", extra={"job": folder.name})
+            if state is None and not (folder / "result").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        elif state is None:
+            return ticket.place
+        else:
+            with self._db:
+                self._keep_ticket(folder.name, ticket)
+            self._settle(folder)
+        return None
 
     def _settle(self, folder: Path) -> None:
         """Adopt what an open job's folder says: a whole result, or an end."""

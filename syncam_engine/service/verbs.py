@@ -134,18 +134,17 @@ class Verbs:
 
     def on_reorder(self, session: Session, body: wire.Reorder, _: list) -> wire.Acknowledged:
         job = self._own_waiting(session, body.job_id)
-        if not body.before:
-            self._place += 1.0
-            place = self._place
-        else:
-            other = self._own_waiting(session, body.before)
-            earlier = [
-                j.place
-                for j in self.jobs.values()
-                if j.owner == session.owner and j.place < other.place and j is not job
-            ]
-            place = (max(earlier) + other.place) / 2 if earlier else other.place - 1.0
-        self.store.set_waiting(job, job.state, place)
+        before = self._own_waiting(session, body.before) if body.before else None
+        mine = sorted(
+            (j for j in self.jobs.values() if j.owner == session.owner and j.state in WAITING),
+            key=lambda j: j.place,
+        )
+        # The places stay the same ones: there is no room between two of them for ever.
+        places = [j.place for j in mine]
+        if job is not before:
+            mine.remove(job)
+            mine.insert(mine.index(before) if before else len(mine), job)
+        self.store.set_places(mine, places)
         self._changed()
         return wire.Acknowledged(note=job.state)
 

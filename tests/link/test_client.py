@@ -297,3 +297,7 @@ def test_catching_up(state, kinds):
     followed = FollowedJob()
     assert all(followed.is_news(e) for e in as_events(info))
     assert not any(followed.is_news(e) for e in as_events(info))
+
+
+def test_job_of_which_the_worker_has_said_nothing_has_no_phase():
+    assert as_events(JobInfo(job_id="j", state="running", attempt=1)) == []

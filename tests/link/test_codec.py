@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import msgspec
@@ -203,3 +204,18 @@ def test_ids_are_only_ids(bad):
     frames = codec.encode(messages.Cancel(job_id=bad))
     with pytest.raises(SynCamError, match=r"job_id"):
         codec.decode(frames, TO_ENGINE)
+
+
+def test_a_million_lists_are_refused_without_looking_for_cycles_among_them():
+    rig = {"cameras": [[]] * 1_000_000}
+    request = messages.GenerateRequest(rig=rig, prompt="a small stage")
+    frames = codec.encode(messages.Submit(request=request))
+    looks = []
+    gc.callbacks.append(lambda phase, facts: looks.append((phase, facts["generation"])))
+    try:
+        with pytest.raises(SynCamError, match="more than 200000 lists and maps"):
+            codec.decode(frames, TO_ENGINE)
+    finally:
+        gc.callbacks.pop()
+    assert len(looks) < 20
+    assert gc.isenabled()

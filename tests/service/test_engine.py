@@ -190,6 +190,24 @@ def test_pause_resume_reorder(client, let_go):
     assert isinstance(ends[first.job_id], Done)
 
 
+def test_jobs_keep_the_order_that_they_were_given_however_often(client, let_go):
+    blocker = sample_request(1, prompt="hold", steps=4)
+    client.submit(blocker)
+    reach_step(client, blocker.job_id, 1)
+    first, second, third = (client.submit(sample_request(1, seed=k)) for k in (1, 2, 3))
+    answer(client, client.ask_status())
+    for _ in range(61):  # there is no number between two for ever
+        second, third = third, second
+        assert isinstance(answer(client, client.reorder(second, third)), Acknowledged)
+        listed = {job.job_id: job.position for job in answer(client, client.ask_jobs()).jobs}
+        assert [listed[job] for job in (first, second, third)] == [1, 2, 3]
+    assert isinstance(answer(client, client.reorder(first)), Acknowledged)
+    let_go()
+    _, events = follow(client, [blocker.job_id, first, second, third])
+    ended = [event.job_id for event in events if isinstance(event, Done)]
+    assert ended == [blocker.job_id, second, third, first]
+
+
 def test_clients_take_turns(engine, client, let_go):
     other = engine.client(client_name="another")
     blocker = sample_request(1, prompt="hold", steps=4)

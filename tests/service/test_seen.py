@@ -12,8 +12,12 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from syncam_engine.devtools.harness import sample_request, wait_until
+from syncam_engine.devtools.soak.floods import still_open
 from syncam_engine.link import rig_json
+from syncam_engine.service.metrics import MOST_ASKING
 
 from .conftest import STUB
 from .test_engine import run
@@ -120,3 +124,14 @@ def test_metrics(make_engine):
     assert 'syncam_messages_total{type="submit"} 2.0' in text
     assert 'syncam_phase_seconds_total{phase="sample"}' in text
     assert "syncam_worker_memory_bytes" in text
+    # Any user of the machine may connect there: it must not cost the engine its files and threads.
+    server = psutil.Process(engine.server_pid())
+    files = server.num_fds() if hasattr(server, "num_fds") else 0
+    strangers = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(3 * MOST_ASKING)]
+    wait_until(lambda: still_open(strangers) <= MOST_ASKING, 30)
+    if files:
+        assert server.num_fds() <= files + MOST_ASKING + 2
+    wait_until(lambda: still_open(strangers) == 0, 60)
+    assert "syncam_jobs" in scrape()
+    for one in strangers:
+        one.close()

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -267,3 +268,25 @@ def test_clock_that_jumps_moves_nothing(tmp_path, monkeypatch):
     again = Store(tmp_path / "s")
     assert fair_order(again.open_jobs(), {}) == [job.id for job in jobs]
     again.close()
+
+
+def test_folder_that_cannot_be_read_keeps_no_other_job(tmp_path, monkeypatch):
+    """Another user's, as after one start of the engine as root."""
+    store, job = Store(tmp_path), make_job()
+    store.add(job)
+    store.close()
+    folder = tmp_path / "jobs" / "another-users"
+    folder.mkdir()
+    found = Path.exists
+
+    def exists(path):
+        if folder in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return found(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    again = Store(tmp_path)
+    assert [kept.id for kept in again.open_jobs()] == [job.id]
+    assert again.mended == [f"The job folder {folder} is left alone: Permission denied."]
+    again.close()
+    assert folder.is_dir()
