@@ -27,6 +27,7 @@ def held(finding):
     return finding
 
 
+@pytest.mark.processes
 def test_faults():
     figures = held(soak_faults(3, 3, STUB)).figures
     kinds = ("worker", "server", "client")
@@ -37,6 +38,7 @@ def test_faults():
     assert figures["jobs"] - deaths <= figures["accepted"] <= figures["jobs"]
 
 
+@pytest.mark.processes
 def test_disk_full():
     finding = soak_disk(STUB)
     if finding is None:
@@ -44,6 +46,7 @@ def test_disk_full():
     held(finding)
 
 
+@pytest.mark.processes
 def test_answers():
     figures = held(soak_answers(2, STUB)).figures
     states = {"loading", "idle", "sampling", "hanging", "dying again and again"}
@@ -54,6 +57,7 @@ def test_decoder():
     held(soak_decoder(20_000, 5))
 
 
+@pytest.mark.processes
 def test_hostile_peers():
     held(soak_hostile(3000, 6, 50, STUB))
 
@@ -78,6 +82,7 @@ def test_host_that_believes_is_seen(monkeypatch):
     assert "clips that were not asked for" in str(problems)
 
 
+@pytest.mark.processes
 def test_load():
     figures = held(soak_load(16, 5, STUB)).figures
     assert figures["jobs done"] == figures["jobs sent"] >= 16
@@ -118,6 +123,7 @@ def test_decoder_that_lets_something_through_is_seen(monkeypatch):
     assert not soak_decoder(3, 1).held
 
 
+@pytest.mark.processes
 def test_report_names_what_did_not_hold():
     bad = Finding("a test", "many", "few")
     bad.fault("one job is lost")

@@ -18,6 +18,7 @@ from syncam_engine.link.engine_facts import Hello
 from syncam_engine.link.launch import EngineLauncher, find_engine_python
 
 
+@pytest.mark.processes
 def test_import_is_light():
     script = (
         "import sys, syncam_engine.link.launch;"
@@ -57,6 +58,7 @@ def test_state_folder_that_is_a_file_is_said(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 def test_engine_that_ends_at_once_is_said_with_its_last_words(tmp_path):
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\necho 'no module named syncam' >&2\nexit 3\n")
@@ -74,6 +76,7 @@ def test_engine_that_ends_at_once_is_said_with_its_last_words(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
     """The other one answers late, or it is ending and makes room: both take a moment."""
     script, runs = tmp_path / "python", tmp_path / "runs"

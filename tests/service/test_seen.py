@@ -12,11 +12,15 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from syncam_engine.devtools.harness import sample_request, wait_until
 from syncam_engine.link import rig_json
 
 from .conftest import STUB
 from .test_engine import run
+
+pytestmark = pytest.mark.processes
 
 
 def syncam(engine, *arguments, status=0):

@@ -44,6 +44,7 @@ def ask(engine, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.processes
 def test_clips_of_a_rig_with_notes_said_once(ask, tmp_path, capsys):
     assert ask("--fps", "7") == 0
     said = capsys.readouterr()
@@ -55,6 +56,7 @@ def test_clips_of_a_rig_with_notes_said_once(ask, tmp_path, capsys):
     assert all(Path(clip["path"]).is_absolute() for clip in result["clips"])
 
 
+@pytest.mark.processes
 def test_what_is_refused_has_no_job_and_leaves_no_number(ask, tmp_path, capsys):
     assert ask("--steps", "51") == 2
     assert capsys.readouterr().err.startswith("syncam: 51 steps are outside this preset's 1 to 50")
@@ -89,12 +91,14 @@ def test_some_cameras_of_a_moving_rig_go_with_the_poses_of_the_clips_pictures():
         assert len(asked["cameras"][0]["c2w_cv_m"]) == 40
 
 
+@pytest.mark.processes
 def test_a_strength_without_clips_to_start_from_is_refused(ask, capsys):
     assert ask("--previz-strength", "0.3") == 2
     said = capsys.readouterr().err
     assert said.startswith("syncam: --previz-strength is 0.3, but no --previz names clips")
 
 
+@pytest.mark.processes
 def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_path, capsys):
     (tmp_path / "taken").write_text("a file")
     before = engine.status().done
@@ -103,6 +107,7 @@ def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_
     assert engine.status().done == before
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -122,6 +127,7 @@ def test_options_that_cannot_be_are_refused_by_name(ask, capsys, options, said):
     assert options[0] in error
 
 
+@pytest.mark.processes
 def test_clip_that_is_none_is_said_without_the_engines_folders(ask, tmp_path, capsys):
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no clip")
