@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_packages import FLOORS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -46,3 +48,9 @@ def test_files_and_names_are_there(page):
         if name:
             source = (found[0] / file).read_text("utf-8")
             assert re.search(rf"^\s*(?:def|class) {name}\b", source, re.M), f"{page}: {file}:{name}"
+
+
+def test_the_floors_are_those_of_the_imports():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    table = text.partition("## Floors")[2].partition("##")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.M)) == FLOORS

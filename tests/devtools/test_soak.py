@@ -62,12 +62,14 @@ def test_hostile_peers():
     held(soak_hostile(3000, 6, 50, STUB))
 
 
+@pytest.mark.processes
 def test_evil_engine(monkeypatch):
     monkeypatch.setattr("syncam_engine.devtools.soak.evil.find_bpy_python", lambda: None)
     some = [name for name in LIES if name != "a message of 1200 parts"]
     assert held(soak_evil_engine(1, some)).figures["jobs"] == len(some)
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(find_bpy_python() is None, reason="no bpy Python here")
 def test_evil_engine_and_the_addon():
     some = ["a path", "a file of mine", "another camera", "odd previews", "odd progress"]
@@ -75,6 +77,7 @@ def test_evil_engine_and_the_addon():
     assert held(soak_evil_engine(1, some)).figures["add-on"].startswith("9 jobs")
 
 
+@pytest.mark.processes
 def test_host_that_believes_is_seen(monkeypatch):
     monkeypatch.setattr("syncam_engine.devtools.soak.evil.find_bpy_python", lambda: None)
     monkeypatch.setattr(job_results, "checked", lambda done, _: done)
@@ -88,12 +91,14 @@ def test_load():
     assert figures["jobs done"] == figures["jobs sent"] >= 16
 
 
+@pytest.mark.processes
 def test_media():
     figures = held(soak_media(10, STUB, side=1000)).figures
     ends = {name.split(",")[0]: end for name, end in figures.items()}
     assert (ends["some.mp4"], ends["large.png"], ends["drawing"]) == ("done", "done", "clip.format")
 
 
+@pytest.mark.processes
 def test_locks():
     figures = held(soak_locks(20, STUB)).figures
     assert figures["locks that were refused"] == 60

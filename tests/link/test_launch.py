@@ -94,6 +94,7 @@ def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 def test_engine_that_it_started_is_known_while_it_runs(tmp_path):
     script, go = tmp_path / "python", tmp_path / "go"
     script.write_text(f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.05; done\nexit 3\n")
@@ -126,6 +127,7 @@ def test_engine_that_forgot_a_silent_client_is_not_said_to_be_stopped(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
 def test_engine_that_cannot_be_reached_safely_says_why(tmp_path):
     """It runs, and the folder of its socket was taken from it."""

@@ -59,6 +59,7 @@ def test_every_kind_of_file_plays_its_action_at_its_own_pace(library, in_blender
     assert both["names"] == ["Nod", "Nod"]
 
 
+@pytest.mark.processes
 def test_what_bones_are_drawn_as_is_no_part_of_a_subject(in_blender, tmp_path):
     """Blender's importer of .glb adds a ball of two metres to every skeleton."""
     told = in_blender(f"{HERE}/rigged.py", str(tmp_path))

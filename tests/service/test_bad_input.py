@@ -138,6 +138,7 @@ def test_nothing_refused_was_kept_and_good_jobs_still_run(engine, client):
     assert len(list((engine.state_dir / "jobs").iterdir())) == 1
 
 
+@pytest.mark.processes
 def test_what_is_sent_along_with_a_rig_is_not_kept(engine, client):
     request = sample_request(2)
     request.rig["note"] = msgspec.msgpack.Ext(5, b"not JSON")

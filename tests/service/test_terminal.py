@@ -179,6 +179,7 @@ def test_tables_are_one_line_a_job_at_80_columns(monkeypatch, capsys):
     assert "\x1b" not in wide
 
 
+@pytest.mark.processes
 def test_worker_of_a_lazy_engine_is_asleep_until_a_job_comes(make_engine, monkeypatch, capsys):
     lazy = make_engine("--lazy")
     monkeypatch.setenv("COLUMNS", "80")
@@ -193,6 +194,7 @@ def test_worker_of_a_lazy_engine_is_asleep_until_a_job_comes(make_engine, monkey
     assert lazy.status(client).workers[0].state == "ready"
 
 
+@pytest.mark.processes
 def test_engine_that_generate_started_is_said_with_how_to_stop_it(ask, monkeypatch, capsys):
     monkeypatch.setattr(EngineLauncher, "started_pid", 4321)
     assert ask() == 0
@@ -241,6 +243,7 @@ def test_numbers_of_an_engine_that_cannot_be_are_refused(capsys, option, value):
     assert f"syncam serve: {option}: {value} is no" in capsys.readouterr().err
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -298,6 +301,7 @@ def lied_to(tmp_path, monkeypatch):
         yield run
 
 
+@pytest.mark.processes
 def test_an_engine_that_lies_puts_nothing_else_into_the_folder(lied_to, tmp_path, capsys):
     for lie in ("a path", "odd progress"):
         assert lied_to(lie) == 0
