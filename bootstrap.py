@@ -4,6 +4,7 @@
 
     python3 bootstrap.py demo --out DIR    four cameras of a Blender scene become four clips
     python3 bootstrap.py test              lint, format check and every test
+    python3 bootstrap.py test --quick      the tests that start no process: two minutes, no Blender
     python3 bootstrap.py setup             the set-up alone
 
 Environments made here: `.venv` (the engine: torch) and `.venv-bpy-5.0` (Blender as a module); the
@@ -376,10 +377,17 @@ def run_demo(engine: Environment, bpy: Environment, extra: Sequence[str], folder
     return subprocess.call([*command, "--engine-python", str(engine.python)], cwd=folder)
 
 
+def blender_versions(command: str, extra: Sequence[str]) -> list[str]:
+    """Return the Blender versions to set up: all for the tests, none for the quick ones."""
+    if command != "test":
+        return [LATEST_BPY]
+    return [] if "--quick" in extra else list(BPY)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0],
-        epilog="Options after the command go to the demo (--out DIR, --help) or to pytest.",
+        epilog="Options after the command go to the demo (--out DIR, --help) or pytest (--quick).",
     )
     parser.add_argument("command", choices=("demo", "test", "setup"))
     args, extra = parser.parse_args(sys.argv[1:2]), sys.argv[2:]
@@ -398,8 +406,7 @@ def main() -> int:
             f"`python{wanted} bootstrap.py {args.command}`."
         )
     engine = engine_environment()
-    versions = BPY if args.command == "test" else [LATEST_BPY]
-    blenders = [bpy_environment(version) for version in versions]
+    blenders = [bpy_environment(version) for version in blender_versions(args.command, extra)]
     set_up_all([engine, *blenders], python)
     if args.command == "setup":
         say(f"Ready: {engine.python} -m syncam_engine.cli --help")

@@ -43,6 +43,7 @@ def test_it_stands_on_the_standard_library_alone():
     assert modules <= sys.stdlib_module_names
 
 
+@pytest.mark.processes
 def test_another_python_is_told_which_one_to_use(bootstrap, monkeypatch):
     monkeypatch.setattr(bootstrap, "PYTHON", (3, 7))
     monkeypatch.setattr(bootstrap.sys, "argv", ["bootstrap.py", "test"])
@@ -106,6 +107,30 @@ def test_a_failure_in_one_environment_ends_the_set_up_with_its_sentence(
     assert "good: ready" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "labels"),
+    [
+        (["test", "--quick", "-x"], {"engine"}),
+        (["test"], {"engine", "5.0", "4.5", "4.2"}),
+        (["setup"], {"engine", "5.0"}),
+    ],
+)
+def test_the_quick_tests_need_the_engines_environment_alone(bootstrap, monkeypatch, words, labels):
+    asked, tested = [], []
+    monkeypatch.setattr(bootstrap, "right_python", lambda: [sys.executable])
+    monkeypatch.setattr(bootstrap, "set_up_all", lambda environments, _: asked.extend(environments))
+    monkeypatch.setattr(bootstrap, "run_tests", lambda engine, extra: tested.append(extra) or 0)
+    monkeypatch.setattr(bootstrap.sys, "argv", ["bootstrap.py", *words])
+    monkeypatch.setattr(bootstrap.os, "chdir", lambda folder: None)
+    assert bootstrap.main() == 0
+    found = {environment.label.split()[1] for environment in asked[1:]} | {
+        asked[0].label.split()[0]
+    }
+    assert found == labels
+    assert tested == ([words[1:]] if words[0] == "test" else [])
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize(("words", "said"), [(["--help"], "demo"), (["demo", "--help"], "--seed")])
 def test_the_command_line_explains_itself(words, said):
     done = subprocess.run(

@@ -12,6 +12,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import syncam_engine
 
 ROOT = Path(syncam_engine.__file__).parent
@@ -86,6 +88,7 @@ def test_the_projects_wheel_has_the_developers_tools():
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
 
 
+@pytest.mark.processes
 def test_the_wan_transformer_is_imported_without_the_preview():
     code = (
         "import sys; import syncam_engine.model.transformer, syncam_engine.model.hub_parts, "

@@ -4,6 +4,8 @@
 The relative angle of two views is the wrapped difference of their azimuths, 0 to 180 degrees, where
 a camera's azimuth is that of its viewing direction (for cameras that look at one centre this is
 the difference of their places around it, and it needs no centre).
+
+Shape legend: C cameras.
 """
 
 from __future__ import annotations

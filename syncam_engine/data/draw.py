@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a scene to a sample: which cameras, which frames, which caption. All chance is in `rng`."""
+"""From a scene to a sample: which cameras, which frames, which caption. All chance is in `rng`.
+
+Shape legend: V views, T pictures, H, W rows and columns.
+"""
 
 from __future__ import annotations
 

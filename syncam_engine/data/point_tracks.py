@@ -5,7 +5,7 @@ Built in: an 8x8 grid of corners, followed by pyramidal Lucas-Kanade with a forw
 The paper's own: the centres of 64 SAM masks, followed by CoTracker. SAM comes as weights from the
 hub or a folder; CoTracker is the user's to install and its licence (CC-BY-NC-4.0) theirs to accept.
 
-Shapes: T pictures, H, W pixels, N points (x, y) in pixels, M masks.
+Shape legend: T pictures, H, W pixels, N points (x, y) in pixels, M masks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every source of training data gives: scenes, and samples drawn from them.
 
-Shapes: C cameras of a scene, V views of a sample, T pictures, F latent frames, H, W pixels,
+Shape legend: C cameras of a scene, V views of a sample, T pictures, F latent frames, H, W pixels,
 Z latent channels, h, w latent cells.
 """
 

@@ -4,6 +4,8 @@
 Points and trackers are those of `point_tracks.py`, on the clip at 8 frames a second. The paper's
 rule asks that ALL points stay, which also turns away clips with a subject that walks across a
 point; the quantile rule asks it of a share of them.
+
+Shape legend: N points, T pictures, H, W rows and columns.
 """
 
 from __future__ import annotations

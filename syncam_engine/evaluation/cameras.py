@@ -5,6 +5,8 @@ For two views: matches, relative pose from them, compared with the relative pose
 RotErr is the angle in radians; TransErr the distance of the two unit translations, 0 to 2.
 The default estimates an essential matrix (poselib); `homography` is the paper's way, ambiguous and
 kept for comparison only.
+
+Shape legend: V views, T pictures, H, W rows and columns.
 """
 
 from __future__ import annotations

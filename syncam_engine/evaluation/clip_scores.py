@@ -3,6 +3,8 @@
 
 Cosines x 100: of frame and prompt (T), of neighbouring frames (F), of two views at a moment (V).
 The paper does not say which CLIP; its name and digest belong to the score.
+
+Shape legend: N pictures, V views, T pictures, H, W rows and columns, D features.
 """
 
 from __future__ import annotations

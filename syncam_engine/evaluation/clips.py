@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`syncam evaluate clips`: the scores of one job's clips."""
+"""`syncam evaluate clips`: the scores of one job's clips.
+
+Shape legend: V views, T pictures, H, W rows and columns.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ FVD: the Kinetics I3D of StyleGAN-V, float videos N3THW from 0 to 255, called wi
 resize=True, return_features=True`, 400 numbers.
 FVD-V (SV4D): FVD over sequences made by holding a moment and going over the views. I3D needs about
 10 frames and four views are fewer: each view is held for as many frames as bring them to 16.
+
+Shape legend: N pictures, V views, T pictures, H, W rows and columns.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 
 ||m1 - m2||^2 + Tr(S1 + S2 - 2 (S1 S2)^1/2). Which features (Inception, I3D), frames and reference
 set make it one of those scores is for the caller to say in the provenance.
+
+Shape legend: N samples of one set, M of the other, D features.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scores of one job's clips that need networks: those whose weights were named."""
+"""The scores of one job's clips that need networks: those whose weights were named.
+
+Shape legend: V views, T pictures, H, W rows and columns.
+"""
 
 from __future__ import annotations
 

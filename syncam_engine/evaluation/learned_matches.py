@@ -2,6 +2,8 @@
 """Matches by EfficientLoFTR, a learned matcher that holds at wide angles where SIFT does not.
 
 Its count of matches stands under its own name: the paper's Mat. Pix. is of another one (GIM).
+
+Shape legend: B pairs of pictures, N cells, H, W rows and columns.
 """
 
 from __future__ import annotations

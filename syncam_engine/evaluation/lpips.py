@@ -4,6 +4,8 @@
 The trunk's layers carry torchvision's names, so that its files load; the linear heads come with
 torchmetrics. Both pictures in [-1, 1]; per layer, unit features, squared difference, weighted sum
 over channels, mean over places; summed over layers.
+
+Shape legend: N pictures, H, W rows and columns.
 """
 
 from __future__ import annotations

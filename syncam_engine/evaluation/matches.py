@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Point matches between two pictures, built in: SIFT with the ratio test, both ways."""
+"""Point matches between two pictures, built in: SIFT with the ratio test, both ways.
+
+Shape legend: N matches, H, W rows and columns.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 """Scores of clips against clips, with nothing downloaded: PSNR, SSIM, temporal flickering.
 
 Pictures are uint8; shapes T H W 3.
+
+Shape legend: T pictures, H, W rows and columns.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 Compared in small: pictures are averaged down to blocks of 8 pixels first, so that what counts is
 what stands where, not its sharpness.
 
-Shapes: C cameras of the scene, V generated views, F moments, H, W pixels, h, w blocks.
+Shape legend: C cameras of the scene, V generated views, F moments, H, W pixels, h, w blocks.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 
 Temporal flickering needs no network and stands in `pictures.py`. The others take features or
 networks that the caller loads; AMT and MUSIQ come as TorchScript, they are not rebuilt here.
+
+Shape legend: N pictures, T pictures, H, W rows and columns, D features.
 """
 
 from __future__ import annotations

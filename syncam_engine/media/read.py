@@ -2,7 +2,7 @@
 """Files to clips, and a clip to another rate by a stated rule.
 
 A file may come from anybody: its format is one of `FORMATS`, and what is decoded and kept of it is
-limited. Legend: T frames, H, W, 3 channels (8-bit sRGB).
+limited. Shape legend: T frames, H, W, 3 channels (8-bit sRGB).
 """
 
 from __future__ import annotations

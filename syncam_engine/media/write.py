@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips to files: H.264 in MP4 at an exact frame rate, and PNG sequences.
 
-Legend: T frames, H, W, 3 channels (8-bit sRGB).
+Shape legend: T frames, H, W, 3 channels (8-bit sRGB).
 """
 
 from __future__ import annotations

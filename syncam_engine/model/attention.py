@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attention of every layer: Wan's arithmetic, what depends on the request alone kept.
 
-Shape legend: B scenes or guidance branches, R rows, N tokens, L text tokens, h heads, d head size.
+Shape legend: B scenes or guidance branches, R rows, N tokens (queries), M keys,
+L text tokens, D width, h heads, d head size.
 """
 
 from __future__ import annotations

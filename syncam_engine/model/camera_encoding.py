@@ -4,7 +4,7 @@
 numpy only (data loaders use it too); float64 inside, float32 out.
 
 Shape legend: V views (`anchor` says which is the anchor), F latent frames, S = h x w tokens of a
-latent frame, R camera numbers.
+latent frame, K = V x S, R camera numbers.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 
 Read by the server process, which never imports torch; nor does this file. A preset is plain data:
 `to_dict` / `from_dict` are `preset.json`.
+
+Shape legend: V views, F latent frames.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
 Four pictures of 8x8 pixels become one latent cell. The first latent frame covers picture 0 alone
 (it is repeated four times), so that T = 4(F-1)+1 as in the Wan family and a still is F = 1.
 
-Shapes: V views or clips, T pictures, F latent frames, H, W in pixels (h, w in latent cells),
-C channels (z_channels in latents, 3 in pictures), P = 3*4*8*8 = 768 channels of a patch.
+Shape legend: V views or clips, T pictures, F latent frames, H, W in pixels (h, w in latent cells),
+C channels (z_channels in latents, 3 in pictures), N patches,
+P = 3*4*8*8 = 768 channels of a patch.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ It learns from renders and their captions (`configs/prompt-classifier.yaml`, `sy
 judges what a model made of a prompt. Each attribute looks where it likes: a map of attention over
 the picture, then one linear layer.
 
-Shapes: N pictures, H, W pixels, D channels, h, w cells, A attributes.
+Shape legend: N pictures, H, W pixels, D channels, h, w cells, A attributes.
 """
 
 from __future__ import annotations

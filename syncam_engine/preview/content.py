@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does what the prompt asks for appear, and do the views agree on it? By the prompt classifier.
 
-Shapes: V views, T pictures, H, W pixels, A attributes.
+Shape legend: V views, T pictures, H, W pixels, A attributes.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Each held-out scene is asked for twice with the same cameras, prompt and noise: 
 in reference mode with view 0 given. Retrieval, time alignment and errors are of the views that
 were made (1 to V-1). Pictures of one moment a latent frame (its last picture) are compared.
 
-Shapes: S scenes, C cameras of a scene, V views, T pictures, F latent frames, H, W pixels.
+Shape legend: S scenes, C cameras of a scene, V views, T pictures, F latent frames, H, W pixels.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs `evaluate_preview` with the real pipeline, a sheet for each scene."""
+"""Runs `evaluate_preview` with the real pipeline, a sheet for each scene.
+
+Shape legend: V views, T pictures, H, W rows and columns.
+"""
 
 from __future__ import annotations
 

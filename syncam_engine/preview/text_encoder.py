@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The preview model's text encoder: a small transformer over a closed vocabulary.
 
-Shapes: B prompts, L tokens (the vocabulary's `max_tokens`), D width.
+Shape legend: B prompts, L tokens (the vocabulary's `max_tokens`), D width.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The preview's autoencoder as a task of the trainer.
 
-Shapes: N clips (samples x views), T pictures, H, W pixels, P channels of a patch.
+Shape legend: N clips (samples x views), T pictures, C channels, H, W pixels, P channels of a patch.
 """
 
 from __future__ import annotations

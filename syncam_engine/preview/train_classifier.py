@@ -3,6 +3,8 @@
 
 Some micro-batches go through the preview's autoencoder first, where one is named: what is judged
 later has been through it too.
+
+Shape legend: N pictures, A questions, T = 1 picture, H, W rows and columns.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 Made once a request; text keys/values, camera embeddings and rotary tables are computed at the
 first step and kept. All branches (and pairs) run as one batch where memory allows, else in parts.
 
-Shape legend: G guidance branches, P pairs (1 where all views are joint), V views, M views of one
-evaluation (V, or 2 in a pair), C channels, F latent frames, H, W, R camera numbers, L text tokens,
-D text width, K = M x S tokens of one latent frame.
+Shape legend: E evaluations in one batch, G guidance branches, P pairs (1 where all views are
+joint), V views, M views of one evaluation (V, or 2 in a pair), C channels, F latent frames, H, W, R
+camera numbers, L text tokens, D text width, S tokens of one latent frame of a view, K = M x S.
 """
 
 from __future__ import annotations

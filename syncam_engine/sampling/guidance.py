@@ -4,6 +4,8 @@
 Text (one scale): v = v(none) + g [v(text) - v(none)].
 Reference video (Eq. 7, two scales): v = v(none, none) + s_V [v(video, none) - v(none, none)]
 + s_T [v(video, text) - v(video, none)].
+
+Shape legend: V views, C channels, G guidance branches, F latent frames, H, W rows and columns.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keeps a request's latents while it is sampled, so that it need not start over."""
+"""What keeps a request's latents while it is sampled, so that it need not start over.
+
+Shape legend: V views, C channels, F latent frames, H, W rows and columns.
+"""
 
 from __future__ import annotations
 

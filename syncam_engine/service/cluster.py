@@ -8,6 +8,8 @@ death: the job runs again, on a node that is left.
 
 Every node needs the same SynCam and the same weights. Only bytes and arrays cross: the request as
 MessagePack, clips through Ray's object store.
+
+Shape legend: V views, H, W rows and columns.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
 The file is renamed into place whole, so a kill leaves the last one or the one before. It is taken
 only when its digest holds and it was made for the very same request, weights, device and versions;
 anything else is left aside and the job begins at its first step.
+
+Shape legend: V views, C channels, F latent frames, H, W rows and columns.
 """
 
 from __future__ import annotations

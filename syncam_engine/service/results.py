@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished job's files: written aside, flushed, then renamed into place in one step."""
+"""A finished job's files: written aside, flushed, then renamed into place in one step.
+
+Shape legend: V views, T pictures, H, W rows and columns.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ server holds the other end of standard input: when that closes the server is gon
 process, whatever it was doing.
 
 `python -m syncam_engine.service.worker` with the settings as JSON in SYNCAM_WORKER.
+
+Shape legend: V views, T pictures, H, W rows and columns.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """What a multi-view run starts from; here a diffusers-format Wan folder.
 
 FOLDER/{transformer, vae, text_encoder, tokenizer}: text encoder and autoencoder stay as they are.
-Shapes: B prompts, L text tokens, D text width.
+Shape legend: B prompts, L text tokens, D text width.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rectified flow for training (SynCamMaster Eq. 1-4): z_t = (1-t) z_0 + t eps, t = 1 is noise.
 
-Shapes: B samples, V views, C channels, F latent frames, H, W latent cells.
+Shape legend: B samples, V views, C channels, F latent frames, H, W latent cells.
 """
 
 from __future__ import annotations

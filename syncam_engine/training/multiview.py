@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main task: the transformer with its MVS modules, and its text encoder where it has its own.
 
-Shapes: B samples, V views, C latent channels, F latent frames, H, W latent cells, S tokens of a
-latent frame, R numbers of a camera, L text tokens.
+Shape legend: B samples, V views, C latent channels, F latent frames, H, W latent cells, S tokens of
+a latent frame, K = V x S, R numbers of a camera, L text tokens, D text width.
 """
 
 from __future__ import annotations

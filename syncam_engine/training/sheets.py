@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sheets of pictures that a run draws while it trains, for eyes: samples beside the truth."""
+"""Sheets of pictures that a run draws while it trains, for eyes: samples beside the truth.
+
+Shape legend: B prompts, V views, C channels, F latent frames, H, W rows and columns, L text tokens,
+D features.
+"""
 
 from __future__ import annotations
 

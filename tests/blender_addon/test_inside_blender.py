@@ -14,7 +14,10 @@ from syncam_engine.link.environments import find_bpy_python
 from .engine_wrapper import ROOT, blender_folder
 
 INSIDE = Path(__file__).with_name("inside")
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the engine's stand-in is a shell script")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(os.name == "nt", reason="the engine's stand-in is a shell script"),
+]
 
 
 def run_inside(version: str, *arguments: str) -> subprocess.CompletedProcess[str]:

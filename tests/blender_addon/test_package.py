@@ -90,6 +90,7 @@ def test_wheel_that_is_not_the_locked_one_is_refused(tmp_path, fake_wheels):
         package.build_zips(tmp_path, wheels=fake_wheels)
 
 
+@pytest.mark.processes
 def test_link_wheel_is_enough_for_a_host(tmp_path):
     """Imported from the wheel alone: no torch, no numpy, nothing else of the engine."""
     name, data = package.link_wheel()
@@ -103,6 +104,7 @@ def test_link_wheel_is_enough_for_a_host(tmp_path):
     subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=True, cwd=tmp_path)
 
 
+@pytest.mark.processes
 def test_engine_wheel_is_a_wheel_that_pip_takes(tmp_path):
     name, data = package.engine_wheel()
     (tmp_path / name).write_bytes(data)
@@ -150,6 +152,7 @@ bpy.ops.preferences.addon_disable(module="bl_ext.user_default.syncam")
 """
 
 
+@pytest.mark.processes
 def test_blender_validates_and_installs_the_zip(tmp_path):
     python = find_bpy_python("5.0")
     if python is None:

@@ -31,6 +31,7 @@ BPY = find_bpy_python("5.0")
 SCRIPTS = "tests.blender_addon.scripts"
 PLAZA = ROOT / "examples" / "plaza.blend"
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.skipif(os.name == "nt", reason="the engine's stand-in is a shell script"),
     pytest.mark.skipif(BPY is None, reason="BLENDER PROCESSES ARE NOT TESTED: no bpy 5.0"),
     pytest.mark.timeout(900),

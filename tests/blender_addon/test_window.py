@@ -26,6 +26,8 @@ from syncam_engine.packaging.blender import build_zips
 from . import window_folder
 from .engine_wrapper import ROOT, STUB
 
+pytestmark = pytest.mark.processes
+
 DISPLAY = f":{200 + os.getpid() % 5000}"
 WIDTH, HEIGHT = 1600, 1000
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from syncam_engine.cli import main
 from syncam_engine.devtools.bench import preview, wire
 from tests.service.conftest import STUB
+
+pytestmark = pytest.mark.processes
 
 
 def test_wire(capsys, monkeypatch):

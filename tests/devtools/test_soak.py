@@ -27,6 +27,7 @@ def held(finding):
     return finding
 
 
+@pytest.mark.processes
 def test_faults():
     figures = held(soak_faults(3, 3, STUB)).figures
     kinds = ("worker", "server", "client")
@@ -37,6 +38,7 @@ def test_faults():
     assert figures["jobs"] - deaths <= figures["accepted"] <= figures["jobs"]
 
 
+@pytest.mark.processes
 def test_disk_full():
     finding = soak_disk(STUB)
     if finding is None:
@@ -44,6 +46,7 @@ def test_disk_full():
     held(finding)
 
 
+@pytest.mark.processes
 def test_answers():
     figures = held(soak_answers(2, STUB)).figures
     states = {"loading", "idle", "sampling", "hanging", "dying again and again"}
@@ -54,16 +57,19 @@ def test_decoder():
     held(soak_decoder(20_000, 5))
 
 
+@pytest.mark.processes
 def test_hostile_peers():
     held(soak_hostile(3000, 6, 50, STUB))
 
 
+@pytest.mark.processes
 def test_evil_engine(monkeypatch):
     monkeypatch.setattr("syncam_engine.devtools.soak.evil.find_bpy_python", lambda: None)
     some = [name for name in LIES if name != "a message of 1200 parts"]
     assert held(soak_evil_engine(1, some)).figures["jobs"] == len(some)
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(find_bpy_python() is None, reason="no bpy Python here")
 def test_evil_engine_and_the_addon():
     some = ["a path", "a file of mine", "another camera", "odd previews", "odd progress"]
@@ -71,6 +77,7 @@ def test_evil_engine_and_the_addon():
     assert held(soak_evil_engine(1, some)).figures["add-on"].startswith("9 jobs")
 
 
+@pytest.mark.processes
 def test_host_that_believes_is_seen(monkeypatch):
     monkeypatch.setattr("syncam_engine.devtools.soak.evil.find_bpy_python", lambda: None)
     monkeypatch.setattr(job_results, "checked", lambda done, _: done)
@@ -78,17 +85,20 @@ def test_host_that_believes_is_seen(monkeypatch):
     assert "clips that were not asked for" in str(problems)
 
 
+@pytest.mark.processes
 def test_load():
     figures = held(soak_load(16, 5, STUB)).figures
     assert figures["jobs done"] == figures["jobs sent"] >= 16
 
 
+@pytest.mark.processes
 def test_media():
     figures = held(soak_media(10, STUB, side=1000)).figures
     ends = {name.split(",")[0]: end for name, end in figures.items()}
     assert (ends["some.mp4"], ends["large.png"], ends["drawing"]) == ("done", "done", "clip.format")
 
 
+@pytest.mark.processes
 def test_locks():
     figures = held(soak_locks(20, STUB)).figures
     assert figures["locks that were refused"] == 60
@@ -118,6 +128,7 @@ def test_decoder_that_lets_something_through_is_seen(monkeypatch):
     assert not soak_decoder(3, 1).held
 
 
+@pytest.mark.processes
 def test_report_names_what_did_not_hold():
     bad = Finding("a test", "many", "few")
     bad.fault("one job is lost")

@@ -17,6 +17,8 @@ from syncam_engine.link.environments import PROJECT_ROOT, find_bpy_python
 from syncam_engine.link.rig_json import write_rig
 from tests.evaluation.test_clips import write_clip
 
+pytestmark = pytest.mark.processes
+
 NAME, WIDTH, HEIGHT = "azimuth-10", 416, 240
 NEIGHBOURS = [(0, 1), (1, 2), (2, 3)]
 

@@ -18,6 +18,7 @@ from syncam_engine.link.engine_facts import Hello
 from syncam_engine.link.launch import EngineLauncher, find_engine_python
 
 
+@pytest.mark.processes
 def test_import_is_light():
     script = (
         "import sys, syncam_engine.link.launch;"
@@ -57,6 +58,7 @@ def test_state_folder_that_is_a_file_is_said(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 def test_engine_that_ends_at_once_is_said_with_its_last_words(tmp_path):
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\necho 'no module named syncam' >&2\nexit 3\n")
@@ -74,6 +76,7 @@ def test_engine_that_ends_at_once_is_said_with_its_last_words(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
     """The other one answers late, or it is ending and makes room: both take a moment."""
     script, runs = tmp_path / "python", tmp_path / "runs"
@@ -91,6 +94,7 @@ def test_engine_that_finds_another_in_its_place_is_not_lost(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 def test_engine_that_it_started_is_known_while_it_runs(tmp_path):
     script, go = tmp_path / "python", tmp_path / "go"
     script.write_text(f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.05; done\nexit 3\n")
@@ -123,6 +127,7 @@ def test_engine_that_forgot_a_silent_client_is_not_said_to_be_stopped(tmp_path):
     client.close()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
 def test_engine_that_cannot_be_reached_safely_says_why(tmp_path):
     """It runs, and the folder of its socket was taken from it."""

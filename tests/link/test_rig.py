@@ -211,6 +211,7 @@ def test_fps_is_exact_and_bounded(rig):
         Rig(cameras=rig.cameras, fps=Fraction(0))
 
 
+@pytest.mark.processes
 def test_the_ground_floor_needs_no_heavy_module():
     """A host's Python has no torch, numpy or bpy: none may be imported, nor even found."""
     code = (

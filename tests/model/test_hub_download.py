@@ -13,6 +13,8 @@ import pytest
 
 from tests.model.hub_server import COMMIT, Hub, serving
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 REPO = "some-one/Base-Model"
 BIG = "transformer/model.safetensors"

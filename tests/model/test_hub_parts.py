@@ -153,6 +153,7 @@ def test_a_missing_mvs_file_says_how_to_make_it(base):
         load_pipeline(preset_file(base, mvs_file="nowhere.safetensors"), "cpu")
 
 
+@pytest.mark.processes
 def test_without_a_network_the_message_says_what_to_put_where(base, tmp_path):
     path = preset_file(base, base="Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
     code = (

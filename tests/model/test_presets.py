@@ -65,6 +65,7 @@ def test_file_nested_without_end_is_said(tmp_path):
     assert caught.value.code == "preset.file"
 
 
+@pytest.mark.processes
 def test_no_torch_is_imported():
     code = (
         "import sys, syncam_engine.model.presets as p; p.get_preset('preview');"

@@ -80,6 +80,7 @@ def test_vocabulary_file_round_trip_and_faults(vocabulary, tmp_path):
         Vocabulary.read(tmp_path)
 
 
+@pytest.mark.processes
 def test_vocabulary_needs_no_torch():
     code = (
         "import sys; import syncam_engine.preview.vocabulary; "

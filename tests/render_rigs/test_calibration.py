@@ -10,6 +10,8 @@ import pytest
 
 from syncam_engine.link.camera import Camera
 
+pytestmark = pytest.mark.processes
+
 HERE = __file__.rsplit("/", 1)[0]
 
 

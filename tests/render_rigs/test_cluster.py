@@ -11,6 +11,8 @@ from syncam_engine.commands import render as command
 from syncam_engine.link.environments import PROJECT_ROOT
 from syncam_engine.rendering.run import RenderRun
 
+pytestmark = pytest.mark.processes
+
 ray = pytest.importorskip("ray", reason="NO RAY: pip install 'syncam[cluster]'")
 SCENES = 5
 

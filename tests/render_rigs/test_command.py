@@ -69,6 +69,7 @@ def test_a_unit_that_the_set_has_not_is_refused(tmp_path, capsys, words, units):
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -92,6 +93,7 @@ def test_what_an_engine_cannot_do_is_said_before_it_starts(
         assert [p.name for p in (tmp_path / "mine").rglob("*")] == ["logs"]
 
 
+@pytest.mark.processes
 def test_a_gpu_that_is_not_there_is_an_error(bpy_python, tmp_path, capsys, in_blender):
     job = tmp_path / "job.json"
     job.write_text(json.dumps({"device": "auto", "out": str(tmp_path)}))
@@ -116,6 +118,7 @@ def test_frames_of_a_packed_set_are_counted_by_its_scenes(tmp_path, scenes, fram
     assert sum(run.frames_of(unit) for unit in run.units()) == frames
 
 
+@pytest.mark.processes
 def test_a_set_keeps_to_the_renderer_that_began_it(bpy_python, tmp_path):
     made = {**spec("--fast", "--scenes", "1"), "out": str(tmp_path)}
     with RenderRun(made):
@@ -125,6 +128,7 @@ def test_a_set_keeps_to_the_renderer_that_began_it(bpy_python, tmp_path):
         RenderRun(changed).__enter__()
 
 
+@pytest.mark.processes
 def test_packed_sets_hold_the_passes_that_were_asked_for(bpy_python, tmp_path):
     words = ["--fast", "--stills", "--scenes", "2", "--cameras", "2", "--size", "96x64"]
     words += ["--places", "street", "--passes", "depth,albedo,mask", "--out", str(tmp_path)]
@@ -146,6 +150,7 @@ def test_packed_sets_hold_the_passes_that_were_asked_for(bpy_python, tmp_path):
     assert not np.array_equal(mask[:, 0], mask[:, 1])
 
 
+@pytest.mark.processes
 def test_two_runs_do_not_share_a_folder(bpy_python, tmp_path):
     made = {**spec("--fast", "--scenes", "1"), "out": str(tmp_path)}
     with RenderRun(made), pytest.raises(SynCamError, match="Another run"):
@@ -153,6 +158,7 @@ def test_two_runs_do_not_share_a_folder(bpy_python, tmp_path):
     assert not (tmp_path / ".lock").exists()
 
 
+@pytest.mark.processes
 def test_a_unit_that_is_killed_by_a_stop_is_not_tried_again(tmp_path, monkeypatch):
     run = RenderRun(
         {**spec("--stills", "--scenes", "2", "--per-shard", "1"), "out": str(tmp_path)}, workers=2

@@ -20,6 +20,7 @@ def library(in_blender, tmp_path_factory):
     return folder
 
 
+@pytest.mark.processes
 def test_the_manifest_names_what_it_leaves_out(library):
     good, bad = assets.read_manifest(str(library), "assets.json")
     assert [e.file for e in good] == [*NODDERS, "broken.glb"]
@@ -37,6 +38,7 @@ def test_axes_turn_to_forward_x_up_z():
     assert np.isclose(np.linalg.det(turn), 1)
 
 
+@pytest.mark.processes
 def test_every_kind_of_file_plays_its_action_at_its_own_pace(library, in_blender):
     """The box is 3 units at scale 0.5, and nods by 0.3 rad around its middle once a second."""
     *told, both = in_blender(f"{HERE}/measure_library.py", str(library))
@@ -57,6 +59,7 @@ def test_every_kind_of_file_plays_its_action_at_its_own_pace(library, in_blender
     assert both["names"] == ["Nod", "Nod"]
 
 
+@pytest.mark.processes
 def test_what_bones_are_drawn_as_is_no_part_of_a_subject(in_blender, tmp_path):
     """Blender's importer of .glb adds a ball of two metres to every skeleton."""
     told = in_blender(f"{HERE}/rigged.py", str(tmp_path))
@@ -67,6 +70,7 @@ def test_what_bones_are_drawn_as_is_no_part_of_a_subject(in_blender, tmp_path):
         assert len(one["shown"]) == 1, one
 
 
+@pytest.mark.processes
 def test_a_set_of_the_users_own(library, tmp_path, capsys):
     out = tmp_path / "own"
     code = main(

@@ -13,6 +13,8 @@ import pytest
 from syncam_engine.cli import main
 from syncam_engine.link.environments import PROJECT_ROOT, python_of
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def openjd(tmp_path_factory):

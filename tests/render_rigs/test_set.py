@@ -16,6 +16,8 @@ import pytest
 
 from syncam_engine.link.environments import PROJECT_ROOT
 
+pytestmark = pytest.mark.processes
+
 OPTIONS = [
     "--fast",
     "--scenes",

@@ -37,6 +37,7 @@ def test_shares():
     assert shares(2, 3) == [slice(0, 1), slice(1, 2), slice(2, 2)]
 
 
+@pytest.mark.processes
 def test_spread_is_exact(tmp_path):
     # 3 latent frames on 2 ranks, and 3 views: nothing divides evenly.
     cases = [
@@ -56,6 +57,7 @@ def test_spread_is_exact(tmp_path):
         assert float(largest) > 0.05
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("mode", ["text", "previz", "reference"])
 def test_torchrun_makes_the_same_clips(tmp_path, monkeypatch, mode):
     monkeypatch.setenv("SYNCAM_PLACEMENT", "matmul_dtype=float32")

@@ -111,6 +111,7 @@ CASES = [
 ]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("what", "fields", "change", "code", "words", "nearest"), CASES)
 def test_bad_request(client, monkeypatch, what, fields, change, code, words, nearest):
     # The engine's own answer, also to a client that does not look before it sends.
@@ -129,6 +130,7 @@ def test_bad_request(client, monkeypatch, what, fields, change, code, words, nea
         assert error.nearest == nearest
 
 
+@pytest.mark.processes
 def test_nothing_refused_was_kept_and_good_jobs_still_run(engine, client):
     assert isinstance(run(client, sample_request(2))[0], Done)
     status = engine.status(client)
@@ -136,6 +138,7 @@ def test_nothing_refused_was_kept_and_good_jobs_still_run(engine, client):
     assert len(list((engine.state_dir / "jobs").iterdir())) == 1
 
 
+@pytest.mark.processes
 def test_what_is_sent_along_with_a_rig_is_not_kept(engine, client):
     request = sample_request(2)
     request.rig["note"] = msgspec.msgpack.Ext(5, b"not JSON")
@@ -147,6 +150,7 @@ def test_what_is_sent_along_with_a_rig_is_not_kept(engine, client):
     assert answer(client, client.remove(request.job_id))
 
 
+@pytest.mark.processes
 def test_outside_the_training_is_allowed_and_said(client):
     request = sample_request(2, fps=(24, 1))
     request.rig["cameras"][1]["K"] = [[400.0, 0, 80], [0, 400.0, 48], [0, 0, 1]]
@@ -175,6 +179,7 @@ def ask(socket, frames):
     return message
 
 
+@pytest.mark.processes
 def test_other_protocol_version(raw):
     header, body = codec.encode(SayHello(client_id="c" * 32), message_id="abcdefgh")
     reply = ask(raw, [header.replace(VERSION, b"\xa1v\x09"), body])
@@ -184,10 +189,12 @@ def test_other_protocol_version(raw):
     assert error.fix
 
 
+@pytest.mark.processes
 def test_hello_comes_first(raw):
     assert ask(raw, codec.encode(AskStatus())).body.code == "hello.first"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("frames", "code"),
     [
@@ -212,6 +219,7 @@ def test_broken_message_is_answered(raw, frames, code):
     assert reply.body.code == code
 
 
+@pytest.mark.processes
 def test_deep_rig_is_refused(client):
     deep = []
     for _ in range(400):
@@ -220,6 +228,7 @@ def test_deep_rig_is_refused(client):
     assert failed.error.code == "message.too_deep"
 
 
+@pytest.mark.processes
 def test_jobs_quota(make_engine):
     engine = make_engine("--max-jobs", "3")
     client = engine.client()

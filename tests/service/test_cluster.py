@@ -14,6 +14,8 @@ from syncam_engine.link.messages import Done
 
 from .test_engine import reach_step, run
 
+pytestmark = pytest.mark.processes
+
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'syncam[cluster]'")
 ROOT = str(Path(__file__).parents[2])
 

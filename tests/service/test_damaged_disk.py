@@ -16,6 +16,8 @@ from syncam_engine.link.messages import Done
 from .held_jobs import digests, held, let_go, stay
 from .test_engine import answer, reach_step, run
 
+pytestmark = pytest.mark.processes
+
 
 def test_full_disk_refuses_the_new_and_keeps_the_old(make_engine):
     engine = make_engine()

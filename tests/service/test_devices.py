@@ -14,6 +14,8 @@ from syncam_engine.link.messages import Done, Phase
 
 from .test_engine import run
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def two(make_engine):

@@ -30,6 +30,8 @@ from syncam_engine.media.read import read_clip
 from syncam_engine.media.write import write_mp4
 from syncam_engine.model.presets import get_preset
 
+pytestmark = pytest.mark.processes
+
 
 def answer(client, message_id):
     """Wait for the reply to one call."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
 from syncam_engine.devtools.harness import follow, sample_request, wait_until
 from syncam_engine.link.client import Lost
@@ -22,6 +23,8 @@ from syncam_engine.media.write import write_mp4
 
 from .held_jobs import digests, held, let_go
 from .test_engine import answer, reach_step, run
+
+pytestmark = pytest.mark.processes
 
 
 def is_alive(pid):

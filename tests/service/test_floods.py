@@ -31,6 +31,7 @@ from .test_faults import is_alive
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
+@pytest.mark.processes
 def test_strangers_from_afar_hold_few_connections_and_push_nobody_out(make_engine):
     engine = make_engine("--bind", "tcp://127.0.0.1:*")
     info = engine.info()
@@ -142,6 +143,7 @@ def test_door_answers_always_and_goes_on():
     context.destroy(linger=0)
 
 
+@pytest.mark.processes
 def test_keys_that_cannot_be_read_for_a_moment_lock_nobody_out(make_engine):
     engine = make_engine("--bind", "tcp://127.0.0.1:*")
     info, folder = engine.info(), keys.keys_dir() / "clients"
@@ -155,6 +157,7 @@ def test_keys_that_cannot_be_read_for_a_moment_lock_nobody_out(make_engine):
     client.close()
 
 
+@pytest.mark.processes
 def test_server_that_ends_by_accident_is_started_again(make_engine):
     engine = make_engine()
     client = engine.client()
@@ -182,6 +185,7 @@ def test_server_that_ends_by_accident_is_started_again(make_engine):
     assert engine.info() == {}
 
 
+@pytest.mark.processes
 @linux
 def test_killed_parent_leaves_nobody(make_engine):
     engine = make_engine()
@@ -193,6 +197,7 @@ def test_killed_parent_leaves_nobody(make_engine):
     engine.start()
 
 
+@pytest.mark.processes
 @linux
 def test_unfinished_messages_of_many_who_come_again_hold_little(make_engine):
     most = 250

@@ -17,6 +17,8 @@ from .test_engine import answer
 from .test_jobs_command import ask
 from .test_store import make_job
 
+pytestmark = pytest.mark.processes
+
 JOBS = 120
 PROMPT = "🦊" * 4000
 VALUE = ["x" * limits.MAX_TEXT_CHARS] * 5

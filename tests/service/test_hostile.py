@@ -40,6 +40,7 @@ from .test_engine import answer, run
 MUTATIONS = int(os.environ.get("SYNCAM_FUZZ_MESSAGES", "3000"))
 
 
+@pytest.mark.processes
 def test_mutated_messages(engine):
     """Broken in every way; the engine answers afterwards and holds no more memory."""
     rng = random.Random(20)
@@ -63,6 +64,7 @@ def test_mutated_messages(engine):
     context.destroy(linger=0)
 
 
+@pytest.mark.processes
 def test_client_that_never_reads(engine):
     """It asks for a clip again and again and takes nothing: its own answers are dropped."""
     owner = engine.client()
@@ -84,6 +86,7 @@ def test_client_that_never_reads(engine):
     context.destroy(linger=0)
 
 
+@pytest.mark.processes
 def test_message_that_never_ends_holds_little(make_engine):
     engine = make_engine("--max-memory-mb", "200")
     client = engine.client()
@@ -112,6 +115,7 @@ def dealer(context, engine):
     return plain
 
 
+@pytest.mark.processes
 def test_message_of_too_many_parts_costs_its_sender_alone(engine, client):
     assert isinstance(run(client, sample_request(2))[0], Done)
     context = zmq.Context()
@@ -139,6 +143,7 @@ def test_message_of_too_many_parts_costs_its_sender_alone(engine, client):
     context.destroy(linger=0)
 
 
+@pytest.mark.processes
 def test_message_of_parts_without_end_is_not_read_to_its_end(engine):
     client = engine.client()
     done, _ = run(client, sample_request(2))
@@ -190,6 +195,7 @@ def test_local_client_that_said_hello_is_sent_more_at_once():
     shutil.rmtree(folder)
 
 
+@pytest.mark.processes
 def test_silent_connections(engine):
     path = str(socket_path(engine.state_dir))
     silent = []
@@ -208,6 +214,7 @@ def test_silent_connections(engine):
     context.destroy(linger=0)
 
 
+@pytest.mark.processes
 def test_replayed_messages_change_nothing(engine):
     """The very same frames again and again: one job, one cancel."""
     client = engine.client()
@@ -226,6 +233,7 @@ def test_replayed_messages_change_nothing(engine):
     context.destroy(linger=0)
 
 
+@pytest.mark.processes
 def test_uploads_are_limited(make_engine):
     engine = make_engine("--max-disk-gb", "0.001")
     client = engine.client()

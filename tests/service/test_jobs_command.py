@@ -47,6 +47,7 @@ def send(client, **changes):
     return job_id
 
 
+@pytest.mark.processes
 def test_jobs_are_listed_cancelled_and_removed(engine, terminal, let_go, capsys):
     running = send(terminal, prompt="hold one")
     waiting = send(terminal, prompt="hold two")
@@ -94,6 +95,7 @@ def test_jobs_are_listed_cancelled_and_removed(engine, terminal, let_go, capsys)
     assert isinstance(ends[theirs], Done)
 
 
+@pytest.mark.processes
 def test_jobs_are_shown_as_a_table(terminal, engine, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     done = send(terminal, prompt="a sign [/exit]")
@@ -103,6 +105,7 @@ def test_jobs_are_shown_as_a_table(terminal, engine, capsys, monkeypatch):
     assert "a sign [/exit]" in said
 
 
+@pytest.mark.processes
 def test_jobs_beyond_one_answer_are_found_counted_and_removed(
     terminal, engine, capsys, monkeypatch
 ):
@@ -138,12 +141,14 @@ def test_jobs_beyond_one_answer_are_found_counted_and_removed(
     assert listed("--all") == ([], 0)
 
 
+@pytest.mark.processes
 def test_page_before_somebody_elses_job_is_refused(terminal, engine):
     theirs = send(engine.client(), prompt="theirs")
     with pytest.raises(SynCamError, match=f"There is no job {theirs}"):
         answers(terminal, [terminal.ask_jobs(mine=True, before=theirs)], 60.0)
 
 
+@pytest.mark.processes
 def test_no_engine_and_no_id_are_sentences(engine, terminal, tmp_path, capsys):
     assert ask(capsys, engine, "cancel")[2] == (
         "syncam: Which job is to cancel?\n  fix: syncam jobs list\n"
@@ -169,6 +174,7 @@ def test_job_is_found_by_its_beginning_or_the_nearest_is_named():
         assert f"no job {typed}; the nearest is {nearest} (done: a red fox)" in str(caught.value)
 
 
+@pytest.mark.processes
 def test_jobs_of_a_remote_engine_by_its_key(make_engine, capsys):
     engine = make_engine("--bind", "tcp://127.0.0.1:*")
     info = engine.info()
@@ -195,6 +201,7 @@ def heard_interrupts():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.processes
 @pytest.mark.usefixtures("heard_interrupts")
 def test_interrupted_generate_cancels_its_job_and_says_so(engine, tmp_path):
     rig = tmp_path / "rig.json"

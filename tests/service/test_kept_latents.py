@@ -131,6 +131,7 @@ def digests(done):
     return [clip.digest for clip in done.clips]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(
     not (package_folder("preview") / "transformer.safetensors").is_file(),
     reason="the preview model's weights are not in this checkout",
@@ -154,6 +155,7 @@ def test_killed_preview_job_goes_on_to_the_same_clips():
         assert digests(done) == digests(undisturbed)
 
 
+@pytest.mark.processes
 def test_what_stops_a_job_leaves_no_latents_and_damaged_ones_are_left_aside(make_engine):
     engine = make_engine("--checkpoint-steps", "2")
     client = engine.client()

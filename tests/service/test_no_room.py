@@ -176,6 +176,7 @@ def test_device_is_held_for_minutes_and_by_programs_of_its_machine_alone(heart):
     assert heart.workers.runs == [job_id]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
 def test_worker_that_holds_too_much_memory_is_ended_and_the_job_is_told_why(make_engine):
     engine = make_engine("--worker-memory-mb", "450", "--max-deaths", "1")

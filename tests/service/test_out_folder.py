@@ -138,6 +138,7 @@ def result(folder):
     return json.loads((folder / "result.json").read_text("utf-8"))
 
 
+@pytest.mark.processes
 def test_beginning_of_a_jobs_id_brings_that_job(ask, engine, tmp_path):
     assert ask()[0] == 0
     out = tmp_path / "out"

@@ -15,10 +15,13 @@ from syncam_engine.media.write import write_mp4
 from syncam_engine.model.presets import get_preset, package_folder
 from syncam_engine.sampling.placement import Placement
 
-pytestmark = pytest.mark.skipif(
-    not (package_folder("preview") / "transformer.safetensors").is_file(),
-    reason="the preview model's weights are not in this checkout",
-)
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(
+        not (package_folder("preview") / "transformer.safetensors").is_file(),
+        reason="the preview model's weights are not in this checkout",
+    ),
+]
 PROMPT = "a person walks across a plaza"
 
 

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import psutil
+import pytest
 
 from syncam_engine.devtools.harness import sample_request, wait_until
 from syncam_engine.devtools.soak.floods import still_open
@@ -21,6 +22,8 @@ from syncam_engine.service.metrics import MOST_ASKING
 
 from .conftest import STUB
 from .test_engine import run
+
+pytestmark = pytest.mark.processes
 
 
 def syncam(engine, *arguments, status=0):

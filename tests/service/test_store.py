@@ -140,6 +140,7 @@ def test_database_that_another_program_locks_is_no_damage(tmp_path, monkeypatch)
     Store(tmp_path / "s").close()
 
 
+@pytest.mark.processes
 def test_no_other_program_locks_the_database_of_a_running_engine(tmp_path):
     store = Store(tmp_path / "s")
     lock = "import sqlite3, sys; sqlite3.connect(sys.argv[1], 0.01).execute('BEGIN EXCLUSIVE')"

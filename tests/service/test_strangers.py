@@ -6,11 +6,15 @@ from __future__ import annotations
 import os
 import stat
 
+import pytest
+
 from syncam_engine.devtools.harness import sample_request
 from syncam_engine.link.endpoint import parse_endpoint
 from syncam_engine.link.messages import Done
 
 from .test_engine import run
+
+pytestmark = pytest.mark.processes
 
 
 def test_engine_whose_folder_another_took_uses_one_of_its_own(make_engine, short_tmp, monkeypatch):

@@ -44,6 +44,7 @@ def ask(engine, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.processes
 def test_clips_of_a_rig_with_notes_said_once(ask, tmp_path, capsys):
     assert ask("--fps", "7") == 0
     said = capsys.readouterr()
@@ -55,6 +56,7 @@ def test_clips_of_a_rig_with_notes_said_once(ask, tmp_path, capsys):
     assert all(Path(clip["path"]).is_absolute() for clip in result["clips"])
 
 
+@pytest.mark.processes
 def test_what_is_refused_has_no_job_and_leaves_no_number(ask, tmp_path, capsys):
     assert ask("--steps", "51") == 2
     assert capsys.readouterr().err.startswith("syncam: 51 steps are outside this preset's 1 to 50")
@@ -89,12 +91,14 @@ def test_some_cameras_of_a_moving_rig_go_with_the_poses_of_the_clips_pictures():
         assert len(asked["cameras"][0]["c2w_cv_m"]) == 40
 
 
+@pytest.mark.processes
 def test_a_strength_without_clips_to_start_from_is_refused(ask, capsys):
     assert ask("--previz-strength", "0.3") == 2
     said = capsys.readouterr().err
     assert said.startswith("syncam: --previz-strength is 0.3, but no --previz names clips")
 
 
+@pytest.mark.processes
 def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_path, capsys):
     (tmp_path / "taken").write_text("a file")
     before = engine.status().done
@@ -103,6 +107,7 @@ def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_
     assert engine.status().done == before
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -122,6 +127,7 @@ def test_options_that_cannot_be_are_refused_by_name(ask, capsys, options, said):
     assert options[0] in error
 
 
+@pytest.mark.processes
 def test_clip_that_is_none_is_said_without_the_engines_folders(ask, tmp_path, capsys):
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no clip")
@@ -173,6 +179,7 @@ def test_tables_are_one_line_a_job_at_80_columns(monkeypatch, capsys):
     assert "\x1b" not in wide
 
 
+@pytest.mark.processes
 def test_worker_of_a_lazy_engine_is_asleep_until_a_job_comes(make_engine, monkeypatch, capsys):
     lazy = make_engine("--lazy")
     monkeypatch.setenv("COLUMNS", "80")
@@ -187,6 +194,7 @@ def test_worker_of_a_lazy_engine_is_asleep_until_a_job_comes(make_engine, monkey
     assert lazy.status(client).workers[0].state == "ready"
 
 
+@pytest.mark.processes
 def test_engine_that_generate_started_is_said_with_how_to_stop_it(ask, monkeypatch, capsys):
     monkeypatch.setattr(EngineLauncher, "started_pid", 4321)
     assert ask() == 0
@@ -235,6 +243,7 @@ def test_numbers_of_an_engine_that_cannot_be_are_refused(capsys, option, value):
     assert f"syncam serve: {option}: {value} is no" in capsys.readouterr().err
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -292,6 +301,7 @@ def lied_to(tmp_path, monkeypatch):
         yield run
 
 
+@pytest.mark.processes
 def test_an_engine_that_lies_puts_nothing_else_into_the_folder(lied_to, tmp_path, capsys):
     for lie in ("a path", "odd progress"):
         assert lied_to(lie) == 0

@@ -21,6 +21,8 @@ from syncam_engine.link.messages import Done, SayHello, new_id
 
 from .test_engine import answer, run
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def remote(make_engine):

@@ -18,6 +18,8 @@ from syncam_engine.training.checkpoint import latest_or_none, read_optimizer, re
 from tests.data.files import write_shard
 from tests.data.synthetic import BoxSource
 
+pytestmark = pytest.mark.processes
+
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
 

@@ -114,6 +114,7 @@ def curve(run: Path) -> dict[int, float]:
     return dict(points)
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(1200)  # five starts of the command, on a machine that may be busy
 def test_a_run_killed_at_random_moments_has_the_same_curve_and_weights(config, tmp_path):
     chance = random.Random()  # Another moment each time: whichever it is, the outcome is one.

@@ -88,6 +88,7 @@ class GoneInReaders(BoxSource):
         return super().read_pictures(scene, cameras, frames)
 
 
+@pytest.mark.processes
 def test_a_fault_in_a_reader_process_is_its_own_sentence(tmp_path):
     trainer = make_trainer(tmp_path, source=GoneInReaders(), workers=1)
     with pytest.raises(SynCamError, match="20 scenes in a row cannot be read") as error:
@@ -96,6 +97,7 @@ def test_a_fault_in_a_reader_process_is_its_own_sentence(tmp_path):
     assert "shard-3 (the disk went away)" in str(error.value)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("workers", [0, 2])
 def test_broken_files_that_readers_meet_are_counted_and_named_once(tmp_path, workers):
     said = []

@@ -18,6 +18,8 @@ from syncam_engine.devtools.harness import LocalEngine
 from syncam_engine.media.read import read_clip
 from syncam_engine.model.presets import package_folder
 
+pytestmark = pytest.mark.processes
+
 PREVIEW = package_folder("preview") / "preset.json"
 
 

@@ -122,6 +122,7 @@ def test_wheels_that_are_not_the_locked_ones_are_refused(tmp_path, lock, monkeyp
         unreal.build_zip(tmp_path / "dist", wheels=folder, lock=bad)
 
 
+@pytest.mark.processes
 def test_it_stands_without_the_clone(tmp_path, lock):
     """Unpacked elsewhere, in an isolated Python: starts on the stand-in, no torch, no numpy."""
     path = unreal.build_zip(tmp_path / "dist", carry_wheels=False, lock=lock)

@@ -184,6 +184,7 @@ def test_init_unreal_starts_on_the_first_frame(unreal, editor, tmp_path, monkeyp
     assert editor.slate_ticks == {}, "a headless build step has no panel"
 
 
+@pytest.mark.processes
 def test_self_test_reports_and_leaves_nothing(unreal, editor, plugin):
     from syncam_unreal import self_test
 

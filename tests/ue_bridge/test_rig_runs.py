@@ -56,6 +56,7 @@ def farm(tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.processes
 def test_a_run_end_to_end(farm):
     assert run.render(*farm(scenes=2)) == 0
     assert sorted(p.name for p in farm.out.iterdir()) == ["scene1", "scene2"]
@@ -87,6 +88,7 @@ def test_a_run_end_to_end(farm):
         assert len({tuple(c.round().ravel()) for c in clips.values()}) == 5, "each its own pictures"
 
 
+@pytest.mark.processes
 def test_a_second_run_does_nothing_and_an_interrupted_one_goes_on(farm):
     args = farm(die_at_camera="cam05")
     assert run.render(*args) == 1
@@ -101,11 +103,13 @@ def test_a_second_run_does_nothing_and_an_interrupted_one_goes_on(farm):
     assert len(farm.renders()) == count
 
 
+@pytest.mark.processes
 def test_memory_that_is_short_halves_the_batch(farm):
     assert run.render(*farm(most_cameras=2)) == 0
     assert farm.renders() == [4, 2, 2, 1]
 
 
+@pytest.mark.processes
 def test_equal_pictures_and_build_faults_are_said(farm, capsys):
     assert run.render(*farm(same_picture=True)) == 1
     assert "the very same pictures" in capsys.readouterr().err
@@ -155,6 +159,7 @@ def command_line(farm, tmp_path):
     return words
 
 
+@pytest.mark.processes
 def test_the_command_line_reaches_it(farm, tmp_path):
     """`syncam render --engine unreal` with the terminal's own options."""
     from syncam_engine import cli
@@ -163,6 +168,7 @@ def test_the_command_line_reaches_it(farm, tmp_path):
     assert (farm.out / "scene1" / "videos" / "cam02.mp4").is_file()
 
 
+@pytest.mark.processes
 def test_another_seed_does_not_reuse_the_pictures(farm):
     run.render(*farm(die_at_camera="cam05"))
     args = farm()

@@ -12,6 +12,8 @@ from unreal_scenes import make_sequence, place_ball, place_camera
 
 from syncam_engine.media.read import read_clip
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def state_dir(engine):

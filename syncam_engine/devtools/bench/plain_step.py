@@ -6,8 +6,8 @@ guidance branch is a call of its own, each view carries its own copy of the text
 their keys and values, camera embeddings and rotary tables are computed anew in every call. Queries
 and keys are turned in float64 complex numbers; attention is torch's own.
 
-Shape legend: V views, F latent frames, S = h x w tokens of a latent frame, N = F x S, D width,
-L text tokens, R camera numbers, n heads, d head size.
+Shape legend: V views, C channels, F latent frames, H, W latent rows and columns, S = h x w tokens
+of a latent frame, N = F x S, D width, L text tokens, R camera numbers, n heads, d head size.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ chip's measured matmul rate, peak memory.
 The target is judged on what runs by default on this processor. The exit code is 1 where it was
 measured and missed.
 
-Shape legend: V views, F latent frames, H, W latent rows and columns, L text tokens.
+Shape legend: V views, F latent frames, C channels, H, W latent rows and columns,
+L text tokens, D text width.
 """
 
 from __future__ import annotations

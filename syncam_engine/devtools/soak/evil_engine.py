@@ -3,6 +3,8 @@
 
 `python -m syncam_engine.devtools.soak.evil_engine` prints its address and key as JSON. It lets
 everybody in, accepts every job, and tells the lie that the prompt names (`soak.evil_lies`).
+
+Shape legend: T pictures, H, W rows and columns.
 """
 
 from __future__ import annotations
