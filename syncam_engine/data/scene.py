@@ -57,7 +57,7 @@ class Scene:
                 f"{self.c2w_cv_m_CT44.shape[0]} poses"
             )
         if not all(isinstance(caption, str) for caption in self.captions):
-            raise ValueError(f"scene {self.key} has a caption that is no text")
+            raise ValueError(f"scene {self.key} has a caption that is not text")
         if self.K_CT33.shape[2:] != (3, 3) or self.c2w_cv_m_CT44.shape[2:] != (4, 4):
             raise ValueError(
                 f"scene {self.key} has cameras of {self.K_CT33.shape[2:]} and "

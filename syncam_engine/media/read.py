@@ -71,7 +71,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         # The text of an error that has a file names it with its folder, which is nobody's business.
         reason = getattr(error, "strerror", None) or error
         raise SynCamError(
-            "clip.unreadable", f"{path.name} is no readable clip: {reason}."
+            "clip.unreadable", f"{path.name} is not a readable clip: {reason}."
         ) from error
 
 
