@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from syncam_engine.link import json_text
-from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.errors import SynCamError, reason_of
 
 SceneKind = Literal["multiview", "moving", "static"]
 FLAT = 1e-6
@@ -144,7 +144,7 @@ def read_document(path: Path, fix: str) -> dict[str, Any]:
             raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
         raise SynCamError(
-            "data.damaged", f"{path} cannot be read: {error}.", value=str(path), fix=fix
+            "data.damaged", f"{path} cannot be read: {reason_of(error)}.", value=str(path), fix=fix
         ) from error
     return document
 
