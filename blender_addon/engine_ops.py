@@ -178,7 +178,7 @@ class SYNCAM_OT_engine_choose(bpy.types.Operator):
     def execute(self, _context: bpy.types.Context) -> set[str]:
         path = Path(bpy.path.abspath(self.filepath))
         if not path.is_file() or not os.access(path, os.X_OK):
-            self.report({"ERROR"}, f"{str(path)!r} is no program; choose the engine's Python.")
+            self.report({"ERROR"}, f"{str(path)!r} is not a program; choose the engine's Python.")
             return {"CANCELLED"}
         own = preferences.get()
         if own is not None:

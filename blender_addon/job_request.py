@@ -276,7 +276,7 @@ def reference_clip(scene: bpy.types.Scene, values: dict[str, Any], source: str) 
         if path is None or not path.is_file():
             raise SynCamError(
                 "reference.file",
-                f"The reference {text!r} is no file; choose a movie."
+                f"The reference {text!r} is not a file; choose a movie."
                 if text
                 else "No reference is chosen; choose a movie.",
                 value=text,

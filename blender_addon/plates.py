@@ -288,7 +288,8 @@ def _follow_lens(
     size = distance * lens.sensor_mm(own) / own.focal_mm
     plate.location = (own.shift_x * size, own.shift_y * size, -distance)
     plate.scale = (size, size, 1.0)
-    grown = f"{distance!r} * sensor / focal"
+    # A camera that was deleted has no lens: its plate shrinks to nothing, and no driver fails.
+    grown = f"{distance!r} * sensor / max(focal, 0.001)"
     for path, index, expression in (
         ("scale", 0, grown),
         ("scale", 1, grown),

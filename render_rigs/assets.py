@@ -75,7 +75,7 @@ def read_manifest(folder: str, name: str, split: str = "train") -> tuple[list[En
     try:
         listed = json_text.loads(path.read_text())["entries"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AssetError(f"{path} is no manifest: {error!r}") from None
+        raise AssetError(f"{path} is not a manifest: {error!r}") from None
     good, bad = [], []
     known = {f.name for f in fields(Entry)}
     for item in listed:

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from syncam_engine import __version__
 from syncam_engine.commands.parsing import Parser
@@ -77,12 +78,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         # A folder that is a file, a disk that is full or read-only: the user's to mend.
-        print(f"syncam: {_text(error.filename)}: {error.strerror}.", file=sys.stderr)
+        print(f"syncam: {printable(_sentence(error))}", file=sys.stderr)
         return 2
 
 
-def _text(filename: str | bytes | int) -> str:
-    return os.fsdecode(filename) if isinstance(filename, bytes) else str(filename)
+def _sentence(error: OSError) -> str:
+    name = error.filename
+    text = os.fsdecode(name) if isinstance(name, bytes) else str(name)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        there = (path for path in (Path(text), *Path(text).parents) if os.path.lexists(path))
+        first = next(there, Path())
+        if not first.is_dir():
+            return f"{first} is not a folder."
+    return f"{text}: {error.strerror}."
 
 
 if __name__ == "__main__":

@@ -82,3 +82,26 @@ def test_defaults_are_said_once(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "Prometheus metrics on this loopback port (none) --max-jobs" in said
     assert said.count("(64)") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "generate --rig RIG --prompt dog --out FILE",
+        "generate --rig RIG --prompt dog --out FILE/clips",
+        "evaluate rigs --out FILE",
+        # Before the clips are looked for: no score is worked out that has no place.
+        "evaluate clips nowhere --rig RIG --out FILE/report",
+        "evaluate sheet nowhere --out FILE/sheet.png",
+        "package blender --out FILE",
+    ],
+)
+def test_an_out_that_is_a_file_is_said_to_be_no_folder(words, tmp_path, capsys):
+    file, rigs = tmp_path / "notes.txt", tmp_path / "rigs"
+    file.write_text("mine")
+    assert main(["evaluate", "rigs", "--out", str(rigs)]) == 0
+    places = {"FILE": str(file), "RIG": str(rigs / "azimuth-10.json")}
+    given = [word.replace("FILE", places["FILE"]) for word in words.split()]
+    assert main([places.get(word, word) for word in given]) == 2
+    assert capsys.readouterr().err == f"syncam: {file} is not a folder.\n"
+    assert file.read_text() == "mine"

@@ -110,6 +110,10 @@ def run(args: argparse.Namespace) -> int:
     at_least_one(args, "every", "scenes", "samples", "threads")
     if args.evaluate_command == "fetch":
         return _fetch()
+    if args.out:
+        # What it cannot be written to is said before the work, not after.
+        folder = args.out.parent if args.evaluate_command == "sheet" else args.out
+        folder.mkdir(parents=True, exist_ok=True)
     if args.evaluate_command == "sets":
         return _sets(args)
     if args.evaluate_command == "clips":
@@ -144,7 +148,6 @@ def run(args: argparse.Namespace) -> int:
         from syncam_engine.evaluation.setups import write_setups
 
         width, height = two_numbers(args.size, "x", "--size", "WIDTHxHEIGHT")
-        args.out.mkdir(parents=True, exist_ok=True)
         print(f"{len(write_setups(args.out, width, height))} rigs written to {args.out}")
         return 0
     if args.evaluate_command == "classifier":

@@ -157,7 +157,7 @@ def read_job(args: argparse.Namespace) -> dict:
         ) from None
     except ValueError as error:
         raise SynCamError(
-            "render.job", f"{args.job} is no job file: {error}.", value=str(args.job)
+            "render.job", f"{args.job} is not a job file: {error}.", value=str(args.job)
         ) from None
     if args.out:
         spec["out"] = str(args.out.resolve())

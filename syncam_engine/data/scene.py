@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from syncam_engine.link import json_text
-from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.errors import SynCamError, reason_of
 
 SceneKind = Literal["multiview", "moving", "static"]
 FLAT = 1e-6
@@ -57,7 +57,7 @@ class Scene:
                 f"{self.c2w_cv_m_CT44.shape[0]} poses"
             )
         if not all(isinstance(caption, str) for caption in self.captions):
-            raise ValueError(f"scene {self.key} has a caption that is no text")
+            raise ValueError(f"scene {self.key} has a caption that is not text")
         if self.K_CT33.shape[2:] != (3, 3) or self.c2w_cv_m_CT44.shape[2:] != (4, 4):
             raise ValueError(
                 f"scene {self.key} has cameras of {self.K_CT33.shape[2:]} and "
@@ -144,7 +144,7 @@ def read_document(path: Path, fix: str) -> dict[str, Any]:
             raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
         raise SynCamError(
-            "data.damaged", f"{path} cannot be read: {error}.", value=str(path), fix=fix
+            "data.damaged", f"{path} cannot be read: {reason_of(error)}.", value=str(path), fix=fix
         ) from error
     return document
 

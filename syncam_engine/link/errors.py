@@ -59,3 +59,8 @@ class SynCamError(Exception):
             nearest=data.get("nearest"),
             fix=data.get("fix"),
         )
+
+
+def reason_of(error: Exception) -> str:
+    """Return why, without the number and the path that an OSError's own text has too."""
+    return str(getattr(error, "strerror", None) or error)

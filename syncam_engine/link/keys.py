@@ -24,7 +24,7 @@ from zmq.utils import z85
 
 from . import json_text
 from .endpoint import user_config_dir
-from .errors import SynCamError
+from .errors import SynCamError, reason_of
 from .owners import private_dir, write_private
 
 Role = Literal["engine", "client"]
@@ -85,7 +85,7 @@ def own_pair(role: Role, *, create: bool = True) -> KeyPair:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SynCamError(
             "keys.damaged",
-            f"The key file {path} cannot be read: {error}.",
+            f"The key file {path} cannot be read: {reason_of(error)}.",
             fix=f"syncam keys new --{role} --replace",
         ) from error
     return pair

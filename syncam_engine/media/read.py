@@ -20,7 +20,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from syncam_engine.link import json_text
-from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.errors import SynCamError, reason_of
 
 from .write import METADATA_KEY
 
@@ -69,9 +69,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             yield container, stream
     except (av.FFmpegError, OSError, ValueError) as error:
         # The text of an error that has a file names it with its folder, which is nobody's business.
-        reason = getattr(error, "strerror", None) or error
         raise SynCamError(
-            "clip.unreadable", f"{path.name} is no readable clip: {reason}."
+            "clip.unreadable", f"{path.name} is not a readable clip: {reason_of(error)}."
         ) from error
 
 

@@ -141,7 +141,7 @@ def _why_unreadable(path: Path, said: str) -> str:
     if not start:
         return "is empty"
     if start != b"PK" and start[:1] != b"\x80":
-        return "is no checkpoint: it is neither an archive nor a pickle of PyTorch's"
+        return "is not a checkpoint: it is neither an archive nor a pickle of PyTorch's"
     if "GLOBAL" in said:
         return "holds more than tensors: objects whose reading would run code, so it is not read"
     if "Unsupported operand" in said:

@@ -18,7 +18,7 @@ import msgspec
 
 from syncam_engine.link import json_text
 from syncam_engine.link.envelope import Envelope
-from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.errors import SynCamError, reason_of
 from syncam_engine.model.registry import KINDS, PATTERNS, PRESET_FILES, named
 
 if TYPE_CHECKING:
@@ -306,7 +306,10 @@ class Preset:
             data = json_text.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SynCamError(
-                "preset.file", f"The preset file {path} cannot be read: {error}.", value=str(path)
+                "preset.file",
+                f"The preset file {path} cannot be read: {reason_of(error)}.",
+                value=str(path),
+                fix=f"Name {path / 'preset.json'}" if path.is_dir() else None,
             ) from error
         preset = cls.from_dict(data)
         base = preset.source.base

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syncam_engine.link import json_text
 from syncam_engine.link.envelope import EnvelopeIssue
-from syncam_engine.link.errors import SynCamError
+from syncam_engine.link.errors import SynCamError, reason_of
 from syncam_engine.model.presets import Preset, package_folder
 
 VOCABULARY_FILE = "vocabulary.json"
@@ -245,7 +245,9 @@ class Vocabulary:
             document = json_text.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise SynCamError(
-                "weights.missing", f"The vocabulary {path} cannot be read: {error}", value=str(path)
+                "weights.missing",
+                f"The vocabulary {path} cannot be read: {reason_of(error)}",
+                value=str(path),
             ) from error
         if document.get("format") != "syncam-vocabulary" or document.get("version") != 1:
             raise SynCamError(

@@ -313,6 +313,7 @@ class Trainer:
         """What the run to step `last` needs in memory and time, from a pass of each kind."""
         if self.state.step >= last:
             return f"nothing to do: the run is at step {self.state.step} of {last}"
+        self._tell("measuring memory and time by one pass of each kind of batch")
         # Micro-batches of each kind still to come; kinds that recur are probed once.
         batches_of: dict[Any, float] = {}
         first = 0

@@ -152,7 +152,7 @@ def test_a_timestamp_that_is_no_number(tmp_path, time):
     ("changes", "words"),
     [
         ({"w": 0, "h": 0}, "division by zero"),
-        ({"caption": None}, "a caption that is no text"),
+        ({"caption": None}, "a caption that is not text"),
         ({"pose": np.eye(4)[:3].tolist()}, "they must be 3x3 and 4x4"),
         ({"pose": np.zeros((4, 4)).tolist()}, "axes do not span space"),
     ],

@@ -154,8 +154,8 @@ class Evil:
     ("how", "said"),
     [
         ("cut", "was cut off or damaged."),
-        ("text", "is no checkpoint: it is neither an archive nor a pickle of PyTorch's."),
-        ("letter", "is no checkpoint: it is neither an archive nor a pickle of PyTorch's."),
+        ("text", "is not a checkpoint: it is neither an archive nor a pickle of PyTorch's."),
+        ("letter", "is not a checkpoint: it is neither an archive nor a pickle of PyTorch's."),
         ("empty", "(0 bytes) is empty."),
         ("zip", "is a zip archive that holds no checkpoint of PyTorch's."),
         ("code", "holds more than tensors: objects whose reading would run code"),

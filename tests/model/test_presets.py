@@ -86,3 +86,14 @@ def test_the_released_layout_has_the_published_size():
     assert len(shapes) == 1275
     assert sum(sizes.values()) == 1_773_951_040
     assert sum(n for name, n in sizes.items() if ".mvs." in name) == 354_954_240
+
+
+def test_folder_in_the_place_of_its_file_is_one_sentence(tmp_path):
+    with pytest.raises(SynCamError) as caught:
+        Preset.read(tmp_path)
+    assert str(caught.value) == f"The preset file {tmp_path} cannot be read: Is a directory."
+    assert caught.value.fix == f"Name {tmp_path / 'preset.json'}"
+    with pytest.raises(
+        SynCamError, match=r"none\.json cannot be read: No such file or directory\."
+    ):
+        Preset.read(tmp_path / "none.json")

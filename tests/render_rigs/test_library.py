@@ -27,7 +27,7 @@ def test_the_manifest_names_what_it_leaves_out(library):
     assert bad == ["missing.fbx skipped: there is no such file"]
     held, _ = assets.read_manifest(str(library), "assets.json", split="test")
     assert [e.caption for e in held] == ["held out"]
-    with pytest.raises(assets.AssetError, match="is no manifest"):
+    with pytest.raises(assets.AssetError, match="is not a manifest"):
         assets.read_manifest(str(library), "nodder.glb")
 
 

@@ -133,7 +133,7 @@ def test_clip_that_is_none_is_said_without_the_engines_folders(ask, tmp_path, ca
     wrong.write_text("no clip")
     assert ask("--reference", str(wrong)) == 2
     said = capsys.readouterr().err
-    assert "Input clip 1 of the job: it is no readable clip: Invalid data" in said
+    assert "Input clip 1 of the job: it is not a readable clip: Invalid data" in said
     assert "inputs/" not in said
 
 

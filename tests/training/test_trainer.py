@@ -124,9 +124,10 @@ def test_what_shards_cannot_do_is_refused(autoencoder_folder):
 def test_memory_and_time_are_said_first(tmp_path, autoencoder_folder):
     said = []
     make_trainer(tmp_path, autoencoder_folder, said=said).train(until=2)
-    assert "M parameters" in said[0]
-    assert "GiB" in said[0]
-    assert [line.split("  ")[0] for line in said[1:]] == ["step 1/2", "step 2/2"]
+    assert said[0] == "measuring memory and time by one pass of each kind of batch"
+    assert "M parameters" in said[1]
+    assert "GiB" in said[1]
+    assert [line.split("  ")[0] for line in said[2:]] == ["step 1/2", "step 2/2"]
 
 
 def test_too_little_memory_is_one_sentence(tmp_path, autoencoder_folder, monkeypatch):

@@ -46,7 +46,7 @@ def check_project(given: str) -> Path:
     """Return the .uproject file. Raises SynCamError ("unreal.project")."""
     path = Path(given) if given else None
     if path is None or path.suffix != ".uproject" or not path.is_file():
-        said = f"'{given}' is no .uproject file" if given else "No project was given"
+        said = f"'{given}' is not a .uproject file" if given else "No project was given"
         raise SynCamError("unreal.project", f"{said}.", value=given, fix="Give --unreal-project")
     return path.absolute()
 

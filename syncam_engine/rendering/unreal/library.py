@@ -65,7 +65,7 @@ def read_library(path: str | Path) -> Library:
     except OSError as error:
         raise _error(path, f"cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise _error(path, f"is no JSON: {error}") from None
+        raise _error(path, f"is not JSON: {error}") from None
     locations = tuple(
         _location(path, i, item) for i, item in enumerate(_list(path, data, "locations"))
     )
@@ -111,7 +111,7 @@ def _numbers(path: Path, where: str, item: Any, name: str, default: Any, count: 
 def _location(path: Path, index: int, item: Any) -> Location:
     where = f"locations[{index}]"
     if not isinstance(item, dict):
-        raise _error(path, f"has {where} that is no object", item)
+        raise _error(path, f"has {where} that is not an object", item)
     center = _numbers(path, where, item, "center_uu", None, 3)
     radius = _numbers(path, where, item, "radius_m", RADIUS_M, 2)
     if not 0.0 < radius[0] <= radius[1]:
@@ -129,12 +129,12 @@ def _location(path: Path, index: int, item: Any) -> Location:
 def _subject(path: Path, index: int, item: Any) -> Subject:
     where = f"subjects[{index}]"
     if not isinstance(item, dict):
-        raise _error(path, f"has {where} that is no object", item)
+        raise _error(path, f"has {where} that is not an object", item)
     animations = []
     for k, each in enumerate(_list(path, item, "animations")):
         place = f"{where}.animations[{k}]"
         if not isinstance(each, dict):
-            raise _error(path, f"has {place} that is no object", each)
+            raise _error(path, f"has {place} that is not an object", each)
         animations.append(
             Animation(
                 path=_asset(path, place, each, "path"),

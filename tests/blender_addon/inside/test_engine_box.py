@@ -147,7 +147,7 @@ def test_chosen_engine_is_used(scene, own_engine):
     try:
         with pytest.raises(RuntimeError) as error:
             bpy.ops.syncam.engine_choose(filepath="/nowhere/python")
-        assert "is no program" in sentence_of(error)
+        assert "is not a program" in sentence_of(error)
         assert bpy.ops.syncam.engine_choose(filepath=python) == {"FINISHED"}
         assert own.engine_python == python
         seen_states(state, "ready")

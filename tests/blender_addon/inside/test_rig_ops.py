@@ -239,7 +239,7 @@ def test_engine_buttons_without_an_engine_folder(scene, state, monkeypatch):
     monkeypatch.setattr(bpy.types.Scene, "unused", None, raising=False)
     with pytest.raises(RuntimeError) as error:
         bpy.ops.syncam.engine_choose(filepath="/nowhere/python")
-    assert "is no program" in sentence_of(error)
+    assert "is not a program" in sentence_of(error)
 
 
 def test_a_tick_without_news_is_short(scene, state):
