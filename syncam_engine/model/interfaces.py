@@ -4,8 +4,8 @@
 The hub's Wan autoencoder and UMT5 stand behind these (`hub_parts.py`), and so do the preview
 model's own small ones. No torch is imported here: the annotations are for readers.
 
-Shape legend: V views (or any batch), C channels, T pictures, F latent frames, H, W picture or
-latent rows and columns, B prompts, L text tokens, D width.
+Shape legend: V views (or any batch), C channels, G guide channels, T pictures, F latent frames, H,
+W picture or latent rows and columns, B prompts, L text tokens, D width.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
 registered, so that diffusers' caches, offload, fp8 casting, attention backends, QKV fusion,
 compilation, gradient checkpointing and saving work on it as on the plain model.
 
-Shape legend: B scenes (or guidance branches), V views, R = B x V rows, F latent frames, H, W latent
-rows and columns, C channels, N = F x S tokens of a view, S = h x w, K = V x S,
-P values of a patch, D width, L text tokens.
+Shape legend: B scenes (or guidance branches), V views, R = B x V rows, T pictures, F latent frames,
+H, W latent rows and columns, C channels, G guide channels, N = F x S tokens of a view, S = h x w, K
+= V x S, P values of a patch, D width, L text tokens.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """What the views of one request share: how rows are views, cameras, rotary tables, kept results.
 
 Shape legend: B scenes (or guidance branches), V views, F latent frames, S tokens of one latent
-frame of one view (h x w), K = V x S, D width, R camera numbers, L text tokens.
+frame of one view (h x w), N = F x S, K = V x S, D width, R camera numbers, L text tokens.
 """
 
 from __future__ import annotations

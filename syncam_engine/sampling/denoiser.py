@@ -4,9 +4,10 @@
 Made once a request; text keys/values, camera embeddings and rotary tables are computed at the
 first step and kept. All branches (and pairs) run as one batch where memory allows, else in parts.
 
-Shape legend: E evaluations in one batch, G guidance branches, P pairs (1 where all views are
-joint), V views, M views of one evaluation (V, or 2 in a pair), C channels, F latent frames, H, W, R
-camera numbers, L text tokens, D text width, S tokens of one latent frame of a view, K = M x S.
+Shape legend: E evaluations in one batch, B guidance branches, P pairs (1 where all views are
+joint), V views, M views of one evaluation (V, or 2 in a pair), C channels, G guide channels, T
+pictures, F latent frames, H, W, R camera numbers, L text tokens, D text width, S tokens of one
+latent frame of a view, K = M x S.
 """
 
 from __future__ import annotations
@@ -111,17 +112,17 @@ class Denoiser:
                 f"{tuple(z_VCFHW.shape[1:])}, one view's latents"
             )
         branches = len(self.method.guidance.branches)
-        v_GVCFHW = z_VCFHW.new_zeros(branches, *z_VCFHW.shape)
+        v_BVCFHW = z_VCFHW.new_zeros(branches, *z_VCFHW.shape)
         for index, batch in enumerate(self.batches):
             v_EMCFHW = self._evaluate(index, batch, z_VCFHW, sigma)
             for (branch, group), v_MCFHW in zip(batch, v_EMCFHW, strict=True):
                 for view, v_CFHW in zip(self.groups[group], v_MCFHW, strict=True):
                     # Only the anchor stands in several groups: its velocities are averaged.
                     share = len(self.groups) if view == 0 else 1
-                    v_GVCFHW[branch, view] += v_CFHW / share
+                    v_BVCFHW[branch, view] += v_CFHW / share
         if self.group is not None and len(self.groups) > 1:
-            dist.all_reduce(v_GVCFHW)
-        return self.method.guidance.combine(v_GVCFHW)
+            dist.all_reduce(v_BVCFHW)
+        return self.method.guidance.combine(v_BVCFHW)
 
     def _evaluate(self, index: int, batch, z_VCFHW: Tensor, sigma: float) -> Tensor:
         """Return velocities of one batch of (branch, group), [E, M, C, F, H, W], float32."""

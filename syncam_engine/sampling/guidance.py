@@ -5,7 +5,7 @@ Text (one scale): v = v(none) + g [v(text) - v(none)].
 Reference video (Eq. 7, two scales): v = v(none, none) + s_V [v(video, none) - v(none, none)]
 + s_T [v(video, text) - v(video, none)].
 
-Shape legend: V views, C channels, G guidance branches, F latent frames, H, W rows and columns.
+Shape legend: V views, C channels, B guidance branches, F latent frames, H, W rows and columns.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ class Guidance:
     """s of `scene_guidance`: the branches are then twice the scales' plus one, first those without
     the guides."""
 
-    def combine(self, v_GVCFHW: Tensor) -> Tensor:
+    def combine(self, v_BVCFHW: Tensor) -> Tensor:
         """Return v_0 + sum of scale_k [v_k+1 - v_k], [V, C, F, H, W]."""
         if self.scene_strength is None:
-            return self._along_scales(v_GVCFHW)
+            return self._along_scales(v_BVCFHW)
         half = len(self.branches) // 2
-        plain, scene = (self._along_scales(v) for v in (v_GVCFHW[:half], v_GVCFHW[half:]))
+        plain, scene = (self._along_scales(v) for v in (v_BVCFHW[:half], v_BVCFHW[half:]))
         return plain + self.scene_strength * (scene - plain)
 
-    def _along_scales(self, v_GVCFHW: Tensor) -> Tensor:
-        guided = v_GVCFHW[0]
+    def _along_scales(self, v_BVCFHW: Tensor) -> Tensor:
+        guided = v_BVCFHW[0]
         for k, scale in enumerate(self.scales):
-            guided = guided + scale * (v_GVCFHW[k + 1] - v_GVCFHW[k])
+            guided = guided + scale * (v_BVCFHW[k + 1] - v_BVCFHW[k])
         return guided
 
 

@@ -4,8 +4,8 @@
 `load_pipeline` once, `generate` for each request. Nothing of a request stays behind, also when it
 is stopped or fails.
 
-Shape legend: V views, T pictures, C channels, F latent frames, H, W, B prompts, L text tokens,
-D text width, R camera numbers, S tokens of a latent frame.
+Shape legend: V views, T pictures, C channels, G guide channels, F latent frames, H, W, B prompts, L
+text tokens, D text width, R camera numbers, S tokens of a latent frame.
 """
 
 from __future__ import annotations

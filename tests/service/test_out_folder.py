@@ -154,6 +154,7 @@ def test_beginning_of_a_jobs_id_brings_that_job(ask, engine, tmp_path):
     assert error.startswith("syncam: There is no job zzzz; the nearest is ")
 
 
+@pytest.mark.processes
 def test_another_job_leaves_no_clip_of_the_former_between_its_own(ask, engine, tmp_path):
     ask("--png")
     out = tmp_path / "out"
@@ -175,6 +176,7 @@ def test_another_job_leaves_no_clip_of_the_former_between_its_own(ask, engine, t
     assert taken.read_text() == "cut by hand"
 
 
+@pytest.mark.processes
 def test_clips_that_did_not_all_come_leave_none(ask, tmp_path, monkeypatch):
     bring = generate._bring
 
@@ -190,6 +192,7 @@ def test_clips_that_did_not_all_come_leave_none(ask, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.processes
 def test_variations_are_jobs_by_consecutive_seeds_in_folders_of_their_own(ask, tmp_path):
     status, said, error = ask("--variations", "3", "--seed", "7")
     out = tmp_path / "out"
@@ -206,6 +209,7 @@ def test_variations_are_jobs_by_consecutive_seeds_in_folders_of_their_own(ask, t
     assert (status, f"at most {2**53 - 1}" in error) == (2, True)
 
 
+@pytest.mark.processes
 def test_the_names_of_the_chosen_cameras_are_looked_at_before_sampling(ask, engine, tmp_path):
     name = rig_json.read_rig(tmp_path / "rig.json").cameras[1].name
     (tmp_path / "out").mkdir()
