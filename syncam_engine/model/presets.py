@@ -257,6 +257,10 @@ class Preset:
             "scene": sampling.scene_guidance_scale,
         }
         steps = sampling.scene_steps if mode == "scene" else 0
+        scene = {
+            "scene_strength": sampling.scene_strength,
+            "scene_until": sampling.scene_until,
+        }
         return {
             "steps": steps or sampling.steps,
             "guidance_scale": scales.get(mode, sampling.guidance_scale),
@@ -266,8 +270,7 @@ class Preset:
             "fps": (self.fps, 1),
             "negative_prompt": sampling.negative_prompt,
             "previz_strength": sampling.previz_strength,
-            "scene_strength": sampling.scene_strength,
-            "scene_until": sampling.scene_until,
+            **(scene if mode == "scene" else {}),
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -270,8 +270,9 @@ class MultiViewPipeline:
             return Denoiser(self.parts.transformer, conditions, asked, group=prepared.ranks)
 
         request, steps = prepared.request, len(sigmas) - 1
-        guided = round(steps * request.scene_until) if request.mode == "scene" else 0
-        strength = float(request.scene_strength)
+        if request.mode != "scene":
+            return denoiser(prepared.guidance)
+        guided, strength = round(steps * request.scene_until), float(request.scene_strength)
         if not guided or not strength:
             return denoiser(prepared.guidance)
         with_scene = denoiser(scene_guidance(prepared.guidance, strength))
@@ -285,8 +286,9 @@ class MultiViewPipeline:
         self, prepared: _Prepared, guides_VTGHW: Tensor | None, z_VCFHW: Tensor, say: OnReport
     ) -> np.ndarray:
         """Return the clips of latents, the anchor first; those of guided views are sharpened."""
-        strength = float(prepared.request.scene_strength)
-        sharpen = self.parts.sharpener if guides_VTGHW is not None else None
+        sharpen, strength = None, 0.0
+        if guides_VTGHW is not None:
+            sharpen, strength = self.parts.sharpener, float(prepared.request.scene_strength)
         clips = []
         for view, z_CFHW in enumerate(z_VCFHW):
             say(Report("decode", view, len(z_VCFHW)))

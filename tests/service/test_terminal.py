@@ -103,7 +103,7 @@ def test_out_that_is_a_file_is_said_before_anything_is_sampled(ask, engine, tmp_
     (tmp_path / "taken").write_text("a file")
     before = engine.status().done
     assert ask(out="taken") == 2
-    assert capsys.readouterr().err == f"syncam: {tmp_path / 'taken'}: File exists.\n"
+    assert capsys.readouterr().err == f"syncam: {tmp_path / 'taken'} is not a folder.\n"
     assert engine.status().done == before
 
 
