@@ -150,7 +150,7 @@ def test_out_of_memory_frees_the_device_before_the_job_is_told(tmp_path, monkeyp
     settings = SimpleNamespace(pipeline="", presets={}, device="")
     one = worker.Worker(settings, talk)
     one._pipeline, one._loaded = pipeline, "preview"
-    request = sample_request(3)
+    request = sample_request(3, preset="preview")
     order = worker_messages.Run(
         job_id=request.job_id, attempt=1, request=request, folder=str(tmp_path), inputs=[]
     )

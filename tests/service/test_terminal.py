@@ -269,7 +269,7 @@ def test_folders_that_cannot_be_are_one_sentence(tmp_path, monkeypatch, capsys):
     assert main(["keys", "list"]) == 2
     assert main(["evaluate", "rigs", "--out", str(tmp_path / "file")]) == 2
     said = capsys.readouterr().err.splitlines()
-    assert said == [f"syncam: {tmp_path / 'file'}: File exists."] * 3
+    assert said == [f"syncam: {tmp_path / 'file'} is not a folder."] * 3
 
 
 def test_what_starts_the_engine_that_is_asked_for(tmp_path, monkeypatch, capsys):
