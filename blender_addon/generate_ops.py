@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import bpy
@@ -180,7 +181,9 @@ class SYNCAM_OT_generate(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene = bpy.data.scenes.get(self.scene) if self.scene else context.scene
         if scene is None:
-            self.report({"ERROR"}, f"There is no scene {self.scene!r}.")
+            names = get_close_matches(self.scene, bpy.data.scenes.keys(), 1, cutoff=0.0)
+            nearest = names[0] if names else context.scene.name
+            self.report({"ERROR"}, f"There is no scene {self.scene!r}; the nearest is {nearest!r}.")
             return {"CANCELLED"}
         if scene.library is not None:
             self.report(

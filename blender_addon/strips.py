@@ -70,9 +70,8 @@ def follow_cameras(scene: bpy.types.Scene) -> list[str]:
             strip.mute = True
             # Else this would keep a camera that was deleted in the file.
             del strip[CAMERA]
-            notes.append(
-                f"Camera {strip[KEY]!r} was deleted, so its strip is muted; its clip is kept."
-            )
+            fate = "its strip is muted, and goes at the next run."
+            notes.append(f"Camera {strip[KEY]!r} was deleted: {fate}")
         elif strip[KEY] != cameras.rig_name(thing):
             strip[KEY] = strip.name = cameras.rig_name(thing)
     if notes:

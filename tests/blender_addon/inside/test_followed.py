@@ -251,7 +251,9 @@ def test_deleted_cameras_plate_is_hidden_and_its_strip_muted_and_that_is_said(pl
     strip = movies(plaza)["Dolly"]
     assert (strip.mute, movies(plaza)["Wide"].mute) == (True, False)
     assert chooser(plaza).multicam_source == movies(plaza)["Wide"].channel
-    assert state.notice == "Camera 'Dolly' was deleted, so its strip is muted; its clip is kept."
+    assert (
+        state.notice == "Camera 'Dolly' was deleted: its strip is muted, and goes at the next run."
+    )
     assert clip_of(movie_of(plate)).is_file()
     assert results.follow_cameras(plaza) == [], "said once"
     # Its artist may show it all the same.

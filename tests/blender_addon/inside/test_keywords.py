@@ -74,7 +74,7 @@ def test_every_keyword_and_value_stands_on_the_page_in_one_case():
         ("guidance", -3.0, "The keyword 'guidance' is -3.0; it must be 0.0 to 100.0"),
         ("size", "wide", "The size 'wide' is not WIDTHxHEIGHT"),
         ("cameras", "Nobody", "has no camera 'Nobody'"),
-        ("scene", "Nowhere", "There is no scene 'Nowhere'."),
+        ("scene", "Nowhere", "There is no scene 'Nowhere'; the nearest is 'Scene'."),
     ],
 )
 def test_value_that_cannot_be_is_refused_and_not_moved_to_one_that_can(
