@@ -83,7 +83,7 @@ def test_bad_libraries_are_named(tmp_path, change, said):
     with pytest.raises(SynCamError, match=said):
         library.read_library(path)
     path.write_text("{")
-    with pytest.raises(SynCamError, match="no JSON"):
+    with pytest.raises(SynCamError, match="not JSON"):
         library.read_library(path)
     with pytest.raises(SynCamError, match="cannot be read"):
         library.read_library(tmp_path / "none.json")
