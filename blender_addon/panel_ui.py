@@ -12,7 +12,7 @@ from syncam_engine.link.errors import SynCamError
 from . import cameras, checks, job_request, preferences, result_ops, session, thumbs, timing
 from .generate_ops import waiting_jobs
 from .jobs import JobRecord
-from .ui_parts import Panel, draw_fix, write
+from .ui_parts import ICON_PX, Panel, draw_fix, write
 
 ENGINE_ICONS = {
     "not found": "QUESTION",
@@ -143,7 +143,7 @@ def draw_messages(layout, context, state: session.Session) -> None:
     if state.notice:
         box = layout.box()
         row = box.row()
-        write(row.column(), context, state.notice, "INFO")
+        write(row.column(), context, state.notice, "INFO", beside_px=ICON_PX)
         row.operator("syncam.dismiss", text="", icon="X", emboss=False)
     missing = result_ops.missing_images()
     if missing:

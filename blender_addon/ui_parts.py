@@ -15,13 +15,25 @@ from . import checks
 EXCLUDE = "Exclude the camera"
 
 
-def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon="NONE") -> None:
-    """Write a sentence over as many lines as the panel's width needs."""
+ICON_PX = 20
+
+
+def write(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    text: str,
+    icon="NONE",
+    *,
+    beside_px: int = 0,
+) -> None:
+    """Write a sentence over as many lines as the panel's width needs; `beside_px` of it are taken
+    by a button."""
     scale = context.preferences.system.ui_scale
     width = context.region.width if context.region else 300
     column = layout.column(align=True)
     column.scale_y = 0.85
-    room = max(18, int((width - 62 * scale) / (6.4 * scale)))
+    taken_px = 62 + beside_px + (ICON_PX if icon != "NONE" else 0)
+    room = max(18, int((width - taken_px * scale) / (6.4 * scale)))
     for index, line in enumerate(textwrap.wrap(text, room) or [""]):
         column.label(text=line, icon=icon if index == 0 else ("BLANK1" if icon != "NONE" else icon))
 

@@ -143,7 +143,13 @@ exec blender --online-mode -p 0 0 {WIDTH} {HEIGHT} {folder}/plaza.blend --python
                 time.sleep(0.1)
         return self.wait(condition, 1, what)
 
+    def dismiss_notice(self) -> None:
+        """Click a notice away: it moves all that is below it."""
+        if self.told()["notice"]:
+            self.click_down(-53, range(95, 135, 6), lambda told: not told["notice"], "dismissed")
+
     def type_prompt(self, text: str) -> None:
+        self.dismiss_notice()
         self.click(136, 125, double=True)
         self.xdotool("sleep", 0.5, "key", "ctrl+a", "sleep", 0.2)
         self.xdotool("type", "--delay", 30, text)
@@ -242,6 +248,7 @@ def test_cancel_by_mouse_and_undo_during_a_job(window):
     window.generate()
     window.park()
     window.wait(lambda told: told["jobs"][-1]["step"] >= 1, 300, "the first step")
+    window.dismiss_notice()
     window.xdotool("mousemove", 400, 700, "sleep", 0.2, "key", "ctrl+z")
     cancelled = ("cancelling", "cancelled")
     window.click_down(
@@ -310,8 +317,7 @@ exec blender -b --online-mode --python {ROOT}/examples/batch_of_shots.py -- \
 def test_the_real_model_from_viewport_renders(window):
     """Restart, Previz and Generate by mouse; the shipped weights sample what the cameras see."""
     (window.folder / "real").touch()
-    if window.told()["notice"]:
-        window.click_down(-53, range(95, 135, 6), lambda told: not told["notice"], "dismissed")
+    window.dismiss_notice()
     instance = window.told()["instance"]
     window.click(-95, 47)
     window.wait(
