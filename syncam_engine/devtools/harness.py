@@ -47,7 +47,9 @@ class LocalEngine:
         self.environment = {
             **os.environ,
             # The stand-in that makes clips lies beside the package, where no installation has it.
-            "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join(
+                path for path in (str(PROJECT_ROOT), os.environ.get("PYTHONPATH")) if path
+            ),
             "SYNCAM_CONFIG_DIR": str(self.folder / "config"),
             "SYNCAM_STUB_DIR": str(self.folder),
             "OMP_NUM_THREADS": "1",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ from syncam_engine.devtools.harness import follow, sample_request
 from syncam_engine.link import limits
 from syncam_engine.link.endpoint import stored_client_id
 from syncam_engine.link.messages import ErrorInfo, Failed
+from syncam_engine.service.patient_disk import StillWriting
 from syncam_engine.service.store import Store
 
 from .test_engine import answer
@@ -36,7 +38,12 @@ def full(make_engine):
         for k in range(JOBS)
     ]
     for job in jobs:
-        store.add(job)
+        while True:
+            try:
+                store.add(job)
+                break
+            except StillWriting:  # a busy disk; the next call finds what was written
+                time.sleep(0.2)
         store.end(job, "failed", ErrorInfo(code="job.failed", sentence="It broke.", value=VALUE))
     store.close()
     engine.start()
