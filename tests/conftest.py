@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import multiprocessing.process
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,13 @@ class Guard:
         if self.tried:
             pytest.fail(self.sentence(self.tried[0]))
         return result
+
+
+@pytest.fixture
+def short_tmp():
+    """A folder for sockets, whose paths must be short."""
+    with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp") as name:
+        yield Path(name)
 
 
 def pytest_addoption(parser):

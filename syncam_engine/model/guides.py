@@ -15,6 +15,7 @@ import numpy as np
 
 from syncam_engine.link.errors import SynCamError
 from syncam_engine.link.guides import LEVELS, NEAREST_M
+from syncam_engine.model.pixels import to_network
 from syncam_engine.model.presets import GUIDE_CHANNELS
 
 FAR_M = 100.0
@@ -158,6 +159,6 @@ def guide_channels(guides: Guides, K_VT33: np.ndarray, c2w_cv_m_VT44: np.ndarray
     out[:, :, 0], out[:, :, 1], out[:, :, 2] = inverse, log, there
     out[:, :, 3:6] = normals
     if guides.colour_VTHW3 is not None:
-        out[:, :, 6:9] = np.moveaxis(guides.colour_VTHW3, -1, 2) / 127.5 - 1.0
+        out[:, :, 6:9] = to_network(guides.colour_VTHW3).movedim(1, 2).numpy()
         out[:, :, 9] = 1.0
     return out

@@ -2,7 +2,7 @@
 """The pipeline: a request in, one clip for every camera out.
 
 `load_pipeline` once, `generate` for each request. Nothing of a request stays behind, also when it
-is stopped or fails.
+is stopped or fails, but what the step cache "mag" measures at its first one.
 
 Shape legend: V views, T pictures, C channels, G guide channels, F latent frames, H, W, B prompts, L
 text tokens, D text width, R camera numbers, S tokens of a latent frame.

@@ -10,7 +10,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,13 +112,6 @@ def test_local_engine_is_here_and_proves_itself(tmp_path, said):
 
 def test_loopback_port_may_be_a_tunnel():
     assert not Endpoint(address="tcp://127.0.0.1:7788").is_local
-
-
-@pytest.fixture
-def short_tmp():
-    """A folder whose sockets' paths are as short as the system wants them."""
-    with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp") as name:
-        yield Path(name)
 
 
 def test_taken_folder_is_passed_over_for_one_of_ones_own(short_tmp, monkeypatch):

@@ -3,21 +3,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
 
 from syncam_engine.devtools.harness import LocalEngine
 
 STUB = "tests.service.stub_pipeline:load_pipeline"
-
-
-@pytest.fixture
-def short_tmp():
-    """A folder for sockets, whose paths must be short."""
-    with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp") as name:
-        yield Path(name)
 
 
 @pytest.fixture
